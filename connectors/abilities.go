@@ -1,0 +1,356 @@
+package connectors
+
+import (
+	"context"
+	"crypto/sha256"
+	"time"
+
+	"orderferry/relay"
+)
+
+// Errors: every method returns *relay.Error (possibly wrapped), classified once
+// by the connector. Vendor replies are hostile input: no answer may panic.
+
+// OrderSource is a cart that orders are pulled from.
+type OrderSource interface {
+	// PullOrders returns one page of orders that are ready to be shipped. The
+	// caller stores the page, then the cursor, so a page may be read twice; an
+	// order must never be passed over.
+	PullOrders(ctx context.Context, q OrdersQuery) (OrdersPage, error)
+}
+
+// OrdersQuery asks for a page of orders.
+type OrdersQuery struct {
+	Cursor string // opaque; "" the first time
+	Limit  int    // most orders in the page, at least 1
+	// Earliest leaves out orders placed before it. Zero: all.
+	Earliest time.Time
+	// Known tells, for each stamp in turn, whether the ledger already holds that
+	// order at that version, so that its lines and addresses need not be fetched
+	// again. nil: nothing is known.
+	Known func(ctx context.Context, stamps []Stamp) ([]bool, error)
+}
+
+// Stamp is a version of a cart order.
+type Stamp struct {
+	ID        relay.ExternalID
+	UpdatedAt time.Time
+}
+
+// OrdersPage is one page of orders.
+type OrdersPage struct {
+	Orders []relay.CartOrder // without those that Known knew
+	Cursor string            // where to go on, now or at the next poll
+	More   bool              // another page is to be had at once
+}
+
+// CancellationSource is a cart that tells which orders were cancelled there.
+type CancellationSource interface {
+	// PullCancellations returns orders that were cancelled (or deleted) since the cursor.
+	PullCancellations(ctx context.Context, q CancellationsQuery) (CancellationsPage, error)
+}
+
+// CancellationsQuery asks for cancelled orders.
+type CancellationsQuery struct {
+	Cursor string // opaque; "" the first time
+	Limit  int
+	// Watch are orders to look at by id as well, since a cart's change feed may
+	// miss a cancel.
+	Watch []relay.ExternalID
+}
+
+// CancellationsPage is one page of cancelled orders.
+type CancellationsPage struct {
+	Cancelled []Cancellation
+	Cursor    string
+	More      bool
+}
+
+// Cancellation is an order that its cart cancelled.
+type Cancellation struct {
+	ID     relay.ExternalID
+	Status string // the cart's own word: "void", "deleted", "gone"
+	At     time.Time
+}
+
+// ShipmentSink is a cart that takes tracking.
+type ShipmentSink interface {
+	// PushShipments tells the cart of packages. The outcomes are in the order of
+	// the pushes, one each, also when an error is returned for the rest: a push
+	// that was not tried has an outcome of kind Unavailable. Pushing again what
+	// the cart already has (after a lost reply, or because a person did it) is
+	// success with the cart's existing id.
+	PushShipments(ctx context.Context, pushes []ShipmentPush) ([]ShipmentOutcome, error)
+}
+
+// ShipmentPush is one package to tell a cart of.
+type ShipmentPush struct {
+	// Key is stable over retries and unique per connection; the connector leaves
+	// it in the cart so that its own write can be recognised. At most 64
+	// characters of A-Z, a-z, 0-9, "-" and ":".
+	Key            string
+	Order          relay.ExternalID
+	Carrier        string
+	Service        string
+	TrackingNumber string
+	TrackingURL    string
+	ShippedAt      time.Time
+	Lines          []relay.ShippedLine // never empty
+}
+
+// ShipmentOutcome is what became of one push.
+type ShipmentOutcome struct {
+	CartID string // the cart's id of the shipment or fulfillment
+	Found  bool   // it was there already
+	Err    error  // *relay.Error; nil on success
+}
+
+// InventorySink is a cart that takes stock levels.
+type InventorySink interface {
+	// PushInventory sets levels. The outcomes are in the order of the targets.
+	PushInventory(ctx context.Context, push InventoryPush) ([]LevelOutcome, error)
+}
+
+// InventoryPush is a set of levels that belong together.
+type InventoryPush struct {
+	// Key is stable over retries of the same push and unique per connection. At
+	// most 64 characters of A-Z, a-z, 0-9, "-" and ":".
+	Key     string
+	Targets []StockTarget
+}
+
+// StockTarget is what a cart should show for a SKU.
+type StockTarget struct {
+	SKU relay.SKU
+	// Available is what may still be sold.
+	Available relay.Quantity
+	// Owed is how many units the warehouse has set aside or shipped for this
+	// cart's orders that the cart does not know as shipped yet. A cart that keeps
+	// physical stock and subtracts its own open orders is set to Available + Owed.
+	Owed relay.Quantity
+}
+
+// LevelOutcome is what became of one target.
+type LevelOutcome struct {
+	Before relay.Quantity // what the cart had, in its own terms
+	After  relay.Quantity // what it has now
+	Err    error          // *relay.Error; NotFound for a SKU the cart does not have
+}
+
+// OrderSink is a warehouse that orders are submitted to.
+type OrderSink interface {
+	// PrepareOrder renders the exact request, without any network. An order the
+	// warehouse could not take (too long, no country) is refused here with kind
+	// Invalid, a hold reason and the fields.
+	PrepareOrder(o WarehouseOrder) (Prepared, error)
+	// SubmitOrder sends it once, without retries. Kinds: Rejected and Invalid are
+	// definite refusals; Throttled and Unavailable mean that nothing happened;
+	// Unknown means that it may have been taken.
+	SubmitOrder(ctx context.Context, p Prepared) (Accepted, error)
+}
+
+// WarehouseOrder is an order in the warehouse's terms.
+type WarehouseOrder struct {
+	Token     relay.Token
+	Reference relay.Reference
+	Number    string // the cart's full order number
+	ShipTo    relay.Address
+	Service   relay.Service // "" for the connection's default
+	Items     []relay.Item  // merged: each code once
+	PlacedAt  time.Time
+}
+
+// Prepared is a request ready to be sent.
+type Prepared struct {
+	Token relay.Token
+	Body  []byte
+}
+
+// Digest is the fingerprint of the exact body.
+func (p Prepared) Digest() [sha256.Size]byte { return sha256.Sum256(p.Body) }
+
+// Accepted is a warehouse's yes.
+type Accepted struct {
+	ID     relay.WarehouseOrderID
+	Status int // HTTP status of the answer, for the trail
+}
+
+// OrderLookup is a warehouse where an order can be looked for.
+type OrderLookup interface {
+	// FindOrders looks for orders that may have been taken, in as few requests as
+	// the vendor allows. The results are in the order of the requests.
+	FindOrders(ctx context.Context, q LookupQuery) ([]Lookup, error)
+}
+
+// LookupQuery asks for several orders at once.
+type LookupQuery struct {
+	Orders []LookupRequest
+	// Owned tells, for each id in turn, whether the ledger already holds that
+	// warehouse order for some order: those are never matched by content.
+	Owned func(ctx context.Context, ids []relay.WarehouseOrderID) ([]bool, error)
+}
+
+// LookupRequest names one order to look for.
+type LookupRequest struct {
+	Order WarehouseOrder
+	// SentFrom and SentTo bound when it may have been sent.
+	SentFrom, SentTo time.Time
+}
+
+// Lookup is what was found.
+type Lookup struct {
+	// Matches are the warehouse's orders that are this one, oldest first. More
+	// than one means that it was taken twice.
+	Matches []Match
+	// Certain, when there is no match, means that the whole span was read and
+	// the order is not there (as yet: a list may lag).
+	Certain bool
+}
+
+// Match is one warehouse order.
+type Match struct {
+	ID        relay.WarehouseOrderID
+	CreatedAt time.Time
+	By        string // "token", "reference" or "content"
+}
+
+// Canceller is a warehouse that can cancel an order.
+type Canceller interface {
+	// CancelOrder asks for it and then looks what became of it. Harmless twice.
+	CancelOrder(ctx context.Context, id relay.WarehouseOrderID) (CancelAnswer, error)
+}
+
+// CancelAnswer is the truth about a cancel.
+type CancelAnswer struct {
+	Result   CancelResult
+	Evidence string // for people, without personal data: "status refunded", "tracking 9400..."
+}
+
+// CancelResult is one of three.
+type CancelResult string
+
+// The answers to a cancel.
+const (
+	CancelDone    CancelResult = "cancelled"
+	CancelTooLate CancelResult = "too_late"
+	CancelPending CancelResult = "pending" // asked; the warehouse has not decided
+)
+
+// ShipmentSource is a warehouse that tells what it shipped.
+type ShipmentSource interface {
+	// PullShipments reads what became of the open orders, in as few requests as
+	// the vendor allows. An order without an update is reported with nothing new.
+	PullShipments(ctx context.Context, q ShipmentsQuery) (ShipmentsPage, error)
+}
+
+// ShipmentsQuery names the orders that have not ended.
+type ShipmentsQuery struct {
+	Cursor string // opaque; "" the first time
+	Open   []OpenOrder
+}
+
+// OpenOrder is an order at the warehouse.
+type OpenOrder struct {
+	ID         relay.WarehouseOrderID
+	Reference  relay.Reference
+	AcceptedAt time.Time
+}
+
+// ShipmentsPage is what the warehouse told.
+type ShipmentsPage struct {
+	Updates []OrderUpdate
+	Cursor  string
+}
+
+// OrderUpdate is the state of one order at the warehouse.
+type OrderUpdate struct {
+	ID       relay.WarehouseOrderID
+	Progress Progress
+	Status   string          // the vendor's own word, at most 64 characters
+	Packages []relay.Package // all packages known so far, not only new ones
+}
+
+// Progress is how far a warehouse has got with an order.
+type Progress string
+
+// The steps.
+const (
+	InProgress  Progress = "in_progress"
+	PartShipped Progress = "part_shipped"
+	FullShipped Progress = "shipped"
+	Cancelled   Progress = "cancelled"
+	Gone        Progress = "gone"    // the warehouse does not know it any more
+	InTrouble   Progress = "trouble" // the warehouse says it is stuck: backordered, error
+)
+
+// InventorySource is a warehouse that tells what it has.
+type InventorySource interface {
+	// PullInventory returns one page of levels. A code is never in two pages.
+	PullInventory(ctx context.Context, q InventoryQuery) (InventoryPage, error)
+}
+
+// InventoryQuery asks for levels.
+type InventoryQuery struct {
+	Cursor string // opaque; "" the first time and after the last page
+	Limit  int    // most item codes in the page
+}
+
+// InventoryPage is one page of levels.
+type InventoryPage struct {
+	Levels []relay.InventoryLevel // a level for every site of every code in the page
+	Cursor string
+	More   bool
+	// Meaning says what the quantities are.
+	Meaning StockMeaning
+}
+
+// StockMeaning says whether a warehouse's figure already leaves out what it
+// promised to orders it has accepted.
+type StockMeaning string
+
+// The meanings.
+const (
+	NetOfOrders StockMeaning = "available" // accepted, unshipped orders are subtracted
+	OnHand      StockMeaning = "on_hand"   // physical stock
+)
+
+// SiteLister is a warehouse with several sites.
+type SiteLister interface {
+	Sites(ctx context.Context) ([]Site, error)
+}
+
+// Site is one building of a warehouse.
+type Site struct {
+	ID       string
+	Name     string
+	Disabled bool
+}
+
+// AddressChecker is a warehouse that can tell a bad address before an order is sent.
+type AddressChecker interface {
+	// CheckAddress returns what is wrong with the address; none when it is good
+	// or when the check itself failed (it fails open).
+	CheckAddress(ctx context.Context, a relay.Address) (AddressVerdict, error)
+}
+
+// AddressVerdict is the result of an address check.
+type AddressVerdict struct {
+	Problems    []relay.Problem
+	Residential *bool          // as the check found it, when it did
+	Corrected   *relay.Address // the vendor's normal form, when the address is good
+}
+
+// PackageTracker tells where parcels are after they left.
+type PackageTracker interface {
+	// TrackPackages returns the delivery status of each package, in their order.
+	TrackPackages(ctx context.Context, packages []relay.Package) ([]Tracking, error)
+}
+
+// Tracking is where a parcel is.
+type Tracking struct {
+	Status    string // one of the carrier-neutral words: "pre_transit", "in_transit", "delivered", ...
+	Ended     bool   // it will not change any more
+	URL       string // a public tracking page, if known
+	Estimated time.Time
+	Err       error
+}

@@ -1,0 +1,38 @@
+package relay
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Job is one of the repeating steps.
+type Job string
+
+// The jobs. The first, fifth and sixth belong to a cart, the others to the merchant's warehouse.
+const (
+	PullOrders    Job = "pull_orders"    // cart -> us
+	SubmitOrders  Job = "submit_orders"  // us -> warehouse
+	PullShipments Job = "pull_shipments" // warehouse -> us
+	PullInventory Job = "pull_inventory" // warehouse -> us
+	PushShipments Job = "push_shipments" // us -> cart
+	PushInventory Job = "push_inventory" // us -> cart
+)
+
+// Jobs lists every job, in the order in which an order meets them.
+func Jobs() []Job {
+	return []Job{PullOrders, SubmitOrders, PullShipments, PushShipments, PullInventory, PushInventory}
+}
+
+// CartJobs lists the jobs of a cart connection.
+func CartJobs() []Job { return []Job{PullOrders, PushShipments, PushInventory} }
+
+// WarehouseJobs lists the jobs of the warehouse connection.
+func WarehouseJobs() []Job { return []Job{SubmitOrders, PullShipments, PullInventory} }
+
+// ParseJob refuses a word that is no job and says which are.
+func ParseJob(s string) (Job, error) {
+	if !slices.Contains(Jobs(), Job(s)) {
+		return "", fmt.Errorf("job %q: want one of %v", s, Jobs())
+	}
+	return Job(s), nil
+}

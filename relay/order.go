@@ -1,0 +1,122 @@
+package relay
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Address is where an order goes. All of it is personal data: it lives in the
+// ledger and in requests to warehouses, never in Temporal, logs or errors.
+type Address struct {
+	Name        string `json:"name,omitempty"`
+	Company     string `json:"company,omitempty"`
+	Street1     string `json:"street1,omitempty"`
+	Street2     string `json:"street2,omitempty"`
+	City        string `json:"city,omitempty"`
+	State       string `json:"state,omitempty"`   // as the cart writes it; a code where the cart has one
+	Zip         string `json:"zip,omitempty"`     // postal code, leading zeros kept
+	Country     string `json:"country,omitempty"` // ISO 3166-1 alpha-2 in upper case, or as the cart writes it
+	Phone       string `json:"phone,omitempty"`
+	Email       string `json:"email,omitempty"`
+	Residential *bool  `json:"residential,omitempty"` // nil: not known
+}
+
+// String hides the address, so that a stray %v can't leak it.
+func (Address) String() string { return "(address)" }
+
+// GoString hides the address from %#v.
+func (Address) GoString() string { return "relay.Address{...}" }
+
+// Line is one line of a cart order that has to be shipped. Shipping charges,
+// discounts and other lines without goods are left out by the connector.
+type Line struct {
+	ID       LineID   `json:"id"`
+	SKU      SKU      `json:"sku"` // may be empty: the order is then held, naming the line
+	Name     string   `json:"name,omitempty"`
+	Quantity Quantity `json:"quantity"`
+}
+
+// CartOrder is an order as its cart tells it.
+type CartOrder struct {
+	ExternalID ExternalID
+	// Number is the full order number that people use. Not necessarily unique, any length.
+	Number     string
+	PlacedAt   time.Time
+	UpdatedAt  time.Time // the cart's version of the order; never earlier for a later state
+	ShipTo     Address
+	ShipMethod ShipMethod // "" when the cart names none
+	Lines      []Line
+	// Problems that the connector met while reading: the order is taken in and
+	// held, so that nothing the cart showed us is ever dropped.
+	Problems []Problem
+}
+
+// Digest is a fingerprint of what a warehouse would ship: it changes when
+// lines, address or method change, and not when only UpdatedAt moves, as it
+// does when we ourselves write tracking to the order.
+func (o CartOrder) Digest() [sha256.Size]byte {
+	lines := slices.Clone(o.Lines)
+	slices.SortFunc(lines, func(a, b Line) int {
+		switch {
+		case a.ID < b.ID:
+			return -1
+		case a.ID > b.ID:
+			return 1
+		}
+		return 0
+	})
+	b, err := json.Marshal(struct {
+		Number     string
+		ShipTo     Address
+		ShipMethod ShipMethod
+		Lines      []Line
+		Problems   []Problem
+	}{o.Number, o.ShipTo, o.ShipMethod, lines, o.Problems})
+	if err != nil { // only a field type that JSON can't hold could cause it
+		panic(fmt.Sprintf("relay: digest: %v", err))
+	}
+	return sha256.Sum256(b)
+}
+
+// Order is a cart order in our ledger.
+type Order struct {
+	ID        OrderID
+	Merchant  MerchantID
+	Cart      ConnectionName
+	Reference Reference
+	State     OrderState
+	CartOrder
+}
+
+// Item is so many units of what a warehouse calls a product.
+type Item struct {
+	Code  ItemCode `json:"code"`
+	Units int64    `json:"units"`
+}
+
+// OrderItem is an Item together with the cart line it was made from.
+type OrderItem struct {
+	Line LineID `json:"line"`
+	SKU  SKU    `json:"sku"`
+	Item
+}
+
+// MergeItems sums units per code, in order of first appearance: warehouses are
+// sent each product once.
+func MergeItems(items []OrderItem) []Item {
+	var out []Item
+	at := make(map[ItemCode]int, len(items))
+	for _, it := range items {
+		i, ok := at[it.Code]
+		if !ok {
+			at[it.Code] = len(out)
+			out = append(out, it.Item)
+			continue
+		}
+		out[i].Units += it.Units
+	}
+	return out
+}
