@@ -1,0 +1,111 @@
+package relay
+
+import (
+	"fmt"
+	"time"
+)
+
+// Merchant is whose orders are ferried: one or more carts, one warehouse.
+type Merchant struct {
+	ID        MerchantID
+	Name      string
+	Resend    ResendClock
+	Unaliased UnaliasedSKU
+	Carts     []Connection
+	Warehouse Connection
+}
+
+// Connection configures one cart or warehouse. It holds no credentials.
+type Connection struct {
+	Name      ConnectionName
+	Connector string // the connector's name: "tradegecko"
+	BaseURL   string
+	Mode      Mode
+	Settings  map[string]string // complete, as the connector's Configure returned them
+	Schedule  Schedule
+}
+
+// UnaliasedSKU says what becomes of a SKU that no alias names.
+type UnaliasedSKU string
+
+// The choices.
+const (
+	HoldUnaliased UnaliasedSKU = "hold"  // the order is held, naming the SKU
+	SendUnaliased UnaliasedSKU = "as_is" // the SKU is taken to be the item code
+)
+
+// Schedule says how often each job of a connection runs. A job that is absent
+// has its default.
+type Schedule map[Job]Every
+
+// Every is the interval of a job. The zero value is Auto: as soon as there is something to do.
+type Every time.Duration
+
+// Auto runs a job as soon as there is something to do.
+const Auto Every = 0
+
+// MinEvery is the shortest interval that is accepted.
+const MinEvery = Every(time.Second)
+
+// DefaultEvery returns the interval of a job that the merchant did not set.
+func DefaultEvery(j Job) Every {
+	switch j {
+	case PullOrders:
+		return Every(5 * time.Minute)
+	case PullShipments:
+		return Every(15 * time.Minute)
+	case PullInventory:
+		return Every(60 * time.Minute)
+	}
+	return Auto
+}
+
+// Of returns the interval of a job.
+func (s Schedule) Of(j Job) Every {
+	if e, ok := s[j]; ok {
+		return e
+	}
+	return DefaultEvery(j)
+}
+
+// ParseEvery reads "auto" or a duration of at least a second, such as "90s" or
+// "5m". Auto is refused for the jobs that only a clock can start.
+func ParseEvery(j Job, s string) (Every, error) {
+	if s == "auto" {
+		switch j {
+		case PullOrders, PullShipments, PullInventory:
+			return 0, fmt.Errorf("%q: nothing tells us when there is something to pull; want a duration of 1s or more, such as 5m", s)
+		}
+		return Auto, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || Every(d) < MinEvery || d > 7*24*time.Hour {
+		return 0, fmt.Errorf("%q: want auto or a duration from 1s to 168h, such as 5m", s)
+	}
+	return Every(d), nil
+}
+
+// String prints what ParseEvery reads.
+func (e Every) String() string {
+	if e == Auto {
+		return "auto"
+	}
+	return time.Duration(e).String()
+}
+
+// MarshalText prints what ParseEvery reads.
+func (e Every) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (e *Every) UnmarshalText(b []byte) error {
+	if string(b) == "auto" {
+		*e = Auto
+		return nil
+	}
+	d, err := time.ParseDuration(string(b))
+	if err != nil {
+		return fmt.Errorf("interval %q: want auto or a duration", b)
+	}
+	*e = Every(d)
+	return nil
+}
