@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"orderferry/relay"
+)
+
+// levelsRead names the cursor that holds when the last full reading of a warehouse's stock began.
+const levelsRead = "levels_read"
+
+// RecordLevels writes what a warehouse says it has, whose reading began at
+// observed. Only figures that changed are written. It returns how many.
+func (s *Store) RecordLevels(ctx context.Context, warehouse ConnectionID, levels []relay.InventoryLevel, meaning string, observed time.Time) (changed int, err error) {
+	n := len(levels)
+	codes, sites, quantities := make([]string, n), make([]string, n), make([]string, n)
+	for i, l := range levels {
+		codes[i], sites[i], quantities[i] = string(l.Code), l.Site, l.Quantity.String()
+	}
+	tag, err := s.pool.Exec(ctx, `
+		insert into inventory_levels (warehouse_id, code, site, quantity, meaning, observed_at)
+		select $1, c, s, q::numeric, $5, $6 from unnest($2::text[], $3::text[], $4::text[]) as l(c, s, q)
+		on conflict (warehouse_id, code, site) do update set quantity = excluded.quantity, meaning = excluded.meaning, observed_at = excluded.observed_at
+		where (inventory_levels.quantity, inventory_levels.meaning) is distinct from (excluded.quantity, excluded.meaning)`,
+		warehouse, codes, sites, quantities, meaning, observed)
+	if err != nil {
+		return 0, fmt.Errorf("record stock levels: %w", err)
+	}
+	return int(tag.RowsAffected()), nil
+}
+
+// RecordLevelsRead notes that a full reading of a warehouse's stock, begun at observed, has ended.
+func (s *Store) RecordLevelsRead(ctx context.Context, warehouse ConnectionID, observed time.Time) error {
+	return s.SetCursor(ctx, warehouse, levelsRead, observed.UTC().Format(time.RFC3339Nano))
+}
+
+// LevelToSend is a stock figure that a cart is to be told.
+type LevelToSend struct {
+	SKU       relay.SKU
+	Code      relay.ItemCode
+	Available relay.Quantity
+	Owed      relay.Quantity
+}
+
+// LevelsToSend computes what a cart should show for each of its SKUs and
+// returns those that differ from what was last sent, in order of SKU.
+//
+// available is the warehouse's figure over its sites, never below 0; where that
+// figure is physical stock, units that accepted orders still wait for are
+// subtracted once. owed is what the warehouse had set aside or shipped, at the
+// time of the figure, for this cart's orders that the cart does not know as
+// shipped. A code that the warehouse never named is not sent at all.
+func (s *Store) LevelsToSend(ctx context.Context, m Merchant, cart ConnectionID, cartName relay.ConnectionName, limit int) ([]LevelToSend, error) {
+	rows, err := s.pool.Query(ctx, levelsToSendSQL, m.ID, cart, cartName, m.StoredWarehouse().ID, m.Unaliased == relay.SendUnaliased, limit, levelsRead)
+	if err != nil {
+		return nil, fmt.Errorf("compute stock levels: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[LevelToSend])
+	if err != nil {
+		return nil, fmt.Errorf("compute stock levels: %w", err)
+	}
+	return list, nil
+}
+
+const levelsToSendSQL = `
+	with full_read as (
+		select coalesce((select value::timestamptz from cursors where connection_id = $4 and name = $7), '-infinity') as at),
+	level as (
+		select code, sum(quantity) as quantity, bool_or(meaning = 'on_hand') as on_hand, greatest(min(observed_at), (select at from full_read)) as at
+		from inventory_levels where warehouse_id = $4 group by code),
+	-- Units of accepted orders that have not left, or that their cart does not know to have left.
+	units as (
+		select i.code, o.cart_id, s.resolved_at as accepted_at, i.units,
+			coalesce((select sum(l.units) from shipment_lines l join shipments sh on sh.id = l.shipment_id
+				where sh.order_id = o.id and l.line_id = i.line_id), 0) as shipped,
+			coalesce((select sum(l.units) from shipment_lines l join shipments sh on sh.id = l.shipment_id
+				where sh.order_id = o.id and l.line_id = i.line_id and sh.state = 'told'), 0) as told
+		from orders o join submissions s on s.order_id = o.id and s.state = 'accepted' join submission_items i on i.submission_id = s.id
+		where o.warehouse_id = $4 and o.state in ('at_warehouse', 'cancel_requested', 'shipped')),
+	unshipped as (select u.code, sum(greatest(u.units - u.shipped, 0)) as n from units u group by u.code),
+	owed as (
+		select u.code, sum(greatest(u.units - u.told, 0)) as n from units u join level on level.code = u.code
+		where u.cart_id = $2 and u.accepted_at <= level.at group by u.code),
+	named as (
+		select a.sku, a.code, row_number() over (partition by a.sku order by a.cart = '') as rank
+		from aliases a where a.merchant_id = $1 and a.cart in ('', $3)),
+	sku as (
+		select sku, code from named where rank = 1
+		union all
+		select code, code from level where $5 and not exists (select from named where named.sku = level.code)),
+	target as (
+		select sku.sku, level.code,
+			greatest(trunc(level.quantity - case when level.on_hand then coalesce(unshipped.n, 0) else 0 end), 0) as available,
+			coalesce(owed.n, 0)::numeric as owed
+		from sku join level on level.code = sku.code left join unshipped on unshipped.code = level.code left join owed on owed.code = level.code)
+	select t.sku, t.code, t.available::text, t.owed::text from target t left join cart_levels c on c.cart_id = $2 and c.sku = t.sku
+	where (c.sku is null or (c.available, c.owed) is distinct from (t.available, t.owed) or c.error is not null)
+		and (c.retry_at is null or c.retry_at <= now() or (c.available, c.owed) is distinct from (t.available, t.owed))
+	order by t.sku limit $6`
+
+// LevelSent is what came of sending one figure.
+type LevelSent struct {
+	LevelToSend
+	Error string        // why the cart did not take it; "" when it did
+	Retry time.Duration // with Error: not sent again before, unless the figure changes
+}
+
+// RecordSent writes what a cart was sent.
+func (s *Store) RecordSent(ctx context.Context, cart ConnectionID, sent []LevelSent) error {
+	n := len(sent)
+	skus, available, owed, errs, retry := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]time.Duration, n)
+	for i, l := range sent {
+		skus[i], available[i], owed[i], errs[i], retry[i] = string(l.SKU), l.Available.String(), l.Owed.String(), l.Error, l.Retry
+	}
+	_, err := s.pool.Exec(ctx, `
+		insert into cart_levels (cart_id, sku, available, owed, sent_at, error, retry_at)
+		select $1, s, a::numeric, o::numeric, now(), nullif(e, ''), case when e <> '' then now() + r end
+		from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::interval[]) as l(s, a, o, e, r)
+		on conflict (cart_id, sku) do update set available = excluded.available, owed = excluded.owed, sent_at = excluded.sent_at,
+			error = excluded.error, retry_at = excluded.retry_at`, cart, skus, available, owed, errs, retry)
+	if err != nil {
+		return fmt.Errorf("record sent stock levels: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,313 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"orderferry/relay"
+)
+
+// ConnectionID is the ledger's number of a connection.
+type ConnectionID int64
+
+// Connection is a stored connection.
+type Connection struct {
+	ID       ConnectionID
+	Merchant relay.MerchantID
+	Role     string // "cart" or "warehouse"
+	relay.Connection
+	StoppedAt     time.Time // zero while it works
+	StoppedReason string
+	RemovedAt     time.Time // zero while it is in the merchant's file
+}
+
+// Merchant is a stored merchant.
+type Merchant struct {
+	relay.Merchant
+	SettingsVersion int64
+	AliasesVersion  int64
+	Connections     []Connection // carts by name, then the warehouse; removed ones are left out
+}
+
+// StoredWarehouse returns the stored warehouse connection.
+func (m Merchant) StoredWarehouse() Connection {
+	for _, c := range m.Connections {
+		if c.Role == "warehouse" {
+			return c
+		}
+	}
+	return Connection{} // SaveMerchant always writes one
+}
+
+// SaveMerchant writes a merchant and its connections, new or changed, seals the
+// credentials, and lifts the stop of connections whose credentials were given
+// anew. A connection that is no longer named is marked removed; its orders stay.
+func (s *Store) SaveMerchant(ctx context.Context, m relay.Merchant, credentials map[relay.ConnectionName]map[string]string) (created bool, err error) {
+	err = s.begin(ctx, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, `
+			insert into merchants (id, name, resend_hour, resend_zone, unaliased) values ($1, $2, $3, $4, $5)
+			on conflict (id) do update set name = excluded.name, resend_hour = excluded.resend_hour, resend_zone = excluded.resend_zone,
+				unaliased = excluded.unaliased, settings_version = merchants.settings_version + 1, updated_at = now()
+			returning settings_version = 1`,
+			m.ID, m.Name, m.Resend.Hour, m.Resend.Zone, m.Unaliased).Scan(&created)
+		if err != nil {
+			return err
+		}
+		names := []string{string(m.Warehouse.Name)}
+		for _, c := range m.Carts {
+			names = append(names, string(c.Name))
+		}
+		if _, err := tx.Exec(ctx, `
+			update connections set removed_at = now() where merchant_id = $1 and name <> all($2) and removed_at is null`, m.ID, names); err != nil {
+			return err
+		}
+		for _, c := range m.Carts {
+			if err := s.saveConnection(ctx, tx, m.ID, "cart", c, credentials[c.Name]); err != nil {
+				return err
+			}
+		}
+		return s.saveConnection(ctx, tx, m.ID, "warehouse", m.Warehouse, credentials[m.Warehouse.Name])
+	})
+	if err != nil {
+		return false, fmt.Errorf("save merchant %s: %w", m.ID, err)
+	}
+	return created, nil
+}
+
+func (s *Store) saveConnection(ctx context.Context, tx pgx.Tx, merchant relay.MerchantID, role string, c relay.Connection, credentials map[string]string) error {
+	// An OAuth connection rotates its tokens: values that the merchant's file does
+	// not name, or names unchanged since they were last read from it, must not undo that.
+	merged, err := s.mergeCredentials(ctx, tx, merchant, c.Name, credentials)
+	if err != nil {
+		return err
+	}
+	sealed, err := s.keyring.seal(string(merchant), string(c.Name), merged)
+	if err != nil {
+		return err
+	}
+	tag, err := tx.Exec(ctx, `
+		insert into connections (merchant_id, name, role, connector, base_url, mode, settings, schedule, credentials)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		on conflict (merchant_id, name) do update set base_url = excluded.base_url, mode = excluded.mode, settings = excluded.settings,
+			schedule = excluded.schedule, credentials = excluded.credentials, removed_at = null, stopped_at = null, stopped_reason = null
+		where connections.role = excluded.role and connections.connector = excluded.connector`,
+		merchant, c.Name, role, c.Connector, c.BaseURL, c.Mode, c.Settings, c.Schedule, sealed)
+	if err != nil {
+		return err
+	}
+	if tag.RowsAffected() == 0 {
+		return fmt.Errorf("connection %s was another kind of system before, and its orders still refer to it: give the new one another name", c.Name)
+	}
+	return nil
+}
+
+// onboarded keeps, beside the credentials in use, a copy of what the merchant's
+// file last said, so that onboarding the same file again keeps rotated tokens.
+const onboarded = "onboarded:"
+
+func (s *Store) mergeCredentials(ctx context.Context, tx pgx.Tx, merchant relay.MerchantID, name relay.ConnectionName, given map[string]string) (map[string]string, error) {
+	var sealed []byte
+	err := tx.QueryRow(ctx, `select credentials from connections where merchant_id = $1 and name = $2 for update`, merchant, name).Scan(&sealed)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return nil, err
+	}
+	var old map[string]string
+	if err == nil {
+		// A key file that no longer fits is no reason to refuse new credentials.
+		old, _ = s.keyring.open(string(merchant), string(name), sealed)
+	}
+	merged := make(map[string]string, 2*len(given))
+	unchanged := len(old) > 0
+	for k, v := range given {
+		merged[k], merged[onboarded+k] = v, v
+		unchanged = unchanged && old[onboarded+k] == v
+	}
+	if unchanged {
+		maps.Copy(merged, old)
+	}
+	return merged, nil
+}
+
+// Merchant reads a merchant. ErrNotFound when there is none.
+func (s *Store) Merchant(ctx context.Context, id relay.MerchantID) (Merchant, error) {
+	list, err := s.merchants(ctx, &id)
+	if err != nil {
+		return Merchant{}, err
+	}
+	if len(list) == 0 {
+		return Merchant{}, fmt.Errorf("merchant %s: %w", id, ErrNotFound)
+	}
+	return list[0], nil
+}
+
+// Merchants reads all merchants, by id.
+func (s *Store) Merchants(ctx context.Context) ([]Merchant, error) { return s.merchants(ctx, nil) }
+
+func (s *Store) merchants(ctx context.Context, id *relay.MerchantID) ([]Merchant, error) {
+	rows, err := s.pool.Query(ctx, `
+		select m.id, m.name, m.resend_hour, m.resend_zone, m.unaliased, m.settings_version, m.aliases_version,
+			c.id, c.name, c.role, c.connector, c.base_url, c.mode, c.settings, c.schedule, c.stopped_at, coalesce(c.stopped_reason, '')
+		from merchants m join connections c on c.merchant_id = m.id and c.removed_at is null
+		where $1::text is null or m.id = $1
+		order by m.id, c.role, c.name`, id)
+	if err != nil {
+		return nil, fmt.Errorf("read merchants: %w", err)
+	}
+	defer rows.Close()
+	var list []Merchant
+	for rows.Next() {
+		var m Merchant
+		var c Connection
+		var schedule []byte
+		var stopped *time.Time
+		if err := rows.Scan(&m.ID, &m.Name, &m.Resend.Hour, &m.Resend.Zone, &m.Unaliased, &m.SettingsVersion, &m.AliasesVersion,
+			&c.ID, &c.Name, &c.Role, &c.Connector, &c.BaseURL, &c.Mode, &c.Settings, &schedule, &stopped, &c.StoppedReason); err != nil {
+			return nil, fmt.Errorf("read merchants: %w", err)
+		}
+		if err := json.Unmarshal(schedule, &c.Schedule); err != nil {
+			return nil, fmt.Errorf("read merchant %s: schedule of %s: %w", m.ID, c.Name, err)
+		}
+		c.Merchant, c.StoppedAt = m.ID, fromNull(stopped)
+		if n := len(list); n == 0 || list[n-1].ID != m.ID {
+			list = append(list, m)
+		}
+		last := &list[len(list)-1]
+		last.Connections = append(last.Connections, c)
+		if c.Role == "warehouse" {
+			last.Merchant.Warehouse = c.Connection
+		} else {
+			last.Carts = append(last.Carts, c.Connection)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read merchants: %w", err)
+	}
+	return list, nil
+}
+
+// Connection returns the named connection of m.
+func (m Merchant) Connection(name relay.ConnectionName) (Connection, bool) {
+	i := slices.IndexFunc(m.Connections, func(c Connection) bool { return c.Name == name })
+	if i < 0 {
+		return Connection{}, false
+	}
+	return m.Connections[i], true
+}
+
+// StopConnection marks a connection whose credentials the vendor refuses: no
+// job uses it until it is onboarded again or resumed. The first reason is kept.
+func (s *Store) StopConnection(ctx context.Context, id ConnectionID, reason string) error {
+	_, err := s.pool.Exec(ctx, `
+		update connections set stopped_at = now(), stopped_reason = $2 where id = $1 and stopped_at is null`, id, reason)
+	if err != nil {
+		return fmt.Errorf("stop connection: %w", err)
+	}
+	return nil
+}
+
+// ResumeConnections lifts the stop of all connections of a merchant.
+func (s *Store) ResumeConnections(ctx context.Context, merchant relay.MerchantID) error {
+	_, err := s.pool.Exec(ctx, `
+		update connections set stopped_at = null, stopped_reason = null where merchant_id = $1 and stopped_at is not null`, merchant)
+	if err != nil {
+		return fmt.Errorf("resume connections: %w", err)
+	}
+	return nil
+}
+
+// Vault opens and rotates one connection's credentials.
+type Vault struct {
+	s        *Store
+	id       ConnectionID
+	merchant relay.MerchantID
+	name     relay.ConnectionName
+}
+
+// Vault returns the vault of a connection.
+func (s *Store) Vault(c Connection) *Vault {
+	return &Vault{s: s, id: c.ID, merchant: c.Merchant, name: c.Name}
+}
+
+// Read returns the credentials in use.
+func (v *Vault) Read(ctx context.Context) (map[string]string, error) {
+	all, err := v.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return inUse(all), nil
+}
+
+func (v *Vault) read(ctx context.Context) (map[string]string, error) {
+	var sealed []byte
+	if err := v.s.pool.QueryRow(ctx, `select credentials from connections where id = $1`, v.id).Scan(&sealed); err != nil {
+		return nil, fmt.Errorf("read the credentials of %s/%s: %w", v.merchant, v.name, err)
+	}
+	return v.s.keyring.open(string(v.merchant), string(v.name), sealed)
+}
+
+func inUse(all map[string]string) map[string]string {
+	out := make(map[string]string, len(all))
+	for k, val := range all {
+		if len(k) < len(onboarded) || k[:len(onboarded)] != onboarded {
+			out[k] = val
+		}
+	}
+	return out
+}
+
+// vaultLocks is the advisory lock space of Rotate: "vlt" in ASCII.
+const vaultLocks = 0x766c74
+
+// Rotate replaces the credentials. A session-level advisory lock serialises
+// rotations over all workers; no transaction is open while next talks to the
+// vendor. What next returned is stored even when ctx ends meanwhile: the vendor
+// has already spent the old token.
+func (v *Vault) Rotate(ctx context.Context, next func(context.Context, map[string]string) (map[string]string, error)) (map[string]string, error) {
+	conn, err := v.s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("rotate the credentials of %s/%s: %w", v.merchant, v.name, err)
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(ctx, `select pg_advisory_lock($1, $2)`, vaultLocks, int32(v.id)); err != nil {
+		return nil, fmt.Errorf("rotate the credentials of %s/%s: %w", v.merchant, v.name, err)
+	}
+	after := context.WithoutCancel(ctx)
+	defer func() {
+		if _, err := conn.Exec(after, `select pg_advisory_unlock($1, $2)`, vaultLocks, int32(v.id)); err != nil {
+			conn.Conn().Close(after) // the lock goes with its session
+		}
+	}()
+	old, err := v.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	fresh, err := next(ctx, inUse(old))
+	if err != nil {
+		return nil, err
+	}
+	if maps.Equal(fresh, inUse(old)) {
+		return fresh, nil
+	}
+	for k, val := range old {
+		if _, ok := inUse(old)[k]; !ok {
+			if fresh[k] == "" {
+				fresh[k] = val
+			}
+		}
+	}
+	sealed, err := v.s.keyring.seal(string(v.merchant), string(v.name), fresh)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.Exec(after, `update connections set credentials = $2 where id = $1`, v.id, sealed); err != nil {
+		return nil, fmt.Errorf("store the rotated credentials of %s/%s: %w", v.merchant, v.name, err)
+	}
+	return inUse(fresh), nil
+}

@@ -1,0 +1,238 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"orderferry/relay"
+)
+
+func notFound(err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ErrNotFound
+	}
+	return err
+}
+
+// OrderSummary is an order without its address.
+type OrderSummary struct {
+	ID               relay.OrderID          `json:"-"`
+	Merchant         relay.MerchantID       `json:"merchant"`
+	Cart             relay.ConnectionName   `json:"cart"`
+	Number           string                 `json:"number"`
+	Reference        relay.Reference        `json:"reference"`
+	State            relay.OrderState       `json:"state"`
+	WarehouseOrderID relay.WarehouseOrderID `json:"warehouse_order_id,omitempty"`
+	WarehouseStatus  string                 `json:"warehouse_status,omitempty"`
+	Hold             *HoldSummary           `json:"hold,omitempty"`
+	PlacedAt         time.Time              `json:"placed_at"`
+	SeenAt           time.Time              `json:"seen_at"`
+	UpdatedAt        time.Time              `json:"updated_at"`
+	CancelAskedAt    *time.Time             `json:"cancel_asked_at,omitempty"`
+}
+
+// HoldSummary is why an order waits.
+type HoldSummary struct {
+	Reason   relay.HoldReason `json:"reason"`
+	Fields   []relay.Problem  `json:"fields,omitempty"`
+	Code     string           `json:"code,omitempty"`
+	Words    string           `json:"words,omitempty"` // the warehouse's own; may quote an address
+	Since    time.Time        `json:"since"`           // of the first hold
+	Attempts int              `json:"attempts"`
+}
+
+// Headline is one line without personal data.
+func (h HoldSummary) Headline() string {
+	return relay.Hold{Reason: h.Reason, Fields: h.Fields, Code: h.Code}.Headline()
+}
+
+// OrderQuery filters a list of orders. Zero fields do not filter.
+type OrderQuery struct {
+	Merchant relay.MerchantID
+	States   []relay.OrderState
+	Reason   relay.HoldReason
+	After    relay.OrderID // orders behind this one
+	Limit    int
+}
+
+const summaryColumns = `o.id, o.merchant_id, c.name, o.number, o.reference, o.state, coalesce(o.warehouse_order_id, ''), coalesce(o.warehouse_status, ''),
+	o.hold_reason, o.hold_fields, coalesce(o.hold_code, ''), coalesce(o.hold_words, ''), o.first_held_at, o.hold_attempts, o.placed_at, o.created_at, o.updated_at, o.cancel_requested_at`
+
+func scanSummary(row pgx.CollectableRow) (o OrderSummary, err error) {
+	var reason *relay.HoldReason
+	var fields []byte
+	var h HoldSummary
+	var since *time.Time
+	if err := row.Scan(&o.ID, &o.Merchant, &o.Cart, &o.Number, &o.Reference, &o.State, &o.WarehouseOrderID, &o.WarehouseStatus,
+		&reason, &fields, &h.Code, &h.Words, &since, &h.Attempts, &o.PlacedAt, &o.SeenAt, &o.UpdatedAt, &o.CancelAskedAt); err != nil {
+		return o, err
+	}
+	if reason == nil {
+		return o, nil
+	}
+	h.Reason, h.Since = *reason, fromNull(since)
+	if fields != nil {
+		if err := json.Unmarshal(fields, &h.Fields); err != nil {
+			return o, err
+		}
+	}
+	o.Hold = &h
+	return o, nil
+}
+
+// Orders lists orders in the order in which they were seen.
+func (s *Store) Orders(ctx context.Context, q OrderQuery) ([]OrderSummary, error) {
+	var in []string
+	if len(q.States) > 0 {
+		in = states(q.States)
+	}
+	rows, err := s.pool.Query(ctx, `
+		select `+summaryColumns+` from orders o join connections c on c.id = o.cart_id
+		where ($1 = '' or o.merchant_id = $1) and ($2::text[] is null or o.state = any($2)) and ($3 = '' or o.hold_reason = $3) and o.id > $4
+		order by o.id limit $5`, string(q.Merchant), in, string(q.Reason), q.After, q.Limit)
+	if err != nil {
+		return nil, fmt.Errorf("list orders: %w", err)
+	}
+	return pgx.CollectRows(rows, scanSummary)
+}
+
+// FindOrders returns the orders of a merchant that go by a name: their
+// reference, their full number, or the warehouse's id of them.
+func (s *Store) FindOrders(ctx context.Context, merchant relay.MerchantID, name string) ([]OrderSummary, error) {
+	rows, err := s.pool.Query(ctx, `
+		select `+summaryColumns+` from orders o join connections c on c.id = o.cart_id
+		where o.merchant_id = $1 and (o.reference = upper($2) or o.number = $2 or o.warehouse_order_id = $2) order by o.id limit 20`, merchant, name)
+	if err != nil {
+		return nil, fmt.Errorf("find order: %w", err)
+	}
+	return pgx.CollectRows(rows, scanSummary)
+}
+
+// OrderDetail is all the ledger knows of an order.
+type OrderDetail struct {
+	OrderSummary
+	ShipTo      relay.Address      `json:"ship_to"`
+	ShipMethod  relay.ShipMethod   `json:"ship_method,omitempty"`
+	Lines       []relay.Line       `json:"lines"`
+	Submissions []SubmissionDetail `json:"submissions"`
+	Shipments   []ShipmentDetail   `json:"shipments"`
+}
+
+// SubmissionDetail is one attempt to hand the order over.
+type SubmissionDetail struct {
+	Attempt         int               `json:"attempt"`
+	State           string            `json:"state"`
+	Token           relay.Token       `json:"token"`
+	Digest          string            `json:"digest"`
+	AliasesVersion  int64             `json:"aliases_version"`
+	SettingsVersion int64             `json:"settings_version"`
+	Sends           int               `json:"sends"`
+	OpenedAt        time.Time         `json:"opened_at"`
+	ResolvedAt      *time.Time        `json:"resolved_at,omitempty"`
+	Status          *int              `json:"http_status,omitempty"`
+	Items           []relay.OrderItem `json:"items"`
+}
+
+// ShipmentDetail is one package.
+type ShipmentDetail struct {
+	Carrier        string     `json:"carrier"`
+	Service        string     `json:"service,omitempty"`
+	TrackingNumber string     `json:"tracking_number"`
+	TrackingURL    string     `json:"tracking_url,omitempty"`
+	State          string     `json:"state"`
+	SeenAt         time.Time  `json:"seen_at"`
+	ToldAt         *time.Time `json:"told_at,omitempty"`
+	CartShipmentID *string    `json:"cart_shipment_id,omitempty"`
+	PushError      *string    `json:"push_error,omitempty"`
+	NextPushAt     *time.Time `json:"next_push_at,omitempty"`
+	DeliveryStatus *string    `json:"delivery_status,omitempty"`
+}
+
+// Order reads one order whole. ErrNotFound when there is none.
+func (s *Store) Order(ctx context.Context, id relay.OrderID) (OrderDetail, error) {
+	fail := func(err error) (OrderDetail, error) {
+		return OrderDetail{}, fmt.Errorf("read order: %w", notFound(err))
+	}
+	rows, err := s.pool.Query(ctx, `select `+summaryColumns+` from orders o join connections c on c.id = o.cart_id where o.id = $1`, id)
+	if err != nil {
+		return fail(err)
+	}
+	summary, err := pgx.CollectExactlyOneRow(rows, scanSummary)
+	if err != nil {
+		return fail(err)
+	}
+	d := OrderDetail{OrderSummary: summary}
+	orders := []relay.Order{{ID: id}}
+	if err := loadLines(ctx, s.pool, orders); err != nil {
+		return fail(err)
+	}
+	d.Lines = orders[0].Lines
+	var shipTo []byte
+	if err := s.pool.QueryRow(ctx, `select ship_to, ship_method from orders where id = $1`, id).Scan(&shipTo, &d.ShipMethod); err != nil {
+		return fail(err)
+	}
+	if err := json.Unmarshal(shipTo, &d.ShipTo); err != nil {
+		return fail(err)
+	}
+	rows, err = s.pool.Query(ctx, `
+		select attempt, state, token, encode(digest, 'hex'), aliases_version, settings_version, sends, opened_at, resolved_at, http_status,
+			(select coalesce(jsonb_agg(jsonb_build_object('line', line_id, 'sku', sku, 'code', code, 'units', units) order by position), '[]')
+				from submission_items i where i.submission_id = s.id)
+		from submissions s where order_id = $1 order by attempt`, id)
+	if err != nil {
+		return fail(err)
+	}
+	if d.Submissions, err = pgx.CollectRows(rows, pgx.RowToStructByPos[SubmissionDetail]); err != nil {
+		return fail(err)
+	}
+	rows, err = s.pool.Query(ctx, `
+		select carrier, service, tracking_number, tracking_url, state, seen_at, told_at, cart_shipment_id, push_error, next_push_at, delivery_status
+		from shipments where order_id = $1 order by id`, id)
+	if err != nil {
+		return fail(err)
+	}
+	if d.Shipments, err = pgx.CollectRows(rows, pgx.RowToStructByPos[ShipmentDetail]); err != nil {
+		return fail(err)
+	}
+	return d, nil
+}
+
+// Counts is how many orders there are in each state, and on hold for each reason.
+type Counts struct {
+	States     map[relay.OrderState]int64 `json:"states"`
+	Holds      map[relay.HoldReason]int64 `json:"holds"`
+	Unfinished int64                      `json:"unfinished"` // neither ended nor held
+	Duplicates int64                      `json:"duplicates"` // warehouse orders beyond the first that we found
+}
+
+// Counts counts a merchant's orders; "" counts all merchants'.
+func (s *Store) Counts(ctx context.Context, merchant relay.MerchantID) (Counts, error) {
+	c := Counts{States: make(map[relay.OrderState]int64), Holds: make(map[relay.HoldReason]int64)}
+	rows, err := s.pool.Query(ctx, `
+		select state, coalesce(hold_reason, ''), count(*) from orders where $1 = '' or merchant_id = $1 group by 1, 2`, merchant)
+	if err != nil {
+		return c, fmt.Errorf("count orders: %w", err)
+	}
+	var state relay.OrderState
+	var reason relay.HoldReason
+	var n int64
+	_, err = pgx.ForEachRow(rows, []any{&state, &reason, &n}, func() error {
+		c.States[state] += n
+		if reason != "" {
+			c.Holds[reason] += n
+		}
+		if !state.Ended() && state != relay.OrderHeld {
+			c.Unfinished += n
+		}
+		return nil
+	})
+	if err != nil {
+		return c, fmt.Errorf("count orders: %w", err)
+	}
+	return c, nil
+}

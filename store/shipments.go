@@ -1,0 +1,510 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"orderferry/relay"
+)
+
+// OpenOrder is an order at a warehouse from which more is expected.
+type OpenOrder struct {
+	ID               relay.OrderID
+	Reference        relay.Reference
+	WarehouseOrderID relay.WarehouseOrderID
+	AcceptedAt       time.Time
+}
+
+// OpenOrders returns a warehouse's open orders, in order of id, from after.
+func (s *Store) OpenOrders(ctx context.Context, warehouse ConnectionID, after relay.OrderID, limit int) ([]OpenOrder, error) {
+	rows, err := s.pool.Query(ctx, `
+		select id, reference, warehouse_order_id, accepted_at from orders
+		where warehouse_id = $1 and id > $2 and (state in ('at_warehouse', 'cancel_requested') or (state = 'shipped' and not ship_complete))
+		order by id limit $3`, warehouse, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read open orders: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[OpenOrder])
+}
+
+// Progress is what a warehouse reported of one order.
+type Progress struct {
+	Order    relay.OrderID
+	Status   string // the warehouse's own word
+	Complete bool   // it says that no more packages follow
+	// Cancelled says that it will not ship, by the warehouse's own doing or ours.
+	Cancelled bool
+	Packages  []relay.Package
+}
+
+// Recorded counts what a report of progress changed.
+type Recorded struct {
+	Packages  int // new ones
+	Cancelled int
+	Carts     []ConnectionID // carts that have something to be told, in order
+}
+
+type shippingOrder struct {
+	id       relay.OrderID
+	cart     ConnectionID
+	state    relay.OrderState
+	status   string
+	complete bool
+	items    []relay.OrderItem
+	known    map[string]bool
+	shipped  map[relay.LineID]int64
+	waiting  []int64 // shipments whose contents are not known
+}
+
+// RecordProgress writes packages and states that a warehouse reported. What it
+// reported before changes nothing. A parcel whose contents the warehouse does
+// not say waits until the order is complete, and then stands for all that is
+// left of it.
+func (s *Store) RecordProgress(ctx context.Context, actor string, reports []Progress) (Recorded, error) {
+	var out Recorded
+	if len(reports) == 0 {
+		return out, nil
+	}
+	err := s.begin(ctx, func(tx pgx.Tx) error {
+		out = Recorded{}
+		byOrder := make(map[relay.OrderID]Progress, len(reports))
+		ids := make([]int64, 0, len(reports))
+		for _, r := range reports {
+			if _, twice := byOrder[r.Order]; !twice {
+				ids = append(ids, int64(r.Order))
+			}
+			byOrder[r.Order] = r
+		}
+		orders, err := lockShipping(ctx, tx, ids)
+		if err != nil {
+			return err
+		}
+		w := shipmentWriter{actor: actor, out: &out, carts: make(map[ConnectionID]bool)}
+		for _, o := range orders {
+			w.report(o, byOrder[o.id])
+		}
+		out.Carts = slices.Sorted(maps.Keys(w.carts))
+		return w.write(ctx, tx)
+	})
+	if err != nil {
+		return Recorded{}, fmt.Errorf("record shipments: %w", err)
+	}
+	return out, nil
+}
+
+func lockShipping(ctx context.Context, tx pgx.Tx, ids []int64) ([]*shippingOrder, error) {
+	rows, err := tx.Query(ctx, `
+		select id, cart_id, state, coalesce(warehouse_status, ''), ship_complete from orders where id = any($1) order by id for update`, ids)
+	if err != nil {
+		return nil, err
+	}
+	orders, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*shippingOrder, error) {
+		o := &shippingOrder{known: make(map[string]bool), shipped: make(map[relay.LineID]int64)}
+		err := r.Scan(&o.id, &o.cart, &o.state, &o.status, &o.complete)
+		return o, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	at := make(map[relay.OrderID]*shippingOrder, len(orders))
+	for _, o := range orders {
+		at[o.id] = o
+	}
+	rows, err = tx.Query(ctx, `
+		select s.order_id, i.line_id, i.sku, i.code, i.units from submissions s join submission_items i on i.submission_id = s.id
+		where s.order_id = any($1) and s.state in ('accepted', 'withdrawn') order by s.order_id, i.position`, ids)
+	if err != nil {
+		return nil, err
+	}
+	var id relay.OrderID
+	var it relay.OrderItem
+	if _, err := pgx.ForEachRow(rows, []any{&id, &it.Line, &it.SKU, &it.Code, &it.Units}, func() error {
+		at[id].items = append(at[id].items, it)
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	rows, err = tx.Query(ctx, `
+		select s.order_id, s.id, s.package_key, s.state, coalesce(l.line_id, ''), coalesce(l.units, 0)
+		from shipments s left join shipment_lines l on l.shipment_id = s.id where s.order_id = any($1) order by s.id`, ids)
+	if err != nil {
+		return nil, err
+	}
+	var shipment, units int64
+	var key, state string
+	var line relay.LineID
+	_, err = pgx.ForEachRow(rows, []any{&id, &shipment, &key, &state, &line, &units}, func() error {
+		o := at[id]
+		o.known[key] = true
+		if state == "waiting" {
+			o.waiting = append(o.waiting, shipment)
+		}
+		if line != "" {
+			o.shipped[line] += units
+		}
+		return nil
+	})
+	return orders, err
+}
+
+// shipmentWriter gathers what a batch of reports changes and writes it in one round trip.
+type shipmentWriter struct {
+	actor  string
+	out    *Recorded
+	carts  map[ConnectionID]bool
+	batch  pgx.Batch
+	events []newEvent
+	lines  []packageLines
+	orders struct {
+		ids      []int64
+		states   []string
+		statuses []string
+		complete []bool
+	}
+	packages struct {
+		order, cart                                                        []int64
+		key, carrier, service, number, url, tracker, state, shared, firsts []string
+		shippedAt                                                          []*time.Time
+	}
+}
+
+type packageLines struct {
+	order relay.OrderID
+	key   string
+	lines []relay.ShippedLine
+}
+
+func (w *shipmentWriter) report(o *shippingOrder, r Progress) {
+	state := o.state
+	var fresh []relay.Package
+	for _, p := range r.Packages {
+		if key := p.Key(); p.TrackingNumber != "" && !o.known[key] {
+			o.known[key] = true
+			fresh = append(fresh, p)
+		}
+	}
+	for _, p := range fresh {
+		w.addPackage(o, p)
+	}
+	complete := o.complete || r.Complete || (len(o.items) > 0 && len(o.known) > 0 && len(relay.Remaining(o.items, o.shipped)) == 0)
+	switch {
+	case len(fresh) > 0:
+		if state == relay.OrderCancelled || state == relay.OrderCancelRequested {
+			w.events = append(w.events, newEvent{o.id, EventShippedAfterAll, map[string]any{"was": state}})
+		}
+		if state.MayBecome(relay.OrderShipped) {
+			state = relay.OrderShipped
+		}
+		w.out.Packages += len(fresh)
+	case r.Cancelled && len(o.known) == 0 && state.MayBecome(relay.OrderCancelled):
+		state = relay.OrderCancelled
+		w.out.Cancelled++
+		w.events = append(w.events, newEvent{o.id, EventCancelled, map[string]any{"status": r.Status, "asked": o.state == relay.OrderCancelRequested}})
+		w.batch.Queue(`update submissions set state = 'withdrawn' where order_id = $1 and state = 'accepted'`, o.id)
+	}
+	if complete {
+		w.settleWaiting(o)
+	}
+	status := o.status
+	if r.Status != "" && r.Status != o.status {
+		status = r.Status
+		w.events = append(w.events, newEvent{o.id, EventWarehouseStatus, map[string]any{"status": r.Status}})
+	}
+	if state == o.state && complete == o.complete && status == o.status {
+		return
+	}
+	w.orders.ids, w.orders.states = append(w.orders.ids, int64(o.id)), append(w.orders.states, string(state))
+	w.orders.statuses, w.orders.complete = append(w.orders.statuses, status), append(w.orders.complete, complete)
+}
+
+func (w *shipmentWriter) addPackage(o *shippingOrder, p relay.Package) {
+	state := "waiting"
+	detail := map[string]any{"carrier": p.Carrier, "tracking_number": p.TrackingNumber}
+	if len(p.Items) > 0 {
+		lines, surplus := relay.Allocate(o.items, o.shipped, p.Items)
+		if len(surplus) > 0 {
+			detail["surplus"] = surplus
+		}
+		if state = "ready"; len(lines) == 0 {
+			state = "surplus"
+		}
+		for _, l := range lines {
+			o.shipped[l.Line] += l.Units
+		}
+		w.lines = append(w.lines, packageLines{o.id, p.Key(), lines})
+	}
+	if state == "ready" {
+		w.carts[o.cart] = true
+	}
+	w.events = append(w.events, newEvent{o.id, EventPackage, detail})
+	a := &w.packages
+	a.order, a.cart = append(a.order, int64(o.id)), append(a.cart, int64(o.cart))
+	a.key, a.carrier, a.service = append(a.key, p.Key()), append(a.carrier, p.Carrier), append(a.service, p.Service)
+	a.number, a.url, a.tracker = append(a.number, p.TrackingNumber), append(a.url, p.TrackingURL), append(a.tracker, p.TrackerID)
+	a.state, a.shippedAt = append(a.state, state), append(a.shippedAt, nullTime(p.ShippedAt))
+}
+
+// settleWaiting lets the first parcel of unknown contents stand for all that is
+// left of a complete order, and the others be told with it.
+func (w *shipmentWriter) settleWaiting(o *shippingOrder) {
+	left := relay.Remaining(o.items, o.shipped)
+	lineIDs, units := make([]string, len(left)), make([]int64, len(left))
+	for i, l := range left {
+		lineIDs[i], units[i] = string(l.Line), l.Units
+		o.shipped[l.Line] += l.Units
+	}
+	// In SQL, since parcels of this very report have no number yet.
+	w.batch.Queue(settleSQL, o.id, lineIDs, units)
+	w.carts[o.cart] = true
+}
+
+const settleSQL = `
+	with w as (select id, min(id) over () as first from shipments where order_id = $1 and state = 'waiting'),
+	l as (insert into shipment_lines (shipment_id, line_id, units)
+		select distinct w.first, q.line, q.units from w, unnest($2::text[], $3::bigint[]) as q(line, units))
+	update shipments s set
+		state = case when s.id <> w.first then 'merged' when cardinality($2::text[]) = 0 then 'surplus' else 'ready' end,
+		merged_into = case when s.id <> w.first then w.first end
+	from w where s.id = w.id`
+
+func (w *shipmentWriter) write(ctx context.Context, tx pgx.Tx) error {
+	b := &pgx.Batch{}
+	if a := w.packages; len(a.order) > 0 {
+		b.Queue(`
+			insert into shipments (order_id, cart_id, package_key, carrier, service, tracking_number, tracking_url, tracker_id, state, shipped_at)
+			select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::timestamptz[])
+			on conflict (order_id, package_key) do nothing`,
+			a.order, a.cart, a.key, a.carrier, a.service, a.number, a.url, a.tracker, a.state, a.shippedAt)
+	}
+	var order, units []int64
+	var key, line []string
+	for _, p := range w.lines {
+		for _, l := range p.lines {
+			order, key, line, units = append(order, int64(p.order)), append(key, p.key), append(line, string(l.Line)), append(units, l.Units)
+		}
+	}
+	if len(order) > 0 {
+		b.Queue(`
+			insert into shipment_lines (shipment_id, line_id, units)
+			select s.id, q.line, q.units from unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[]) as q(o, k, line, units)
+			join shipments s on s.order_id = q.o and s.package_key = q.k`, order, key, line, units)
+	}
+	b.QueuedQueries = append(b.QueuedQueries, w.batch.QueuedQueries...)
+	if a := w.orders; len(a.ids) > 0 {
+		b.Queue(`
+			update orders o set state = q.state, warehouse_status = nullif(q.status, ''), ship_complete = q.complete, updated_at = now(),
+				cancel_next_at = case when q.state = 'cancel_requested' then cancel_next_at end
+			from unnest($1::bigint[], $2::text[], $3::text[], $4::boolean[]) as q(id, state, status, complete) where o.id = q.id`,
+			a.ids, a.states, a.statuses, a.complete)
+	}
+	args, err := eventArgs(w.actor, w.events)
+	if err != nil {
+		return err
+	}
+	b.Queue(insertEventsSQL, args...)
+	b.Queue(confirmSQL, w.orders.ids, w.actor)
+	return tx.SendBatch(ctx, b).Close()
+}
+
+// confirmSQL ends orders of which no more packages are expected and the cart
+// has all tracking, and counts them.
+const confirmSQL = `
+	with u as (
+		update orders o set state = 'confirmed', updated_at = now()
+		where o.id = any($1) and o.state = 'shipped' and o.ship_complete
+			and exists (select from shipments s where s.order_id = o.id and s.state = 'told')
+			and not exists (select from shipments s where s.order_id = o.id and s.state in ('ready', 'waiting'))
+		returning id),
+	e as (insert into order_events (order_id, kind, actor) select id, 'confirmed', $2 from u)
+	select count(*) from u`
+
+// SettleOverdue settles parcels of unknown contents that nothing was added to
+// for so long that the order is taken to be complete. Without it, an order of a
+// warehouse that never says so would wait without an end.
+func (s *Store) SettleOverdue(ctx context.Context, warehouse ConnectionID, age time.Duration, actor string) (Recorded, error) {
+	rows, err := s.pool.Query(ctx, `
+		select o.id from shipments s join orders o on o.id = s.order_id where s.state = 'waiting' and o.warehouse_id = $1
+		group by o.id having max(s.seen_at) < now() - $2::interval order by o.id limit 500`, warehouse, age)
+	if err != nil {
+		return Recorded{}, fmt.Errorf("settle overdue parcels: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[relay.OrderID])
+	if err != nil {
+		return Recorded{}, fmt.Errorf("settle overdue parcels: %w", err)
+	}
+	reports := make([]Progress, len(ids))
+	for i, id := range ids {
+		reports[i] = Progress{Order: id, Complete: true}
+	}
+	return s.RecordProgress(ctx, actor, reports)
+}
+
+// ShipmentToTell is a package that a cart is to be told of.
+type ShipmentToTell struct {
+	ID              int64
+	Order           relay.OrderID
+	ExternalID      relay.ExternalID
+	Carrier         string
+	Service         string
+	TrackingNumbers []string // its own, then those of parcels told with it
+	TrackingURL     string
+	ShippedAt       time.Time
+	Lines           []relay.ShippedLine
+	Attempts        int
+}
+
+// ShipmentsToTell returns packages that a cart is to be told of now. Packages
+// of one order stay together as far as limit allows.
+func (s *Store) ShipmentsToTell(ctx context.Context, cart ConnectionID, limit int) ([]ShipmentToTell, error) {
+	rows, err := s.pool.Query(ctx, `
+		select s.id, s.order_id, o.external_id, s.carrier, s.service,
+			array[s.tracking_number] || array(select m.tracking_number from shipments m where m.merged_into = s.id order by m.id),
+			s.tracking_url, coalesce(s.shipped_at, s.seen_at), s.push_attempts
+		from shipments s join orders o on o.id = s.order_id
+		where s.cart_id = $1 and s.state = 'ready' and (s.next_push_at is null or s.next_push_at <= now()) order by s.id limit $2`, cart, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read shipments: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (t ShipmentToTell, err error) {
+		err = r.Scan(&t.ID, &t.Order, &t.ExternalID, &t.Carrier, &t.Service, &t.TrackingNumbers, &t.TrackingURL, &t.ShippedAt, &t.Attempts)
+		return t, err
+	})
+	if err != nil || len(list) == 0 {
+		return list, err
+	}
+	at := make(map[int64]int, len(list))
+	ids := make([]int64, len(list))
+	for i, t := range list {
+		at[t.ID], ids[i] = i, t.ID
+	}
+	rows, err = s.pool.Query(ctx, `select shipment_id, line_id, units from shipment_lines where shipment_id = any($1) order by shipment_id, line_id`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read shipments: %w", err)
+	}
+	var id int64
+	var l relay.ShippedLine
+	_, err = pgx.ForEachRow(rows, []any{&id, &l.Line, &l.Units}, func() error {
+		list[at[id]].Lines = append(list[at[id]].Lines, l)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read shipments: %w", err)
+	}
+	return list, nil
+}
+
+// Told is what came of telling a cart of one shipment.
+type Told struct {
+	Shipment int64
+	Order    relay.OrderID
+	CartID   string
+	Found    bool // the cart had it already
+	// Error, when set, is why the cart did not take it; told again after Retry.
+	Error string
+	Retry time.Duration
+}
+
+// RecordTold writes what carts took, and confirms orders of which the cart has
+// all tracking. It returns how many were confirmed.
+func (s *Store) RecordTold(ctx context.Context, actor string, told []Told) (confirmed int, err error) {
+	if len(told) == 0 {
+		return 0, nil
+	}
+	err = s.begin(ctx, func(tx pgx.Tx) error {
+		var ids, failedIDs, orders []int64
+		var cartIDs, errs []string
+		var retry []time.Duration
+		var events []newEvent
+		for _, t := range told {
+			if t.Error != "" {
+				failedIDs, errs, retry = append(failedIDs, t.Shipment), append(errs, t.Error), append(retry, t.Retry)
+				events = append(events, newEvent{t.Order, EventTellFailed, map[string]any{"shipment": t.Shipment, "error": t.Error}})
+				continue
+			}
+			ids, cartIDs, orders = append(ids, t.Shipment), append(cartIDs, t.CartID), append(orders, int64(t.Order))
+			detail := map[string]any{"shipment": t.Shipment, "cart_shipment": t.CartID}
+			if t.Found {
+				detail["found"] = true
+			}
+			events = append(events, newEvent{t.Order, EventTold, detail})
+		}
+		args, err := eventArgs(actor, events)
+		if err != nil {
+			return err
+		}
+		b := &pgx.Batch{}
+		b.Queue(`
+			update shipments s set state = 'told', told_at = now(), cart_shipment_id = q.cart, push_error = null, next_push_at = null, push_attempts = push_attempts + 1
+			from unnest($1::bigint[], $2::text[]) as q(id, cart) where s.id = q.id and s.state = 'ready'`, ids, cartIDs)
+		b.Queue(`
+			update shipments s set push_attempts = push_attempts + 1, push_error = q.error, next_push_at = now() + q.retry
+			from unnest($1::bigint[], $2::text[], $3::interval[]) as q(id, error, retry) where s.id = q.id and s.state = 'ready'`, failedIDs, errs, retry)
+		b.Queue(insertEventsSQL, args...)
+		b.Queue(confirmSQL, orders, actor).QueryRow(func(row pgx.Row) error { return row.Scan(&confirmed) })
+		return tx.SendBatch(ctx, b).Close()
+	})
+	if err != nil {
+		return 0, fmt.Errorf("record told shipments: %w", err)
+	}
+	return confirmed, nil
+}
+
+// Telling says how many shipments a cart is to be told of now, and when the next one is due.
+func (s *Store) Telling(ctx context.Context, cart ConnectionID) (ready bool, next time.Time, err error) {
+	var at *time.Time
+	err = s.pool.QueryRow(ctx, `
+		select exists (select from shipments where cart_id = $1 and state = 'ready' and (next_push_at is null or next_push_at <= now())),
+			(select min(next_push_at) from shipments where cart_id = $1 and state = 'ready' and next_push_at > now())`, cart).Scan(&ready, &at)
+	if err != nil {
+		return false, time.Time{}, fmt.Errorf("look at shipments: %w", err)
+	}
+	return ready, fromNull(at), nil
+}
+
+// ParcelToTrack is a parcel on its way.
+type ParcelToTrack struct {
+	ID             int64
+	Carrier        string
+	TrackingNumber string
+	TrackerID      string
+	Status         string
+}
+
+// ParcelsToTrack returns parcels on their way that were last looked at longer ago than age.
+func (s *Store) ParcelsToTrack(ctx context.Context, warehouse ConnectionID, age time.Duration, limit int) ([]ParcelToTrack, error) {
+	rows, err := s.pool.Query(ctx, `
+		select s.id, s.carrier, s.tracking_number, s.tracker_id, coalesce(s.delivery_status, '') from shipments s join orders o on o.id = s.order_id
+		where o.warehouse_id = $1 and not s.delivery_ended and coalesce(s.tracked_at, s.seen_at) < now() - $2::interval and s.seen_at > now() - interval '60 days'
+		order by coalesce(s.tracked_at, s.seen_at) limit $3`, warehouse, age, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read parcels: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[ParcelToTrack])
+}
+
+// Tracked is where a parcel was found.
+type Tracked struct {
+	ID     int64
+	Status string
+	URL    string
+	Ended  bool
+}
+
+// RecordTracked writes where parcels are.
+func (s *Store) RecordTracked(ctx context.Context, list []Tracked) error {
+	b := &pgx.Batch{}
+	for _, t := range list {
+		b.Queue(`update shipments set delivery_status = coalesce(nullif($2, ''), delivery_status), tracking_url = coalesce(nullif($3, ''), tracking_url),
+			delivery_ended = $4, tracked_at = now() where id = $1`, t.ID, t.Status, t.URL, t.Ended)
+	}
+	if err := s.pool.SendBatch(ctx, b).Close(); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return fmt.Errorf("record parcels: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,698 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"orderferry/relay"
+)
+
+// SubmissionID is the ledger's number of a submission.
+type SubmissionID int64
+
+// Submission is one attempt to hand an order to the warehouse that is open or in doubt.
+type Submission struct {
+	ID         SubmissionID
+	Order      relay.Order
+	Token      relay.Token
+	Items      []relay.OrderItem
+	Service    relay.Service
+	OpenedAt   time.Time // never after the first byte left
+	LeaseUntil time.Time // nothing is sent after it
+	Sends      int       // how often it was sent, this time included
+	Looks      int       // how often it was looked for since it was last sent
+}
+
+// Claim is what is to become of an order that is about to be submitted.
+type Claim struct {
+	// Hold, when not nil, puts the order on hold instead.
+	Hold    *relay.Hold
+	Items   []relay.OrderItem
+	Service relay.Service
+	Digest  [32]byte // of the exact body
+}
+
+// ClaimQuery says which orders to claim and for whom.
+type ClaimQuery struct {
+	Merchant Merchant
+	Owner    string        // who sends; a later attempt of the same activity has the same
+	Lease    time.Duration // how long the owner may send
+	Limit    int
+	// Held names orders on hold to claim instead of new ones.
+	Held []relay.OrderID
+	// Actor is who is named in the trail.
+	Actor string
+}
+
+// Claimed is the outcome of a claim.
+type Claimed struct {
+	Submissions []Submission
+	Held        int // orders that our own translation put on hold
+}
+
+// Claim opens submissions: in one transaction it locks orders that are ready,
+// asks prepare what to do with each, and moves them to submitting (or held)
+// with a submission row each. prepare must not use the network. Promise 1: the
+// partial unique index allows one live submission an order.
+func (s *Store) Claim(ctx context.Context, q ClaimQuery, prepare func(o relay.Order, token relay.Token) (Claim, error)) (Claimed, error) {
+	var out Claimed
+	err := s.begin(ctx, func(tx pgx.Tx) error {
+		out = Claimed{}
+		orders, err := lockReady(ctx, tx, q)
+		if err != nil || len(orders) == 0 {
+			return err
+		}
+		var holds []holdRow
+		var claims []Claim
+		for _, o := range orders {
+			token := newToken()
+			c, err := prepare(o, token)
+			if err != nil {
+				return fmt.Errorf("prepare order %s: %w", o.Reference, err)
+			}
+			if c.Hold != nil {
+				holds = append(holds, holdRow{order: o.ID, hold: *c.Hold})
+				continue
+			}
+			claims = append(claims, c)
+			out.Submissions = append(out.Submissions, Submission{Order: o, Token: token, Items: c.Items, Service: c.Service, Sends: 1})
+		}
+		out.Held = len(holds)
+		if err := openSubmissions(ctx, tx, q, out.Submissions, claims); err != nil {
+			return err
+		}
+		return holdOrders(ctx, tx, q.Actor, holds)
+	})
+	if err != nil {
+		return Claimed{}, fmt.Errorf("claim orders of %s: %w", q.Merchant.ID, err)
+	}
+	return out, nil
+}
+
+const orderColumns = `o.id, o.merchant_id, c.name, o.reference, o.state, o.external_id, o.number, o.placed_at, o.cart_updated_at, o.ship_method, o.ship_to, o.problems`
+
+func scanOrder(row pgx.CollectableRow, more ...any) (o relay.Order, err error) {
+	var shipTo, problems []byte
+	dest := append([]any{&o.ID, &o.Merchant, &o.Cart, &o.Reference, &o.State, &o.ExternalID, &o.Number, &o.PlacedAt, &o.UpdatedAt, &o.ShipMethod, &shipTo, &problems}, more...)
+	if err := row.Scan(dest...); err != nil {
+		return o, err
+	}
+	if err := json.Unmarshal(shipTo, &o.ShipTo); err != nil {
+		return o, err
+	}
+	if problems != nil {
+		err = json.Unmarshal(problems, &o.Problems)
+	}
+	return o, err
+}
+
+func lockReady(ctx context.Context, tx pgx.Tx, q ClaimQuery) ([]relay.Order, error) {
+	// No row of the plan but the order itself is locked; another claimer skips it.
+	sql := `select ` + orderColumns + ` from orders o join connections c on c.id = o.cart_id
+		where o.merchant_id = $1 and o.state = 'new' and (o.retry_at is null or o.retry_at <= now()) order by o.id limit $2 for update of o skip locked`
+	args := []any{q.Merchant.ID, q.Limit}
+	if q.Held != nil {
+		sql = `select ` + orderColumns + ` from orders o join connections c on c.id = o.cart_id
+			where o.merchant_id = $1 and o.state = 'held' and o.id = any($3)
+				and not exists (select from submissions s where s.order_id = o.id and s.state in ('open', 'in_doubt', 'accepted'))
+			order by o.id limit $2 for update of o skip locked`
+		args = append(args, orderIDs(q.Held))
+	}
+	rows, err := tx.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	orders, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (relay.Order, error) { return scanOrder(r) })
+	if err != nil {
+		return nil, err
+	}
+	return orders, loadLines(ctx, tx, orders)
+}
+
+func orderIDs(ids []relay.OrderID) []int64 {
+	out := make([]int64, len(ids))
+	for i, id := range ids {
+		out[i] = int64(id)
+	}
+	return out
+}
+
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func loadLines(ctx context.Context, q querier, orders []relay.Order) error {
+	if len(orders) == 0 {
+		return nil
+	}
+	at := make(map[relay.OrderID]int, len(orders))
+	ids := make([]int64, len(orders))
+	for i, o := range orders {
+		at[o.ID], ids[i] = i, int64(o.ID)
+	}
+	rows, err := q.Query(ctx, `select order_id, external_id, sku, name, quantity from order_lines where order_id = any($1) order by order_id, position`, ids)
+	if err != nil {
+		return err
+	}
+	var id relay.OrderID
+	var l relay.Line
+	_, err = pgx.ForEachRow(rows, []any{&id, &l.ID, &l.SKU, &l.Name, &l.Quantity}, func() error {
+		o := &orders[at[id]]
+		o.Lines = append(o.Lines, l)
+		return nil
+	})
+	return err
+}
+
+func newToken() relay.Token {
+	var b [10]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		panic(err) // crypto/rand never fails on the systems Go supports
+	}
+	return relay.Token(strings.ToLower(base32.StdEncoding.EncodeToString(b[:])))
+}
+
+func openSubmissions(ctx context.Context, tx pgx.Tx, q ClaimQuery, subs []Submission, claims []Claim) error {
+	n := len(subs)
+	if n == 0 {
+		return nil
+	}
+	orders, tokens, services, digests := make([]int64, n), make([]string, n), make([]string, n), make([][]byte, n)
+	for i, sub := range subs {
+		orders[i], tokens[i], services[i], digests[i] = int64(sub.Order.ID), string(sub.Token), string(sub.Service), claims[i].Digest[:]
+	}
+	warehouse := q.Merchant.StoredWarehouse().ID
+	rows, err := tx.Query(ctx, `
+		insert into submissions (order_id, warehouse_id, attempt, token, digest, aliases_version, settings_version, service, state, owner, opened_at, lease_until)
+		select o, $1, 1 + coalesce((select max(attempt) from submissions p where p.order_id = o), 0), t, d, $2, $3, sv, 'open', $4,
+			clock_timestamp(), clock_timestamp() + $5::interval
+		from unnest($6::bigint[], $7::text[], $8::text[], $9::bytea[]) as q(o, t, sv, d)
+		returning id, order_id, opened_at, lease_until`,
+		warehouse, q.Merchant.AliasesVersion, q.Merchant.SettingsVersion, q.Owner, q.Lease, orders, tokens, services, digests)
+	if err != nil {
+		return err
+	}
+	at := make(map[relay.OrderID]*Submission, n)
+	for i := range subs {
+		at[subs[i].Order.ID] = &subs[i]
+	}
+	var row Submission
+	var order relay.OrderID
+	_, err = pgx.ForEachRow(rows, []any{&row.ID, &order, &row.OpenedAt, &row.LeaseUntil}, func() error {
+		sub := at[order]
+		sub.ID, sub.OpenedAt, sub.LeaseUntil = row.ID, row.OpenedAt, row.LeaseUntil
+		sub.Order.State = relay.OrderSubmitting
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var ids, units []int64
+	var positions []int32
+	var lines, skus, codes []string
+	events := make([]newEvent, n)
+	for i, sub := range subs {
+		for p, it := range sub.Items {
+			ids, positions, units = append(ids, int64(sub.ID)), append(positions, int32(p)), append(units, it.Units)
+			lines, skus, codes = append(lines, string(it.Line)), append(skus, string(it.SKU)), append(codes, string(it.Code))
+		}
+		events[i] = newEvent{sub.Order.ID, EventSubmitting, map[string]any{"submission": sub.ID, "token": sub.Token,
+			"digest": fmt.Sprintf("%x", claims[i].Digest), "aliases_version": q.Merchant.AliasesVersion, "settings_version": q.Merchant.SettingsVersion}}
+	}
+	args, err := eventArgs(q.Actor, events)
+	if err != nil {
+		return err
+	}
+	b := &pgx.Batch{}
+	b.Queue(`insert into submission_items (submission_id, position, line_id, sku, code, units)
+		select * from unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::text[], $6::bigint[])`, ids, positions, lines, skus, codes, units)
+	b.Queue(`update orders set state = 'submitting', warehouse_id = $2, retry_at = null, `+clearHold+` where id = any($1)`, orders, warehouse)
+	b.Queue(insertEventsSQL, args...)
+	return tx.SendBatch(ctx, b).Close()
+}
+
+type holdRow struct {
+	order relay.OrderID
+	hold  relay.Hold
+	// submission, when set, was refused by the warehouse.
+	submission SubmissionID
+	status     int
+}
+
+// holdOrders puts orders on hold. One whose cancel was asked for meanwhile ends
+// as cancelled before sending instead: nothing of it is at the warehouse.
+func holdOrders(ctx context.Context, tx pgx.Tx, actor string, holds []holdRow) error {
+	n := len(holds)
+	if n == 0 {
+		return nil
+	}
+	ids, reasons, codes, words, fields := make([]int64, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	events := make([]newEvent, n)
+	for i, h := range holds {
+		b, err := json.Marshal(h.hold.Fields)
+		if err != nil {
+			return err
+		}
+		ids[i], reasons[i], codes[i], words[i], fields[i] = int64(h.order), string(h.hold.Reason), h.hold.Code, h.hold.Words, string(b)
+		detail := map[string]any{"reason": h.hold.Reason, "headline": h.hold.Headline()}
+		if h.submission != 0 {
+			detail["submission"], detail["status"] = h.submission, h.status
+		}
+		events[i] = newEvent{h.order, EventHeld, detail}
+	}
+	args, err := eventArgs(actor, events)
+	if err != nil {
+		return err
+	}
+	b := &pgx.Batch{}
+	b.Queue(`
+		update orders o set
+			state = case when cancel_requested_at is null then 'held' else 'sending_cancelled' end,
+			hold_reason = case when cancel_requested_at is null then r end, held_at = case when cancel_requested_at is null then now() end,
+			hold_fields = f::jsonb, hold_code = nullif(c, ''), hold_words = nullif(w, ''), hold_workflow_at = null,
+			first_held_at = coalesce(first_held_at, now()), hold_attempts = hold_attempts + 1, next_look_at = null, looks = 0, updated_at = now()
+		from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[]) as h(id, r, c, w, f)
+		where o.id = h.id and o.state = any($6)`, ids, reasons, codes, words, fields, into(relay.OrderHeld))
+	b.Queue(insertEventsSQL, args...)
+	b.Queue(`insert into order_events (order_id, kind, actor) select id, 'sending_cancelled', $2 from orders where id = any($1) and state = 'sending_cancelled'`, ids, actor)
+	return tx.SendBatch(ctx, b).Close()
+}
+
+// Outcome is what became of a submission that was sent, or was about to be.
+type Outcome struct {
+	Submission SubmissionID
+	Order      relay.OrderID
+	// Exactly one of the following is set.
+	Accepted relay.WarehouseOrderID
+	Refused  *relay.Hold
+	Unknown  bool
+	Unsent   bool // nothing left us; may be sent anew after Retry
+
+	Adopted bool          // with Accepted: found at the warehouse, not answered
+	Status  int           // HTTP status of the answer; 0 for none
+	Look    time.Duration // with Unknown: until the first look
+	Retry   time.Duration // with Unsent
+	// Spent is, with Unsent, how many such failures in a row put the order on
+	// hold as warehouse_unreachable. 0: never, since it was merely throttled.
+	Spent int
+}
+
+// RecordOutcomes writes what became of submissions, in one transaction. An
+// outcome of a submission that was resolved meanwhile changes nothing.
+func (s *Store) RecordOutcomes(ctx context.Context, actor string, outcomes []Outcome) error {
+	err := s.begin(ctx, func(tx pgx.Tx) error { return recordOutcomes(ctx, tx, actor, outcomes) })
+	if violates(err, "orders_one_warehouse_order") && len(outcomes) > 1 {
+		// One of them claims a warehouse order that another order owns. Record each
+		// by itself, so that it does not take the others down.
+		for _, o := range outcomes {
+			if err := s.RecordOutcomes(ctx, actor, []Outcome{o}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if violates(err, "orders_one_warehouse_order") {
+		o := outcomes[0]
+		return s.RecordOutcomes(ctx, actor, []Outcome{{Submission: o.Submission, Order: o.Order, Unknown: true, Status: o.Status}})
+	}
+	if err != nil {
+		return fmt.Errorf("record submissions: %w", err)
+	}
+	return nil
+}
+
+func recordOutcomes(ctx context.Context, tx pgx.Tx, actor string, outcomes []Outcome) error {
+	var acc, unk, uns []Outcome
+	var refused []holdRow
+	var refusedIDs []int64
+	for _, o := range outcomes {
+		switch {
+		case o.Accepted != "":
+			acc = append(acc, o)
+		case o.Refused != nil:
+			refused = append(refused, holdRow{order: o.Order, hold: *o.Refused, submission: o.Submission, status: o.Status})
+			refusedIDs = append(refusedIDs, int64(o.Submission))
+		case o.Unsent:
+			uns = append(uns, o)
+		default:
+			unk = append(unk, o)
+		}
+	}
+	if err := recordAccepted(ctx, tx, actor, acc); err != nil {
+		return err
+	}
+	if len(refused) > 0 {
+		rows, err := tx.Query(ctx, `
+			update submissions set state = 'rejected', resolved_at = now() where id = any($1) and state in ('open', 'in_doubt') returning id`, refusedIDs)
+		if err != nil {
+			return err
+		}
+		live, err := pgx.CollectRows(rows, pgx.RowTo[SubmissionID])
+		if err != nil {
+			return err
+		}
+		resolved := make(map[SubmissionID]bool, len(live))
+		for _, id := range live {
+			resolved[id] = true
+		}
+		kept := refused[:0]
+		for _, r := range refused {
+			if resolved[r.submission] {
+				kept = append(kept, r)
+			}
+		}
+		if err := holdOrders(ctx, tx, actor, kept); err != nil {
+			return err
+		}
+	}
+	if err := recordUnknown(ctx, tx, actor, unk); err != nil {
+		return err
+	}
+	return recordUnsent(ctx, tx, actor, uns)
+}
+
+func recordAccepted(ctx context.Context, tx pgx.Tx, actor string, acc []Outcome) error {
+	n := len(acc)
+	if n == 0 {
+		return nil
+	}
+	subs, ids, status, kinds := make([]int64, n), make([]string, n), make([]int32, n), make([]string, n)
+	for i, o := range acc {
+		subs[i], ids[i], status[i], kinds[i] = int64(o.Submission), string(o.Accepted), int32(o.Status), string(EventAccepted)
+		if o.Adopted {
+			kinds[i] = string(EventAdopted)
+		}
+	}
+	var resolved, moved int
+	err := tx.QueryRow(ctx, `
+		with q as (select * from unnest($1::bigint[], $2::text[], $3::int[], $4::text[]) as q(sub, wid, status, kind)),
+		s as (
+			update submissions s set state = 'accepted', resolved_at = now(), http_status = nullif(q.status, 0) from q
+			where s.id = q.sub and s.state in ('open', 'in_doubt') returning s.id as sub, s.order_id, s.warehouse_id, q.wid, q.status, q.kind),
+		u as (
+			update orders o set state = case when cancel_requested_at is null then 'at_warehouse' else 'cancel_requested' end,
+				cancel_next_at = case when cancel_requested_at is null then null else now() end,
+				warehouse_id = s.warehouse_id, warehouse_order_id = s.wid, accepted_at = now(), next_look_at = null, looks = 0, send_failures = 0,
+				`+clearHold+`
+			from s where o.id = s.order_id and o.state = any($5) returning o.id, s.sub, s.wid, s.status, s.kind),
+		e as (
+			insert into order_events (order_id, kind, actor, detail)
+			select id, kind, $6, jsonb_strip_nulls(jsonb_build_object('submission', sub, 'warehouse_order', wid, 'status', nullif(status, 0))) from u)
+		select (select count(*) from s), (select count(*) from u)`,
+		subs, ids, status, kinds, into(relay.OrderAtWarehouse), actor).Scan(&resolved, &moved)
+	if err != nil {
+		return err
+	}
+	if resolved != moved {
+		return fmt.Errorf("%d submissions were accepted, but only %d orders could become at_warehouse", resolved, moved)
+	}
+	return nil
+}
+
+func recordUnknown(ctx context.Context, tx pgx.Tx, actor string, unk []Outcome) error {
+	n := len(unk)
+	if n == 0 {
+		return nil
+	}
+	subs, looks, status := make([]int64, n), make([]time.Duration, n), make([]int32, n)
+	for i, o := range unk {
+		subs[i], looks[i], status[i] = int64(o.Submission), o.Look, int32(o.Status)
+	}
+	_, err := tx.Exec(ctx, `
+		with q as (select * from unnest($1::bigint[], $2::interval[], $3::int[]) as q(sub, look, status)),
+		s as (
+			update submissions s set state = 'in_doubt', http_status = nullif(q.status, 0) from q
+			where s.id = q.sub and s.state = 'open' returning s.id as sub, s.order_id, q.look, q.status),
+		u as (
+			update orders o set state = 'in_doubt', next_look_at = now() + s.look, looks = 0, updated_at = now()
+			from s where o.id = s.order_id and o.state = any($4) returning o.id, s.sub, s.status)
+		insert into order_events (order_id, kind, actor, detail)
+		select id, 'outcome_unknown', $5, jsonb_strip_nulls(jsonb_build_object('submission', sub, 'status', nullif(status, 0))) from u`,
+		subs, looks, status, into(relay.OrderInDoubt), actor)
+	return err
+}
+
+func recordUnsent(ctx context.Context, tx pgx.Tx, actor string, uns []Outcome) error {
+	n := len(uns)
+	if n == 0 {
+		return nil
+	}
+	subs, retry, spent := make([]int64, n), make([]time.Duration, n), make([]int32, n)
+	for i, o := range uns {
+		subs[i], retry[i], spent[i] = int64(o.Submission), o.Retry, int32(o.Spent)
+	}
+	_, err := tx.Exec(ctx, `
+		with q as (select * from unnest($1::bigint[], $2::interval[], $3::int[]) as q(sub, retry, spent)),
+		s as (
+			update submissions s set state = 'unsent', resolved_at = now() from q
+			where s.id = q.sub and s.state = 'open' returning s.id as sub, s.order_id, q.retry, q.spent),
+		u as (
+			update orders o set
+				state = case when cancel_requested_at is not null then 'sending_cancelled' when s.spent > 0 and send_failures + 1 >= s.spent then 'held' else 'new' end,
+				hold_reason = case when cancel_requested_at is null and s.spent > 0 and send_failures + 1 >= s.spent then 'warehouse_unreachable' end,
+				held_at = case when cancel_requested_at is null and s.spent > 0 and send_failures + 1 >= s.spent then now() end,
+				first_held_at = case when cancel_requested_at is null and s.spent > 0 and send_failures + 1 >= s.spent then coalesce(first_held_at, now()) else first_held_at end,
+				send_failures = case when s.spent = 0 then send_failures when send_failures + 1 >= s.spent then 0 else send_failures + 1 end,
+				retry_at = now() + s.retry, updated_at = now()
+			from s where o.id = s.order_id and o.state = 'submitting' returning o.id, s.sub, o.state)
+		insert into order_events (order_id, kind, actor, detail)
+		select id, case state when 'held' then 'held' when 'sending_cancelled' then 'sending_cancelled' else 'unsent' end, $4,
+			jsonb_build_object('submission', sub) || case when state = 'held' then '{"reason": "warehouse_unreachable"}'::jsonb else '{}'::jsonb end from u`,
+		subs, retry, spent, actor)
+	return err
+}
+
+// TakeOver marks submissions in doubt that are open and that nobody sends any
+// more: those of an earlier attempt of owner, and those whose lease has ended.
+// It returns how many. A worker that finds an open submission that it did not
+// write treats its outcome as unknown.
+func (s *Store) TakeOver(ctx context.Context, warehouse ConnectionID, owner, actor string) (int, error) {
+	var n int
+	err := s.begin(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
+			select id from submissions where warehouse_id = $1 and state = 'open' and (owner = $2 or lease_until < now()) for update skip locked`, warehouse, owner)
+		if err != nil {
+			return err
+		}
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[SubmissionID])
+		if err != nil {
+			return err
+		}
+		n = len(ids)
+		unknown := make([]Outcome, n)
+		for i, id := range ids {
+			unknown[i] = Outcome{Submission: id, Unknown: true}
+		}
+		return recordUnknown(ctx, tx, actor, unknown)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("take over open submissions: %w", err)
+	}
+	return n, nil
+}
+
+// InDoubt returns submissions in doubt that are due to be looked for, the
+// longest waiting first.
+func (s *Store) InDoubt(ctx context.Context, merchant relay.MerchantID, limit int) ([]Submission, error) {
+	rows, err := s.pool.Query(ctx, `
+		select `+orderColumns+`, s.id, s.token, s.service, s.opened_at, s.lease_until, s.sends, o.looks
+		from orders o join connections c on c.id = o.cart_id join submissions s on s.order_id = o.id and s.state = 'in_doubt'
+		where o.merchant_id = $1 and o.state = 'in_doubt' and o.next_look_at <= now() order by o.next_look_at limit $2`, merchant, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read orders in doubt: %w", err)
+	}
+	var subs []Submission
+	var orders []relay.Order
+	subs, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (sub Submission, err error) {
+		sub.Order, err = scanOrder(r, &sub.ID, &sub.Token, &sub.Service, &sub.OpenedAt, &sub.LeaseUntil, &sub.Sends, &sub.Looks)
+		return sub, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read orders in doubt: %w", err)
+	}
+	at := make(map[SubmissionID]int, len(subs))
+	ids := make([]int64, len(subs))
+	for i, sub := range subs {
+		orders = append(orders, sub.Order)
+		at[sub.ID], ids[i] = i, int64(sub.ID)
+	}
+	if err := loadLines(ctx, s.pool, orders); err != nil {
+		return nil, fmt.Errorf("read orders in doubt: %w", err)
+	}
+	for i := range subs {
+		subs[i].Order = orders[i]
+	}
+	rows, err = s.pool.Query(ctx, `
+		select submission_id, line_id, sku, code, units from submission_items where submission_id = any($1) order by submission_id, position`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read orders in doubt: %w", err)
+	}
+	var id SubmissionID
+	var it relay.OrderItem
+	_, err = pgx.ForEachRow(rows, []any{&id, &it.Line, &it.SKU, &it.Code, &it.Units}, func() error {
+		subs[at[id]].Items = append(subs[at[id]].Items, it)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read orders in doubt: %w", err)
+	}
+	return subs, nil
+}
+
+// Look is the result of a look for a submission in doubt that did not find it.
+type Look struct {
+	Submission SubmissionID
+	Order      relay.OrderID
+	// Exactly one of the following is set.
+	Again  time.Duration // look again after this
+	Hold   *relay.Hold   // keep the submission in doubt and call a person
+	Absent *relay.Hold   // close the submission: surely not there; and hold the order
+}
+
+// RecordLooks writes what looks in vain lead to.
+func (s *Store) RecordLooks(ctx context.Context, actor string, looks []Look) error {
+	err := s.begin(ctx, func(tx pgx.Tx) error {
+		var ids []int64
+		var again []time.Duration
+		var holds []holdRow
+		var absent []int64
+		events := make([]newEvent, 0, len(looks))
+		for _, l := range looks {
+			events = append(events, newEvent{l.Order, EventNotFound, map[string]any{"submission": l.Submission}})
+			switch {
+			case l.Hold != nil:
+				holds = append(holds, holdRow{order: l.Order, hold: *l.Hold})
+			case l.Absent != nil:
+				absent = append(absent, int64(l.Submission))
+				holds = append(holds, holdRow{order: l.Order, hold: *l.Absent})
+			default:
+				ids, again = append(ids, int64(l.Order)), append(again, l.Again)
+			}
+		}
+		if err := insertEvents(ctx, tx, actor, events); err != nil {
+			return err
+		}
+		b := &pgx.Batch{}
+		b.Queue(`update orders o set looks = looks + 1, next_look_at = now() + q.again from unnest($1::bigint[], $2::interval[]) as q(id, again)
+			where o.id = q.id and o.state = 'in_doubt'`, ids, again)
+		b.Queue(`update submissions set state = 'absent', resolved_at = now() where id = any($1) and state = 'in_doubt'`, absent)
+		if err := tx.SendBatch(ctx, b).Close(); err != nil {
+			return err
+		}
+		return holdOrders(ctx, tx, actor, holds)
+	})
+	if err != nil {
+		return fmt.Errorf("record looks: %w", err)
+	}
+	return nil
+}
+
+// Reopen opens submissions again that were looked for and are surely absent:
+// they are sent once more with the same token. It returns those that are open
+// now, with new leases; one whose cancel was asked for ends as cancelled before sending.
+func (s *Store) Reopen(ctx context.Context, subs []Submission, owner string, lease time.Duration, actor string) ([]Submission, error) {
+	ids := make([]int64, len(subs))
+	at := make(map[SubmissionID]Submission, len(subs))
+	for i, sub := range subs {
+		ids[i], at[sub.ID] = int64(sub.ID), sub
+	}
+	var out []Submission
+	err := s.begin(ctx, func(tx pgx.Tx) error {
+		out = nil
+		rows, err := tx.Query(ctx, `
+			update submissions s set state = 'absent', resolved_at = now() from orders o
+			where s.id = any($1) and s.state = 'in_doubt' and o.id = s.order_id and o.cancel_requested_at is not null returning o.id`, ids)
+		if err != nil {
+			return err
+		}
+		cancelled, err := pgx.CollectRows(rows, pgx.RowTo[relay.OrderID])
+		if err != nil {
+			return err
+		}
+		if err := cancelSending(ctx, tx, actor, cancelled, "surely not at the warehouse"); err != nil {
+			return err
+		}
+		rows, err = tx.Query(ctx, `
+			with s as (
+				update submissions set state = 'open', owner = $2, sends = sends + 1, lease_until = clock_timestamp() + $3::interval
+				where id = any($1) and state = 'in_doubt' returning id, order_id, lease_until, sends),
+			u as (update orders o set state = 'submitting', next_look_at = null, looks = 0, updated_at = now() from s where o.id = s.order_id and o.state = 'in_doubt' returning o.id)
+			select s.id, s.lease_until, s.sends from s join u on u.id = s.order_id`, ids, owner, lease)
+		if err != nil {
+			return err
+		}
+		var row Submission
+		var events []newEvent
+		_, err = pgx.ForEachRow(rows, []any{&row.ID, &row.LeaseUntil, &row.Sends}, func() error {
+			sub := at[row.ID]
+			sub.LeaseUntil, sub.Sends, sub.Looks = row.LeaseUntil, row.Sends, 0
+			out = append(out, sub)
+			events = append(events, newEvent{sub.Order.ID, EventResubmitting, map[string]any{"submission": sub.ID, "send": sub.Sends}})
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return insertEvents(ctx, tx, actor, events)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reopen submissions: %w", err)
+	}
+	return out, nil
+}
+
+// Owned tells for each warehouse order whether an order of ours has it.
+func (s *Store) Owned(ctx context.Context, warehouse ConnectionID, ids []relay.WarehouseOrderID) ([]bool, error) {
+	rows, err := s.pool.Query(ctx, `
+		select exists (select from orders o where o.warehouse_id = $1 and o.warehouse_order_id = q.id)
+		from unnest($2::text[]) with ordinality as q(id, n) order by n`, warehouse, texts(ids))
+	if err != nil {
+		return nil, fmt.Errorf("look up warehouse orders: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[bool])
+}
+
+// RecordDuplicates notes warehouse orders beyond the first that are the same
+// order of ours, and what cancelling them answered.
+func (s *Store) RecordDuplicates(ctx context.Context, actor string, order relay.OrderID, answers map[relay.WarehouseOrderID]string) error {
+	err := s.begin(ctx, func(tx pgx.Tx) error {
+		return insertEvents(ctx, tx, actor, []newEvent{{order, EventDuplicate, map[string]any{"cancelled": answers}}})
+	})
+	if err != nil {
+		return fmt.Errorf("record duplicates: %w", err)
+	}
+	return nil
+}
+
+// Waiting counts what a merchant's warehouse has before it, and says when the
+// next thing is due.
+type Waiting struct {
+	Ready      int       // new orders that may be sent now
+	NextRetry  time.Time // when a new order that must wait may be sent; zero: none
+	NextLook   time.Time // when an order in doubt is to be looked for; zero: none
+	NextCancel time.Time // when the warehouse is to be asked to cancel; zero: none
+}
+
+// Waiting looks at a merchant's queue.
+func (s *Store) Waiting(ctx context.Context, merchant relay.MerchantID) (Waiting, error) {
+	var w Waiting
+	var retry, look, cancel *time.Time
+	err := s.pool.QueryRow(ctx, `
+		select (select count(*) from (select from orders where merchant_id = $1 and state = 'new' and (retry_at is null or retry_at <= now()) limit 1000) as r),
+			(select min(retry_at) from orders where merchant_id = $1 and state = 'new' and retry_at > now()),
+			(select min(next_look_at) from orders where merchant_id = $1 and state = 'in_doubt'),
+			(select min(cancel_next_at) from orders o join connections c on c.id = o.warehouse_id where c.merchant_id = $1 and o.state = 'cancel_requested')`,
+		merchant).Scan(&w.Ready, &retry, &look, &cancel)
+	if err != nil {
+		return w, fmt.Errorf("look at the queue of %s: %w", merchant, err)
+	}
+	w.NextRetry, w.NextLook, w.NextCancel = fromNull(retry), fromNull(look), fromNull(cancel)
+	return w, nil
+}
