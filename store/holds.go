@@ -127,3 +127,20 @@ func (s *Store) HeldFor(ctx context.Context, merchant relay.MerchantID, reasons 
 	}
 	return orders, nil
 }
+
+// HeldOrders returns ids of a merchant's orders on hold, oldest first: those
+// with the given references, else those with the reason, else all.
+func (s *Store) HeldOrders(ctx context.Context, merchant relay.MerchantID, reason relay.HoldReason, references []relay.Reference, limit int) ([]relay.OrderID, error) {
+	var refs []string
+	if len(references) > 0 {
+		refs = texts(references)
+	}
+	rows, err := s.pool.Query(ctx, `
+		select id from orders where merchant_id = $1 and state = 'held'
+			and case when $3::text[] is not null then reference = any($3) else $2 = '' or hold_reason = $2 end
+		order by id limit $4`, merchant, string(reason), refs, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read held orders: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[relay.OrderID])
+}

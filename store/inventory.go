@@ -102,6 +102,15 @@ const levelsToSendSQL = `
 		and (c.retry_at is null or c.retry_at <= now() or (c.available, c.owed) is distinct from (t.available, t.owed))
 	order by t.sku limit $6`
 
+// LastSent is when a cart was last sent a figure; the zero time when never.
+func (s *Store) LastSent(ctx context.Context, cart ConnectionID) (time.Time, error) {
+	var at *time.Time
+	if err := s.pool.QueryRow(ctx, `select max(sent_at) from cart_levels where cart_id = $1`, cart).Scan(&at); err != nil {
+		return time.Time{}, fmt.Errorf("read sent stock levels: %w", err)
+	}
+	return fromNull(at), nil
+}
+
 // LevelSent is what came of sending one figure.
 type LevelSent struct {
 	LevelToSend

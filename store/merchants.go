@@ -33,6 +33,7 @@ type Merchant struct {
 	relay.Merchant
 	SettingsVersion int64
 	AliasesVersion  int64
+	PausedAt        time.Time    // zero while it runs
 	Connections     []Connection // carts by name, then the warehouse; removed ones are left out
 }
 
@@ -152,7 +153,7 @@ func (s *Store) Merchants(ctx context.Context) ([]Merchant, error) { return s.me
 
 func (s *Store) merchants(ctx context.Context, id *relay.MerchantID) ([]Merchant, error) {
 	rows, err := s.pool.Query(ctx, `
-		select m.id, m.name, m.resend_hour, m.resend_zone, m.unaliased, m.settings_version, m.aliases_version,
+		select m.id, m.name, m.resend_hour, m.resend_zone, m.unaliased, m.settings_version, m.aliases_version, m.paused_at,
 			c.id, c.name, c.role, c.connector, c.base_url, c.mode, c.settings, c.schedule, c.stopped_at, coalesce(c.stopped_reason, '')
 		from merchants m join connections c on c.merchant_id = m.id and c.removed_at is null
 		where $1::text is null or m.id = $1
@@ -166,15 +167,15 @@ func (s *Store) merchants(ctx context.Context, id *relay.MerchantID) ([]Merchant
 		var m Merchant
 		var c Connection
 		var schedule []byte
-		var stopped *time.Time
-		if err := rows.Scan(&m.ID, &m.Name, &m.Resend.Hour, &m.Resend.Zone, &m.Unaliased, &m.SettingsVersion, &m.AliasesVersion,
+		var stopped, paused *time.Time
+		if err := rows.Scan(&m.ID, &m.Name, &m.Resend.Hour, &m.Resend.Zone, &m.Unaliased, &m.SettingsVersion, &m.AliasesVersion, &paused,
 			&c.ID, &c.Name, &c.Role, &c.Connector, &c.BaseURL, &c.Mode, &c.Settings, &schedule, &stopped, &c.StoppedReason); err != nil {
 			return nil, fmt.Errorf("read merchants: %w", err)
 		}
 		if err := json.Unmarshal(schedule, &c.Schedule); err != nil {
 			return nil, fmt.Errorf("read merchant %s: schedule of %s: %w", m.ID, c.Name, err)
 		}
-		c.Merchant, c.StoppedAt = m.ID, fromNull(stopped)
+		m.PausedAt, c.Merchant, c.StoppedAt = fromNull(paused), m.ID, fromNull(stopped)
 		if n := len(list); n == 0 || list[n-1].ID != m.ID {
 			list = append(list, m)
 		}
@@ -218,6 +219,15 @@ func (s *Store) ResumeConnections(ctx context.Context, merchant relay.MerchantID
 		update connections set stopped_at = null, stopped_reason = null where merchant_id = $1 and stopped_at is not null`, merchant)
 	if err != nil {
 		return fmt.Errorf("resume connections: %w", err)
+	}
+	return nil
+}
+
+// SetPaused pauses a merchant or lets it run again.
+func (s *Store) SetPaused(ctx context.Context, merchant relay.MerchantID, paused bool) error {
+	_, err := s.pool.Exec(ctx, `update merchants set paused_at = case when $2 then coalesce(paused_at, now()) end where id = $1`, merchant, paused)
+	if err != nil {
+		return fmt.Errorf("pause %s: %w", merchant, err)
 	}
 	return nil
 }

@@ -207,32 +207,67 @@ type Counts struct {
 	States     map[relay.OrderState]int64 `json:"states"`
 	Holds      map[relay.HoldReason]int64 `json:"holds"`
 	Unfinished int64                      `json:"unfinished"` // neither ended nor held
-	Duplicates int64                      `json:"duplicates"` // warehouse orders beyond the first that we found
 }
 
-// Counts counts a merchant's orders; "" counts all merchants'.
-func (s *Store) Counts(ctx context.Context, merchant relay.MerchantID) (Counts, error) {
-	c := Counts{States: make(map[relay.OrderState]int64), Holds: make(map[relay.HoldReason]int64)}
-	rows, err := s.pool.Query(ctx, `
-		select state, coalesce(hold_reason, ''), count(*) from orders where $1 = '' or merchant_id = $1 group by 1, 2`, merchant)
-	if err != nil {
-		return c, fmt.Errorf("count orders: %w", err)
+func newCounts() Counts {
+	return Counts{States: make(map[relay.OrderState]int64), Holds: make(map[relay.HoldReason]int64)}
+}
+
+func (c *Counts) add(state relay.OrderState, reason relay.HoldReason, n int64) {
+	c.States[state] += n
+	if reason != "" {
+		c.Holds[reason] += n
 	}
+	if !state.Ended() && state != relay.OrderHeld {
+		c.Unfinished += n
+	}
+}
+
+// MerchantCounts is the Counts of one merchant.
+type MerchantCounts struct {
+	Merchant relay.MerchantID
+	Counts
+}
+
+// CountsByMerchant counts the orders of every merchant, by id.
+func (s *Store) CountsByMerchant(ctx context.Context) ([]MerchantCounts, error) {
+	rows, err := s.pool.Query(ctx, `select merchant_id, state, coalesce(hold_reason, ''), count(*) from orders group by 1, 2, 3 order by 1`)
+	if err != nil {
+		return nil, fmt.Errorf("count orders: %w", err)
+	}
+	var list []MerchantCounts
+	var merchant relay.MerchantID
 	var state relay.OrderState
 	var reason relay.HoldReason
 	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&state, &reason, &n}, func() error {
-		c.States[state] += n
-		if reason != "" {
-			c.Holds[reason] += n
+	_, err = pgx.ForEachRow(rows, []any{&merchant, &state, &reason, &n}, func() error {
+		if len(list) == 0 || list[len(list)-1].Merchant != merchant {
+			list = append(list, MerchantCounts{merchant, newCounts()})
 		}
-		if !state.Ended() && state != relay.OrderHeld {
-			c.Unfinished += n
-		}
+		list[len(list)-1].add(state, reason, n)
 		return nil
 	})
 	if err != nil {
-		return c, fmt.Errorf("count orders: %w", err)
+		return nil, fmt.Errorf("count orders: %w", err)
 	}
-	return c, nil
+	return list, nil
+}
+
+// OrderByReference finds an order by its reference. ErrNotFound when there is none.
+func (s *Store) OrderByReference(ctx context.Context, merchant relay.MerchantID, reference relay.Reference) (relay.OrderID, error) {
+	var id relay.OrderID
+	err := s.pool.QueryRow(ctx, `select id from orders where merchant_id = $1 and reference = $2`, merchant, reference).Scan(&id)
+	if err != nil {
+		return 0, fmt.Errorf("order %s of %s: %w", reference, merchant, notFound(err))
+	}
+	return id, nil
+}
+
+// References returns the references of orders, by id.
+func (s *Store) References(ctx context.Context, ids []relay.OrderID) ([]relay.Reference, error) {
+	rows, err := s.pool.Query(ctx, `select reference from orders where id = any($1) order by id`, orderIDs(ids))
+	if err != nil {
+		return nil, fmt.Errorf("read references: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[relay.Reference])
 }

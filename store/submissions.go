@@ -552,6 +552,7 @@ type Look struct {
 	Order      relay.OrderID
 	// Exactly one of the following is set.
 	Again  time.Duration // look again after this
+	Failed bool          // with Again: the look itself failed and does not count
 	Hold   *relay.Hold   // keep the submission in doubt and call a person
 	Absent *relay.Hold   // close the submission: surely not there; and hold the order
 }
@@ -561,11 +562,14 @@ func (s *Store) RecordLooks(ctx context.Context, actor string, looks []Look) err
 	err := s.begin(ctx, func(tx pgx.Tx) error {
 		var ids []int64
 		var again []time.Duration
+		var counts []bool
 		var holds []holdRow
 		var absent []int64
 		events := make([]newEvent, 0, len(looks))
 		for _, l := range looks {
-			events = append(events, newEvent{l.Order, EventNotFound, map[string]any{"submission": l.Submission}})
+			if !l.Failed {
+				events = append(events, newEvent{l.Order, EventNotFound, map[string]any{"submission": l.Submission}})
+			}
 			switch {
 			case l.Hold != nil:
 				holds = append(holds, holdRow{order: l.Order, hold: *l.Hold})
@@ -573,15 +577,15 @@ func (s *Store) RecordLooks(ctx context.Context, actor string, looks []Look) err
 				absent = append(absent, int64(l.Submission))
 				holds = append(holds, holdRow{order: l.Order, hold: *l.Absent})
 			default:
-				ids, again = append(ids, int64(l.Order)), append(again, l.Again)
+				ids, again, counts = append(ids, int64(l.Order)), append(again, l.Again), append(counts, !l.Failed)
 			}
 		}
 		if err := insertEvents(ctx, tx, actor, events); err != nil {
 			return err
 		}
 		b := &pgx.Batch{}
-		b.Queue(`update orders o set looks = looks + 1, next_look_at = now() + q.again from unnest($1::bigint[], $2::interval[]) as q(id, again)
-			where o.id = q.id and o.state = 'in_doubt'`, ids, again)
+		b.Queue(`update orders o set looks = looks + q.counts::int, next_look_at = now() + q.again
+			from unnest($1::bigint[], $2::interval[], $3::boolean[]) as q(id, again, counts) where o.id = q.id and o.state = 'in_doubt'`, ids, again, counts)
 		b.Queue(`update submissions set state = 'absent', resolved_at = now() where id = any($1) and state = 'in_doubt'`, absent)
 		if err := tx.SendBatch(ctx, b).Close(); err != nil {
 			return err

@@ -9,6 +9,7 @@ create table merchants (
   unaliased        text not null check (unaliased in ('hold', 'as_is')),
   settings_version bigint not null default 1, -- rises with every onboarding
   aliases_version  bigint not null default 0, -- rises with every change of aliases
+  paused_at        timestamptz,               -- no job runs and nothing is resent
   created_at       timestamptz not null default now(),
   updated_at       timestamptz not null default now()
 );

@@ -1,0 +1,307 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"orderferry/connectors"
+	"orderferry/relay"
+	"orderferry/store"
+)
+
+// Plan is what a merchant's workflow needs to know of its settings. It holds no
+// credentials and no addresses.
+type Plan struct {
+	Name    string `json:"name"`
+	Version int64  `json:"version"`
+	Paused  bool   `json:"paused,omitempty"`
+	Lanes   []Lane `json:"lanes"` // carts by name, then the warehouse
+}
+
+// Lane is one connection's part of the plan.
+type Lane struct {
+	Connection relay.ConnectionName      `json:"connection"`
+	Connector  string                    `json:"connector"`
+	Warehouse  bool                      `json:"warehouse,omitempty"`
+	Every      map[relay.Job]relay.Every `json:"every"`             // of all its jobs
+	Stopped    string                    `json:"stopped,omitempty"` // why, when its credentials were refused
+}
+
+// LoadPlan reads a merchant's plan.
+func (a *Activities) LoadPlan(ctx context.Context, in MerchantInput) (Plan, error) {
+	m, err := a.store.Merchant(ctx, in.Merchant)
+	if err != nil {
+		return Plan{}, err
+	}
+	p := Plan{Name: m.Name, Version: m.SettingsVersion, Paused: !m.PausedAt.IsZero()}
+	for _, c := range m.Connections {
+		l := Lane{Connection: c.Name, Connector: c.Connector, Warehouse: c.Role == "warehouse", Every: make(map[relay.Job]relay.Every), Stopped: c.StoppedReason}
+		jobs := relay.CartJobs()
+		if l.Warehouse {
+			jobs = relay.WarehouseJobs()
+		}
+		for _, j := range jobs {
+			l.Every[j] = c.Schedule.Of(j)
+		}
+		p.Lanes = append(p.Lanes, l)
+	}
+	return p, nil
+}
+
+// MerchantInput names a merchant.
+type MerchantInput struct {
+	Merchant relay.MerchantID `json:"merchant"`
+}
+
+// PauseInput pauses a merchant or lets it run.
+type PauseInput struct {
+	Merchant relay.MerchantID `json:"merchant"`
+	Paused   bool             `json:"paused"`
+}
+
+// SetPaused notes in the ledger that a merchant is paused, so that nothing of it is resent meanwhile.
+func (a *Activities) SetPaused(ctx context.Context, in PauseInput) error {
+	return a.store.SetPaused(ctx, in.Merchant, in.Paused)
+}
+
+// ResumeConnections lets connections work again whose credentials were refused.
+func (a *Activities) ResumeConnections(ctx context.Context, in MerchantInput) error {
+	return a.store.ResumeConnections(ctx, in.Merchant)
+}
+
+// CancelInput names an order to cancel, by reference.
+type CancelInput struct {
+	Merchant  relay.MerchantID `json:"merchant"`
+	Reference relay.Reference  `json:"reference"`
+	Actor     string           `json:"actor"`
+	Reason    string           `json:"reason"`
+}
+
+// CancelOutcome is the true answer to a cancel.
+type CancelOutcome struct {
+	Reference relay.Reference `json:"reference"`
+	// Result is one of "stopped_before_sending", "cancelled", "too_late",
+	// "pending" and "already_cancelled".
+	Result  string `json:"result"`
+	Answer  string `json:"answer"` // a sentence for people
+	WasHeld bool   `json:"was_held,omitempty"`
+}
+
+// CancelOrder cancels an order wherever it is, and answers with the truth.
+func (a *Activities) CancelOrder(ctx context.Context, in CancelInput) (CancelOutcome, error) {
+	id, err := a.store.OrderByReference(ctx, in.Merchant, in.Reference)
+	if err != nil {
+		return CancelOutcome{}, err
+	}
+	asked, err := a.store.RequestCancel(ctx, id, in.Actor, in.Reason)
+	if err != nil {
+		return CancelOutcome{}, err
+	}
+	out := CancelOutcome{Reference: asked.Reference, Result: string(asked.Standing), WasHeld: asked.WasHeld}
+	switch asked.Standing {
+	case store.StoppedBeforeSending:
+		out.Answer = "stopped before sending: the warehouse never had it"
+	case store.AlreadyCancelled:
+		out.Answer = "it was cancelled already"
+	case store.TooLate:
+		out.Answer = "too late: shipped, " + asked.Evidence
+	case store.OnceKnown:
+		out.Result, out.Answer = "pending", "it is being handed over just now; it is cancelled as soon as the outcome is known"
+	case store.AskWarehouse:
+		return a.cancelAtWarehouse(ctx, in, asked, out)
+	}
+	return out, nil
+}
+
+func (a *Activities) cancelAtWarehouse(ctx context.Context, in CancelInput, asked store.CancelRequest, out CancelOutcome) (CancelOutcome, error) {
+	pending := func(why string) CancelOutcome {
+		out.Result, out.Answer = "pending", fmt.Sprintf("at the warehouse as %s since %s; %s", asked.WarehouseOrderID, asked.Since.UTC().Format(time.RFC3339), why)
+		return out
+	}
+	m, err := a.store.Merchant(ctx, in.Merchant)
+	if err != nil {
+		return out, err
+	}
+	j, err := a.begin(ctx, JobInput{in.Merchant, m.StoredWarehouse().Name}, "cancel_order")
+	if errors.Is(err, errStopped) {
+		return pending("the connection is stopped, and the cancel waits for it"), nil
+	}
+	if err != nil {
+		return out, err
+	}
+	c, ok := j.vendor.(connectors.Canceller)
+	if !ok {
+		return pending("this warehouse can't cancel by itself: ask a person there"), nil
+	}
+	r := j.cancelOne(ctx, c, store.CancelDue{Order: asked.Order, WarehouseOrderID: asked.WarehouseOrderID})
+	if err := a.store.RecordCancels(ctx, in.Actor, []store.CancelResult{r}); err != nil {
+		return out, err
+	}
+	switch {
+	case r.Done:
+		out.Result, out.Answer = "cancelled", fmt.Sprintf("cancelled at the warehouse, %s (%s)", asked.WarehouseOrderID, r.Evidence)
+	case r.TooLate:
+		out.Result, out.Answer = "too_late", fmt.Sprintf("too late: at the warehouse as %s since %s (%s)", asked.WarehouseOrderID, asked.Since.UTC().Format(time.RFC3339), r.Evidence)
+	default:
+		out = pending("the warehouse has not decided (" + r.Evidence + "), and is asked again")
+	}
+	return out, nil
+}
+
+// ReleaseInput says which orders on hold to let go: those with a reason, or by reference.
+type ReleaseInput struct {
+	Merchant   relay.MerchantID  `json:"merchant"`
+	Reason     relay.HoldReason  `json:"reason,omitempty"`     // "" with no references: every reason
+	References []relay.Reference `json:"references,omitempty"` // takes precedence
+	Actor      string            `json:"actor"`
+}
+
+// ReleaseOutcome says which orders were let go.
+type ReleaseOutcome struct {
+	Released   int               `json:"released"`
+	References []relay.Reference `json:"references,omitempty"` // at most 200: whose hold workflows should look again
+	More       bool              `json:"more,omitempty"`
+}
+
+// ReleaseOrders lets orders on hold go, 200 at a time.
+func (a *Activities) ReleaseOrders(ctx context.Context, in ReleaseInput) (ReleaseOutcome, error) {
+	held, err := a.store.HeldOrders(ctx, in.Merchant, in.Reason, in.References, 200)
+	if err != nil {
+		return ReleaseOutcome{}, err
+	}
+	return a.release(ctx, held, in.Actor, "released", len(held) == 200)
+}
+
+func (a *Activities) release(ctx context.Context, ids []relay.OrderID, actor, why string, more bool) (ReleaseOutcome, error) {
+	if len(ids) == 0 {
+		return ReleaseOutcome{}, nil
+	}
+	released, err := a.store.Release(ctx, ids, actor, why)
+	if err != nil {
+		return ReleaseOutcome{}, err
+	}
+	refs, err := a.store.References(ctx, released)
+	return ReleaseOutcome{Released: len(released), References: refs, More: more}, err
+}
+
+// RecheckInput says where a run of RecheckHolds goes on.
+type RecheckInput struct {
+	Merchant relay.MerchantID `json:"merchant"`
+	After    relay.OrderID    `json:"after,omitempty"`
+}
+
+// RecheckOutcome says which orders were let go.
+type RecheckOutcome struct {
+	ReleaseOutcome
+	After relay.OrderID `json:"after,omitempty"` // where to go on; 0 when all were seen
+}
+
+// RecheckHolds lets those orders go that were held for a mapping that is there
+// now. It translates each; nothing is sent.
+func (a *Activities) RecheckHolds(ctx context.Context, in RecheckInput) (RecheckOutcome, error) {
+	m, err := a.store.Merchant(ctx, in.Merchant)
+	if err != nil {
+		return RecheckOutcome{}, err
+	}
+	al, err := a.aliases(ctx, m)
+	if err != nil {
+		return RecheckOutcome{}, err
+	}
+	mapping := []relay.HoldReason{relay.HoldUnknownItem, relay.HoldUnmappedShipMethod, relay.HoldKitWithoutComponents}
+	orders, err := a.store.HeldFor(ctx, in.Merchant, mapping, in.After, 200)
+	if err != nil {
+		return RecheckOutcome{}, err
+	}
+	var free []relay.OrderID
+	out := RecheckOutcome{}
+	for _, o := range orders {
+		if _, hold := al.Translate(o.Cart, o.CartOrder); hold == nil {
+			free = append(free, o.ID)
+		}
+		out.After = o.ID
+	}
+	if len(orders) < 200 {
+		out.After = 0
+	}
+	out.ReleaseOutcome, err = a.release(ctx, free, "settings", "the mapping that it waited for is there", false)
+	return out, err
+}
+
+// HoldsInput says where a list of holds goes on.
+type HoldsInput struct {
+	Merchant relay.MerchantID `json:"merchant"`
+	After    relay.OrderID    `json:"after,omitempty"`
+}
+
+// HoldsOutput lists orders on hold that have no workflow yet.
+type HoldsOutput struct {
+	Warehouse relay.ConnectionName `json:"warehouse"`
+	Connector string               `json:"connector"`
+	Holds     []store.HeldOrder    `json:"holds,omitempty"`
+	More      bool                 `json:"more,omitempty"`
+}
+
+// HoldsToStart lists orders on hold that have no workflow yet.
+func (a *Activities) HoldsToStart(ctx context.Context, in HoldsInput) (HoldsOutput, error) {
+	m, err := a.store.Merchant(ctx, in.Merchant)
+	if err != nil {
+		return HoldsOutput{}, err
+	}
+	holds, err := a.store.HoldsToStart(ctx, in.Merchant, in.After, 100)
+	w := m.StoredWarehouse()
+	return HoldsOutput{Warehouse: w.Name, Connector: w.Connector, Holds: holds, More: len(holds) == 100}, err
+}
+
+// ViewInput names an order and the present time.
+type ViewInput struct {
+	Order relay.OrderID `json:"order"`
+	Key   string        `json:"key"` // spreads the resends of a merchant's orders
+	Now   time.Time     `json:"now"`
+}
+
+// HoldView is what a hold workflow shows. It holds no personal data.
+type HoldView struct {
+	State    relay.OrderState `json:"state"`
+	Reason   relay.HoldReason `json:"reason,omitempty"`
+	Headline string           `json:"headline,omitempty"`
+	Since    time.Time        `json:"since,omitzero"`
+	Attempts int              `json:"attempts,omitempty"`
+	Resend   time.Time        `json:"resend,omitzero"` // when it is sent again; zero: not by the clock
+	Evidence string           `json:"evidence,omitempty"`
+}
+
+// ViewHold reads an order for its hold workflow, and notes that the workflow is at work.
+func (a *Activities) ViewHold(ctx context.Context, in ViewInput) (HoldView, error) {
+	v, err := a.store.ViewHold(ctx, in.Order)
+	if err != nil {
+		return HoldView{}, err
+	}
+	out := HoldView{State: v.State, Evidence: v.Evidence}
+	if v.Hold == nil {
+		return out, nil
+	}
+	out.Reason, out.Headline, out.Since, out.Attempts = v.Hold.Reason, v.Hold.Headline(), v.Hold.Since, v.Hold.Attempts
+	if out.Reason.ResendsNightly() {
+		out.Resend, err = v.Resend.Next(in.Now, relay.Stagger(in.Key))
+	}
+	return out, err
+}
+
+// CheckConnection is the connection test.
+func (a *Activities) CheckConnection(ctx context.Context, in JobInput) (connectors.Report, error) {
+	m, err := a.store.Merchant(ctx, in.Merchant)
+	if err != nil {
+		return connectors.Report{}, err
+	}
+	c, ok := m.Connection(in.Connection)
+	if !ok {
+		return connectors.Report{}, fmt.Errorf("connection %s/%s: %w", in.Merchant, in.Connection, store.ErrNotFound)
+	}
+	v, err := a.connect(m, c)
+	if err != nil {
+		return connectors.Report{}, err
+	}
+	return v.Check(ctx)
+}

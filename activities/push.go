@@ -1,0 +1,189 @@
+package activities
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"orderferry/connectors"
+	"orderferry/relay"
+	"orderferry/store"
+)
+
+// PushResult counts what a run of PushShipments or PushInventory did.
+type PushResult struct {
+	Done      int  `json:"done,omitempty"`
+	Failed    int  `json:"failed,omitempty"`
+	Confirmed int  `json:"confirmed,omitempty"` // orders of which the cart has all tracking
+	Stopped   bool `json:"stopped,omitempty"`
+	More      bool `json:"more,omitempty"`
+	// Next is when something that failed is to be tried again. Zero: nothing.
+	Next time.Time `json:"next,omitzero"`
+}
+
+// PushShipments tells a cart of parcels.
+func (a *Activities) PushShipments(ctx context.Context, in JobInput) (PushResult, error) {
+	defer beat(ctx)()
+	var r PushResult
+	j, err := a.begin(ctx, in, string(relay.PushShipments))
+	if errors.Is(err, errStopped) {
+		return PushResult{Stopped: true}, nil
+	}
+	if err != nil {
+		return r, err
+	}
+	sink, ok := j.vendor.(connectors.ShipmentSink)
+	if !ok {
+		return r, nil
+	}
+	for !j.spent() {
+		list, err := j.store.ShipmentsToTell(ctx, j.conn.ID, 200)
+		if err != nil {
+			return r, err
+		}
+		if len(list) == 0 {
+			break
+		}
+		if err := j.pushShipments(ctx, sink, list, &r); err != nil {
+			if j.refused(ctx, err) {
+				r.Stopped = true
+				return r, nil
+			}
+			return r, err
+		}
+	}
+	r.More, r.Next, err = j.store.Telling(ctx, j.conn.ID)
+	return r, err
+}
+
+func (j *job) pushShipments(ctx context.Context, sink connectors.ShipmentSink, list []store.ShipmentToTell, r *PushResult) error {
+	pushes := make([]connectors.ShipmentPush, len(list))
+	for i, t := range list {
+		pushes[i] = connectors.ShipmentPush{
+			Key: pushKey(t), Order: t.ExternalID, Carrier: t.Carrier, Service: t.Service, TrackingNumber: strings.Join(t.TrackingNumbers, ", "),
+			TrackingURL: t.TrackingURL, ShippedAt: t.ShippedAt, Lines: t.Lines,
+		}
+	}
+	outcomes, pushErr := sink.PushShipments(ctx, pushes)
+	var told []store.Told
+	for i, o := range outcomes {
+		if i >= len(list) {
+			break
+		}
+		t := store.Told{Shipment: list[i].ID, Order: list[i].Order, CartID: o.CartID, Found: o.Found}
+		if o.Err != nil {
+			// What was not tried has no failure of its own.
+			if kind := relay.KindOf(o.Err); pushErr != nil && (kind == relay.Unavailable || kind == relay.Throttled || kind == relay.Unauthorised) {
+				continue
+			}
+			t.Error, t.Retry = o.Err.Error(), backOff(list[i].Attempts, time.Minute, 6*time.Hour)
+			j.log.Warn("the cart did not take a shipment; it will be told again", "order", list[i].Order, "error", o.Err, "again", t.Retry)
+			r.Failed++
+		} else {
+			r.Done++
+		}
+		told = append(told, t)
+	}
+	confirmed, err := j.store.RecordTold(context.WithoutCancel(ctx), j.actor, told)
+	r.Confirmed += confirmed
+	if pushErr == nil && len(told) == 0 && err == nil {
+		return fmt.Errorf("the connector gave no outcome for %d shipments", len(list))
+	}
+	return errors.Join(pushErr, err)
+}
+
+// pushKey names a parcel for its cart: the same in every try, and even after
+// the ledger was restored from a backup.
+func pushKey(t store.ShipmentToTell) string {
+	first := relay.Package{Carrier: t.Carrier, TrackingNumber: t.TrackingNumbers[0]}
+	return shortHash(string(t.ExternalID), first.Key())
+}
+
+func shortHash(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:10]))
+}
+
+// backOff doubles first with every attempt, up to most.
+func backOff(attempts int, first, most time.Duration) time.Duration {
+	d := first
+	for range attempts {
+		if d *= 2; d >= most {
+			return most
+		}
+	}
+	return d
+}
+
+// PushInventory tells a cart of stock levels that changed.
+func (a *Activities) PushInventory(ctx context.Context, in JobInput) (PushResult, error) {
+	defer beat(ctx)()
+	var r PushResult
+	j, err := a.begin(ctx, in, string(relay.PushInventory))
+	if errors.Is(err, errStopped) {
+		return PushResult{Stopped: true}, nil
+	}
+	if err != nil {
+		return r, err
+	}
+	sink, ok := j.vendor.(connectors.InventorySink)
+	if !ok {
+		return r, nil
+	}
+	for !j.spent() {
+		levels, err := j.store.LevelsToSend(ctx, j.merchant, j.conn.ID, j.conn.Name, 100)
+		if err != nil || len(levels) == 0 {
+			return r, err
+		}
+		if err := j.pushLevels(ctx, sink, levels, &r); err != nil {
+			if j.refused(ctx, err) {
+				r.Stopped = true
+				return r, nil
+			}
+			return r, err
+		}
+	}
+	r.More = true
+	return r, nil
+}
+
+func (j *job) pushLevels(ctx context.Context, sink connectors.InventorySink, levels []store.LevelToSend, r *PushResult) error {
+	last, err := j.store.LastSent(ctx, j.conn.ID)
+	if err != nil {
+		return err
+	}
+	push := connectors.InventoryPush{Targets: make([]connectors.StockTarget, len(levels))}
+	parts := []string{string(j.merchant.ID), string(j.conn.Name), last.UTC().Format(time.RFC3339Nano)}
+	for i, l := range levels {
+		push.Targets[i] = connectors.StockTarget{SKU: l.SKU, Available: l.Available, Owed: l.Owed}
+		parts = append(parts, string(l.SKU), l.Available.String(), l.Owed.String())
+	}
+	// Until it is recorded as sent, the same push has the same key.
+	push.Key = shortHash(parts...)
+	outcomes, err := sink.PushInventory(ctx, push)
+	if err != nil {
+		return err
+	}
+	if len(outcomes) != len(levels) {
+		return fmt.Errorf("the connector gave %d outcomes for %d levels", len(outcomes), len(levels))
+	}
+	sent := make([]store.LevelSent, len(levels))
+	for i, o := range outcomes {
+		sent[i] = store.LevelSent{LevelToSend: levels[i]}
+		if o.Err == nil {
+			r.Done++
+			continue
+		}
+		r.Failed++
+		sent[i].Error, sent[i].Retry = o.Err.Error(), 15*time.Minute
+		if k := relay.KindOf(o.Err); k == relay.NotFound || k == relay.Conflict || k == relay.Invalid {
+			sent[i].Retry = 24 * time.Hour // it needs a change at the cart
+		}
+		j.log.Warn("the cart did not take a stock level", "sku", levels[i].SKU, "error", o.Err)
+	}
+	return j.store.RecordSent(context.WithoutCancel(ctx), j.conn.ID, sent)
+}

@@ -1,0 +1,499 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"orderferry/connectors"
+	"orderferry/relay"
+	"orderferry/store"
+)
+
+// SubmitResult counts what a run of SubmitOrders did.
+type SubmitResult struct {
+	Accepted  int `json:"accepted,omitempty"`
+	Adopted   int `json:"adopted,omitempty"` // found at the warehouse after a lost reply
+	Held      int `json:"held,omitempty"`
+	InDoubt   int `json:"in_doubt,omitempty"`
+	Unsent    int `json:"unsent,omitempty"`
+	Cancelled int `json:"cancelled,omitempty"`
+	// Stopped says that the warehouse refuses the credentials.
+	Stopped bool `json:"stopped,omitempty"`
+	// More says that orders are ready still.
+	More bool `json:"more,omitempty"`
+	// Next is when something waits to be done: a look, a retry, a cancel. Zero: nothing.
+	Next time.Time `json:"next,omitzero"`
+	// Holds says that orders on hold wait for their workflows.
+	Holds bool `json:"holds,omitempty"`
+}
+
+// SubmitOrders hands new orders to the warehouse, after cancels and after
+// looking for those in doubt: the procedure that keeps promises 1 and 2.
+func (a *Activities) SubmitOrders(ctx context.Context, in JobInput) (SubmitResult, error) {
+	defer beat(ctx)()
+	s, err := a.submitter(ctx, in, string(relay.SubmitOrders))
+	if errors.Is(err, errStopped) {
+		return SubmitResult{Stopped: true}, nil
+	}
+	if err != nil {
+		return SubmitResult{}, err
+	}
+	if err := s.cancels(ctx); err != nil {
+		return s.result, err
+	}
+	if _, err := s.store.TakeOver(ctx, s.conn.ID, s.owner, s.actor); err != nil {
+		return s.result, err
+	}
+	size := 2 * s.opt.InFlight
+	for !s.spent() && !s.halted {
+		if err := s.lookForDoubtful(ctx); err != nil {
+			return s.result, err
+		}
+		began := time.Now()
+		claimed, err := s.claim(ctx, store.ClaimQuery{Limit: size})
+		if err != nil {
+			return s.result, err
+		}
+		if len(claimed.Submissions) == 0 && claimed.Held == 0 {
+			break
+		}
+		if err := s.send(ctx, claimed.Submissions); err != nil {
+			return s.result, err
+		}
+		// About a second's worth at a time: what a crash leaves in doubt stays small.
+		switch took := time.Since(began); {
+		case took < 500*time.Millisecond:
+			size = min(2*size, 512)
+		case took > 2*time.Second:
+			size = max(size/2, s.opt.InFlight)
+		}
+	}
+	return s.finish(ctx)
+}
+
+// ResendInput names an order on hold.
+type ResendInput struct {
+	JobInput
+	Order relay.OrderID `json:"order"`
+	// Actor is who is named in the trail: "nightly resend", "operator alice".
+	Actor string `json:"actor"`
+}
+
+// ResendHeld submits one order that is on hold. When it isn't on hold any more, nothing happens.
+func (a *Activities) ResendHeld(ctx context.Context, in ResendInput) (SubmitResult, error) {
+	defer beat(ctx)()
+	s, err := a.submitter(ctx, in.JobInput, in.Actor)
+	if errors.Is(err, errStopped) {
+		return SubmitResult{Stopped: true}, nil
+	}
+	if err != nil {
+		return SubmitResult{}, err
+	}
+	s.actor = in.Actor
+	if !s.merchant.PausedAt.IsZero() {
+		return SubmitResult{Stopped: true}, nil
+	}
+	if _, err := s.store.TakeOver(ctx, s.conn.ID, s.owner, s.actor); err != nil {
+		return s.result, err
+	}
+	claimed, err := s.claim(ctx, store.ClaimQuery{Limit: 1, Held: []relay.OrderID{in.Order}})
+	if err != nil {
+		return s.result, err
+	}
+	return s.result, s.send(ctx, claimed.Submissions)
+}
+
+// submitter is a run of SubmitOrders or ResendHeld.
+type submitter struct {
+	*job
+	sink     connectors.OrderSink
+	aliases  relay.Aliases
+	owner    string
+	prepared map[relay.OrderID]preparedOrder
+	result   SubmitResult
+	halted   bool // the warehouse does not take orders now
+}
+
+type preparedOrder struct {
+	order   connectors.WarehouseOrder
+	request connectors.Prepared
+}
+
+func (a *Activities) submitter(ctx context.Context, in JobInput, name string) (*submitter, error) {
+	j, err := a.begin(ctx, in, name)
+	if err != nil {
+		return nil, err
+	}
+	sink, ok := j.vendor.(connectors.OrderSink)
+	if !ok {
+		return nil, &relay.Error{Kind: relay.Invalid, Op: "submit orders", Err: fmt.Errorf("connector %s takes no orders", j.conn.Connector)}
+	}
+	al, err := a.aliases(ctx, j.merchant)
+	if err != nil {
+		return nil, err
+	}
+	return &submitter{job: j, sink: sink, aliases: al, owner: owner(ctx), prepared: make(map[relay.OrderID]preparedOrder)}, nil
+}
+
+func (s *submitter) claim(ctx context.Context, q store.ClaimQuery) (store.Claimed, error) {
+	q.Merchant, q.Owner, q.Lease, q.Actor = s.merchant, s.owner, s.opt.Lease, s.actor
+	clear(s.prepared)
+	claimed, err := s.store.Claim(ctx, q, s.prepare)
+	s.result.Held += claimed.Held
+	return claimed, err
+}
+
+// prepare translates an order and renders the request, without any network.
+func (s *submitter) prepare(o relay.Order, token relay.Token) (store.Claim, error) {
+	items, hold := s.aliases.Translate(o.Cart, o.CartOrder)
+	if hold != nil {
+		return store.Claim{Hold: hold}, nil
+	}
+	return s.render(o, token, "", items)
+}
+
+func (s *submitter) render(o relay.Order, token relay.Token, service relay.Service, items []relay.OrderItem) (store.Claim, error) {
+	wo := connectors.WarehouseOrder{
+		Token: token, Reference: o.Reference, Number: o.Number, ShipTo: o.ShipTo, Service: service,
+		Items: relay.MergeItems(items), PlacedAt: o.PlacedAt,
+	}
+	request, err := s.sink.PrepareOrder(wo)
+	if err != nil {
+		if hold := holdFor(err); hold != nil {
+			return store.Claim{Hold: hold}, nil
+		}
+		return store.Claim{}, err
+	}
+	s.prepared[o.ID] = preparedOrder{wo, request}
+	return store.Claim{Items: items, Service: service, Digest: request.Digest()}, nil
+}
+
+// holdFor makes a hold of a definite refusal; nil for any other error.
+func holdFor(err error) *relay.Hold {
+	var e *relay.Error
+	if !errors.As(err, &e) {
+		return nil
+	}
+	switch e.Kind {
+	case relay.Rejected, relay.Invalid, relay.NotFound:
+	default:
+		return nil
+	}
+	reason := e.Reason
+	if reason == "" {
+		reason = relay.HoldRejected
+	}
+	return &relay.Hold{Reason: reason, Fields: e.Fields, Code: e.Code, Words: e.Words}
+}
+
+// send sends claimed orders, several at a time, and records every outcome in one transaction.
+func (s *submitter) send(ctx context.Context, subs []store.Submission) error {
+	if len(subs) == 0 {
+		return nil
+	}
+	outcomes := make([]store.Outcome, len(subs))
+	var g errgroup.Group
+	g.SetLimit(s.opt.InFlight)
+	for i, sub := range subs {
+		g.Go(func() error {
+			outcomes[i] = s.sendOne(ctx, sub)
+			return nil
+		})
+	}
+	_ = g.Wait() // outcomes carry the errors
+	// Also when ctx has ended: what was answered must be known.
+	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancel()
+	if err := s.store.RecordOutcomes(after, s.actor, outcomes); err != nil {
+		return err
+	}
+	for _, o := range outcomes {
+		switch {
+		case o.Accepted != "":
+			s.result.Accepted++
+		case o.Refused != nil:
+			s.result.Held++
+		case o.Unsent:
+			s.result.Unsent++
+			s.halted = true
+		default:
+			s.result.InDoubt++
+		}
+	}
+	return ctx.Err()
+}
+
+func (s *submitter) sendOne(ctx context.Context, sub store.Submission) store.Outcome {
+	out := store.Outcome{Submission: sub.ID, Order: sub.Order.ID}
+	p := s.prepared[sub.Order.ID]
+	// Promise 2: nothing is sent after the lease, so that a look after it can be certain.
+	sendCtx, cancel := context.WithDeadline(ctx, sub.LeaseUntil)
+	defer cancel()
+	if hold := s.checkAddress(sendCtx, p.order.ShipTo); hold != nil {
+		out.Refused = hold
+		return out
+	}
+	accepted, err := s.sink.SubmitOrder(sendCtx, p.request)
+	if err == nil {
+		out.Accepted, out.Status = accepted.ID, accepted.Status
+		return out
+	}
+	var e *relay.Error
+	if errors.As(err, &e) {
+		out.Status = e.Status
+	}
+	log := s.log.With("order", sub.Order.Reference, "error", err)
+	if hold := holdFor(err); hold != nil {
+		log.Info("the warehouse refused an order", "reason", hold.Reason)
+		out.Refused = hold
+		return out
+	}
+	switch relay.KindOf(err) {
+	case relay.Throttled:
+		out.Unsent, out.Retry = true, e.After
+	case relay.Unavailable:
+		out.Unsent, out.Retry, out.Spent = true, 5*time.Second, s.opt.Retries
+		if ctx.Err() != nil { // we are stopping: no fault of the warehouse
+			out.Retry, out.Spent = 0, 0
+		}
+	case relay.Unauthorised:
+		out.Unsent, out.Retry = true, time.Second
+		s.refused(ctx, err)
+	default: // Unknown, and Conflict: it may be ours
+		log.Warn("the outcome of a submission is not known; it will be looked for")
+		out.Unknown = true
+	}
+	return out
+}
+
+func (s *submitter) checkAddress(ctx context.Context, a relay.Address) *relay.Hold {
+	checker, ok := s.vendor.(connectors.AddressChecker)
+	if !ok {
+		return nil
+	}
+	verdict, err := checker.CheckAddress(ctx, a)
+	if err != nil || len(verdict.Problems) == 0 { // it fails open
+		return nil
+	}
+	return &relay.Hold{Reason: relay.HoldBadAddress, Fields: verdict.Problems}
+}
+
+// skew is how far a warehouse's clock may be from ours.
+const skew = 2 * time.Minute
+
+// lookForDoubtful looks for submissions whose outcome is not known: adopts
+// those that are there, sends those again that are surely not, and calls a
+// person for the rest.
+func (s *submitter) lookForDoubtful(ctx context.Context) error {
+	for !s.spent() && !s.halted {
+		subs, err := s.store.InDoubt(ctx, s.merchant.ID, 100)
+		if err != nil || len(subs) == 0 {
+			return err
+		}
+		found, err := s.find(ctx, subs)
+		if err != nil {
+			if s.refused(ctx, err) {
+				s.halted = true
+			}
+			s.log.Warn("could not look for orders in doubt", "orders", len(subs), "error", err)
+			looks := make([]store.Look, len(subs))
+			for i, sub := range subs {
+				looks[i] = store.Look{Submission: sub.ID, Order: sub.Order.ID, Again: 30 * time.Second, Failed: true}
+			}
+			return s.store.RecordLooks(ctx, s.actor, looks)
+		}
+		if err := s.settle(ctx, subs, found); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *submitter) find(ctx context.Context, subs []store.Submission) ([]connectors.Lookup, error) {
+	lookup, ok := s.vendor.(connectors.OrderLookup)
+	if !ok {
+		return make([]connectors.Lookup, len(subs)), nil // never certain
+	}
+	q := connectors.LookupQuery{Owned: func(ctx context.Context, ids []relay.WarehouseOrderID) ([]bool, error) {
+		return s.store.Owned(ctx, s.conn.ID, ids)
+	}}
+	for _, sub := range subs {
+		q.Orders = append(q.Orders, connectors.LookupRequest{
+			Order: connectors.WarehouseOrder{
+				Token: sub.Token, Reference: sub.Order.Reference, Number: sub.Order.Number, ShipTo: sub.Order.ShipTo,
+				Service: sub.Service, Items: relay.MergeItems(sub.Items), PlacedAt: sub.Order.PlacedAt,
+			},
+			SentFrom: sub.OpenedAt.Add(-skew), SentTo: sub.LeaseUntil.Add(skew),
+		})
+	}
+	found, err := lookup.FindOrders(ctx, q)
+	if err == nil && len(found) != len(subs) {
+		return nil, fmt.Errorf("look-up answered %d of %d", len(found), len(subs))
+	}
+	return found, err
+}
+
+func (s *submitter) settle(ctx context.Context, subs []store.Submission, found []connectors.Lookup) error {
+	var adopted []store.Outcome
+	var looks []store.Look
+	var again []store.Submission
+	for i, sub := range subs {
+		f := found[i]
+		if len(f.Matches) > 0 {
+			adopted = append(adopted, store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Accepted: f.Matches[0].ID, Adopted: true})
+			if err := s.cancelDuplicates(ctx, sub, f.Matches[1:]); err != nil {
+				return err
+			}
+			continue
+		}
+		look := store.Look{Submission: sub.ID, Order: sub.Order.ID}
+		switch {
+		case sub.Looks < len(s.opt.Looks):
+			look.Again = s.opt.Looks[sub.Looks]
+		case time.Now().Before(sub.LeaseUntil.Add(5 * time.Second)):
+			look.Again = time.Until(sub.LeaseUntil.Add(5 * time.Second))
+		case !f.Certain:
+			look.Hold = &relay.Hold{Reason: relay.HoldUnknownOutcome, Fields: []relay.Problem{{
+				Field:   "submission",
+				Message: "no answer says whether the warehouse has this order, and looking for it could not settle it: see there, then release (looks again) or cancel",
+			}}}
+		case sub.Sends >= 2:
+			look.Absent = &relay.Hold{Reason: relay.HoldWarehouseUnreachable, Fields: []relay.Problem{{
+				Field: "submission", Message: "sent twice without an answer, and the warehouse does not have it",
+			}}}
+		default:
+			again = append(again, sub)
+			continue
+		}
+		looks = append(looks, look)
+	}
+	if len(adopted) > 0 {
+		if err := s.store.RecordOutcomes(ctx, s.actor, adopted); err != nil {
+			return err
+		}
+		s.result.Adopted += len(adopted)
+	}
+	if len(looks) > 0 {
+		if err := s.store.RecordLooks(ctx, s.actor, looks); err != nil {
+			return err
+		}
+	}
+	return s.sendAgain(ctx, again)
+}
+
+// sendAgain sends orders that are surely not at the warehouse, with the same tokens.
+func (s *submitter) sendAgain(ctx context.Context, subs []store.Submission) error {
+	if len(subs) == 0 {
+		return nil
+	}
+	open, err := s.store.Reopen(ctx, subs, s.owner, s.opt.Lease, s.actor)
+	if err != nil {
+		return err
+	}
+	clear(s.prepared)
+	var ready []store.Submission
+	var back []store.Outcome
+	for _, sub := range open {
+		if claim, err := s.render(sub.Order, sub.Token, sub.Service, sub.Items); err != nil || claim.Hold != nil {
+			// Settings changed meanwhile. Nothing of it is at the warehouse, so it starts anew and is held with the reason.
+			back = append(back, store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Unsent: true})
+			continue
+		}
+		ready = append(ready, sub)
+	}
+	if len(back) > 0 {
+		if err := s.store.RecordOutcomes(ctx, s.actor, back); err != nil {
+			return err
+		}
+	}
+	return s.send(ctx, ready)
+}
+
+// cancelDuplicates cancels all but the oldest of several warehouse orders that
+// are one order of ours, and raises an alarm.
+func (s *submitter) cancelDuplicates(ctx context.Context, sub store.Submission, extra []connectors.Match) error {
+	if len(extra) == 0 {
+		return nil
+	}
+	answers := make(map[relay.WarehouseOrderID]string, len(extra))
+	for _, m := range extra {
+		answers[m.ID] = "this warehouse can't cancel: ask a person there"
+		if c, ok := s.vendor.(connectors.Canceller); ok {
+			answer, err := c.CancelOrder(ctx, m.ID)
+			answers[m.ID] = string(answer.Result)
+			if err != nil {
+				answers[m.ID] = err.Error()
+			}
+		}
+	}
+	s.log.Error("the warehouse took an order more than once; all but the oldest were cancelled", "order", sub.Order.Reference, "answers", answers)
+	return s.store.RecordDuplicates(ctx, s.actor, sub.Order.ID, answers)
+}
+
+// cancels asks the warehouse to cancel what is to be cancelled.
+func (s *submitter) cancels(ctx context.Context) error {
+	c, ok := s.vendor.(connectors.Canceller)
+	for !s.spent() {
+		due, err := s.store.CancelsDue(ctx, s.conn.ID, 50)
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		results := make([]store.CancelResult, len(due))
+		for i, d := range due {
+			if !ok {
+				results[i] = store.CancelResult{Order: d.Order, Evidence: "this warehouse can't cancel by itself: ask a person there", Again: 24 * time.Hour}
+				continue
+			}
+			results[i] = s.cancelOne(ctx, c, d)
+		}
+		if err := s.store.RecordCancels(ctx, s.actor, results); err != nil {
+			return err
+		}
+		for _, r := range results {
+			if r.Done {
+				s.result.Cancelled++
+			}
+		}
+	}
+	return nil
+}
+
+func (j *job) cancelOne(ctx context.Context, c connectors.Canceller, d store.CancelDue) store.CancelResult {
+	answer, err := c.CancelOrder(ctx, d.WarehouseOrderID)
+	r := store.CancelResult{Order: d.Order, Evidence: answer.Evidence, Again: 5 * time.Minute}
+	switch {
+	case err != nil:
+		j.log.Warn("could not cancel at the warehouse; will ask again", "order", d.Order, "error", err)
+		r.Evidence, r.Again = err.Error(), time.Minute
+		j.refused(ctx, err)
+	case answer.Result == connectors.CancelDone:
+		r.Done = true
+	case answer.Result == connectors.CancelTooLate:
+		r.TooLate = true
+	}
+	return r
+}
+
+// finish looks at what is left.
+func (s *submitter) finish(ctx context.Context) (SubmitResult, error) {
+	w, err := s.store.Waiting(ctx, s.merchant.ID)
+	if err != nil {
+		return s.result, err
+	}
+	s.result.More = w.Ready > 0 && !s.halted
+	for _, t := range []time.Time{w.NextRetry, w.NextLook, w.NextCancel} {
+		if !t.IsZero() && (s.result.Next.IsZero() || t.Before(s.result.Next)) {
+			s.result.Next = t
+		}
+	}
+	if w.Ready > 0 && s.halted && s.result.Next.IsZero() {
+		s.result.Next = time.Now().Add(10 * time.Second)
+	}
+	holds, err := s.store.HoldsToStart(ctx, s.merchant.ID, 0, 1)
+	s.result.Holds = len(holds) > 0
+	return s.result, err
+}

@@ -1,0 +1,46 @@
+package process
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"orderferry/relay"
+	"orderferry/store"
+)
+
+var (
+	ordersDesc = prometheus.NewDesc("orderferry_orders", "Orders by state.", []string{"merchant", "state"}, nil)
+	holdsDesc  = prometheus.NewDesc("orderferry_orders_held", "Orders on hold by reason.", []string{"merchant", "reason"}, nil)
+)
+
+// ledgerCollector counts orders when it is asked, at most for a few seconds.
+type ledgerCollector struct {
+	ledger *store.Store
+	log    *slog.Logger
+}
+
+func (ledgerCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- ordersDesc
+	ch <- holdsDesc
+}
+
+func (c ledgerCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	counts, err := c.ledger.CountsByMerchant(ctx)
+	if err != nil {
+		c.log.Warn("could not count orders for metrics", "error", err)
+		return
+	}
+	for _, m := range counts {
+		for _, s := range relay.OrderStates() {
+			ch <- prometheus.MustNewConstMetric(ordersDesc, prometheus.GaugeValue, float64(m.States[s]), string(m.Merchant), string(s))
+		}
+		for _, r := range relay.HoldReasons() {
+			ch <- prometheus.MustNewConstMetric(holdsDesc, prometheus.GaugeValue, float64(m.Holds[r]), string(m.Merchant), string(r))
+		}
+	}
+}

@@ -1,0 +1,180 @@
+package workflows
+
+import (
+	"errors"
+	"fmt"
+
+	"go.temporal.io/sdk/workflow"
+
+	"orderferry/activities"
+	"orderferry/relay"
+)
+
+// listen sets up the merchant's messages. Each is a signal, which gets no
+// answer, and an update, which gets a true one; both go through one handler
+// and are harmless twice.
+func (m *merchant) listen(ctx workflow.Context) error {
+	return errors.Join(
+		message(ctx, m, CancelOrder, CancelRequest.Check, m.cancelOrder),
+		message(ctx, m, ReleaseOrders, ReleaseRequest.Check, m.releaseOrders),
+		message(ctx, m, SyncNow, JobRequest.Check, m.syncNow),
+		message(ctx, m, Pause, JobRequest.Check, m.pause),
+		message(ctx, m, Resume, JobRequest.Check, m.resume),
+		message(ctx, m, SettingsChanged, JobRequest.Check, m.settingsChanged),
+	)
+}
+
+func message[Q, A any](ctx workflow.Context, m *merchant, name string, check func(Q) error, handle func(workflow.Context, Q) (A, error)) error {
+	taken := func(ctx workflow.Context, q Q) (A, error) {
+		m.busy++
+		m.messages++
+		defer func() { m.busy-- }()
+		if m.state.Plan.Version == 0 { // the very first messages wait for the plan
+			if err := workflow.Await(ctx, func() bool { return m.state.Plan.Version != 0 }); err != nil {
+				var none A
+				return none, err
+			}
+		}
+		return handle(ctx, q)
+	}
+	inbox := workflow.GetSignalChannel(ctx, name)
+	m.inboxes = append(m.inboxes, inbox)
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		for {
+			var q Q
+			inbox.Receive(ctx, &q)
+			if err := check(q); err != nil {
+				workflow.GetLogger(ctx).Warn("a signal was refused", "merchant", m.id, "signal", name, "error", err)
+				continue
+			}
+			if _, err := taken(ctx, q); err != nil {
+				workflow.GetLogger(ctx).Warn("a signal failed", "merchant", m.id, "signal", name, "error", err)
+			}
+		}
+	})
+	return workflow.SetUpdateHandlerWithOptions(ctx, name, taken, workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, q Q) error { return check(q) }})
+}
+
+func (m *merchant) cancelOrder(ctx workflow.Context, r CancelRequest) (activities.CancelOutcome, error) {
+	var out activities.CancelOutcome
+	ref, err := relay.ParseReference(string(r.Reference))
+	if err != nil {
+		return out, err
+	}
+	var a *activities.Activities
+	err = workflow.ExecuteActivity(onCancel(ctx, m.id, m.warehouse().Connector), a.CancelOrder, activities.CancelInput{
+		Merchant: m.id, Reference: ref, Actor: actorOr(r.Actor), Reason: r.Reason,
+	}).Get(ctx, &out)
+	if err != nil {
+		return out, err
+	}
+	if out.WasHeld {
+		m.tellHolds(ctx, []relay.Reference{out.Reference})
+	}
+	if out.Result == "pending" {
+		m.wakeWarehouse(ctx)
+	}
+	return out, nil
+}
+
+func (m *merchant) warehouse() activities.Lane {
+	for _, l := range m.state.Plan.Lanes {
+		if l.Warehouse {
+			return l
+		}
+	}
+	return activities.Lane{}
+}
+
+func (m *merchant) releaseOrders(ctx workflow.Context, r ReleaseRequest) (ReleaseAnswer, error) {
+	var a *activities.Activities
+	var answer ReleaseAnswer
+	in := activities.ReleaseInput{Merchant: m.id, Reason: r.Reason, References: r.References, Actor: actorOr(r.Actor)}
+	for {
+		var out activities.ReleaseOutcome
+		if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.ReleaseOrders, in).Get(ctx, &out); err != nil {
+			return answer, err
+		}
+		answer.Released += out.Released
+		m.tellHolds(ctx, out.References)
+		if out.Released > 0 {
+			m.wakeWarehouse(ctx)
+		}
+		if !out.More || out.Released == 0 {
+			return answer, nil
+		}
+	}
+}
+
+// each calls f for every job that a request means, and lists them.
+func (m *merchant) each(r JobRequest, f func(*JobState)) (JobAnswer, error) {
+	answer := JobAnswer{Jobs: []string{}}
+	for _, l := range m.state.Plan.Lanes {
+		if r.Connection != "" && r.Connection != l.Connection {
+			continue
+		}
+		for _, j := range jobsOf(l) {
+			if r.Job != "" && r.Job != j {
+				continue
+			}
+			key := jobKey(l.Connection, j)
+			f(m.state.Jobs[key])
+			answer.Jobs = append(answer.Jobs, key)
+		}
+	}
+	if len(answer.Jobs) == 0 {
+		return answer, fmt.Errorf("merchant %s has no job %q on connection %q", m.id, r.Job, r.Connection)
+	}
+	return answer, nil
+}
+
+func (m *merchant) syncNow(ctx workflow.Context, r JobRequest) (JobAnswer, error) {
+	now := workflow.Now(ctx)
+	defer m.show(ctx)
+	return m.each(r, func(s *JobState) { s.Due = now })
+}
+
+func (m *merchant) pause(ctx workflow.Context, r JobRequest) (JobAnswer, error) {
+	defer m.show(ctx)
+	if r.Job != "" || r.Connection != "" {
+		return m.each(r, func(s *JobState) { s.Paused = true })
+	}
+	return m.setPaused(ctx, r, true)
+}
+
+// resume also lets connections work again whose credentials were refused: a
+// person says that they are right now.
+func (m *merchant) resume(ctx workflow.Context, r JobRequest) (JobAnswer, error) {
+	defer m.show(ctx)
+	if r.Job != "" || r.Connection != "" {
+		now := workflow.Now(ctx)
+		return m.each(r, func(s *JobState) { s.Paused, s.Due = false, now })
+	}
+	var a *activities.Activities
+	if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.ResumeConnections, activities.MerchantInput{Merchant: m.id}).Get(ctx, nil); err != nil {
+		return JobAnswer{}, err
+	}
+	answer, err := m.setPaused(ctx, r, false)
+	m.reload = true
+	return answer, err
+}
+
+func (m *merchant) setPaused(ctx workflow.Context, r JobRequest, paused bool) (JobAnswer, error) {
+	var a *activities.Activities
+	err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.SetPaused, activities.PauseInput{Merchant: m.id, Paused: paused}).Get(ctx, nil)
+	if err != nil {
+		return JobAnswer{}, err
+	}
+	m.state.Paused = paused
+	return m.each(r, func(s *JobState) {
+		if !paused {
+			s.Paused = false
+		}
+	})
+}
+
+// settingsChanged reads the plan anew and looks at orders on hold for a mapping.
+func (m *merchant) settingsChanged(_ workflow.Context, r JobRequest) (JobAnswer, error) {
+	m.reload, m.state.Recheck = true, true
+	return m.each(r, func(*JobState) {})
+}

@@ -1,0 +1,560 @@
+package workflows
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"orderferry/activities"
+	"orderferry/relay"
+	"orderferry/store"
+)
+
+// MerchantInput starts or continues a merchant's workflow.
+type MerchantInput struct {
+	Merchant relay.MerchantID `json:"merchant"`
+	// State is carried from run to run; nil at the very start.
+	State *MerchantState `json:"state,omitempty"`
+}
+
+// MerchantState is all that a merchant's workflow remembers. The ledger holds the rest.
+type MerchantState struct {
+	Plan   activities.Plan `json:"plan"`
+	Paused bool            `json:"paused,omitempty"`
+	// Jobs by "connection job".
+	Jobs map[string]*JobState `json:"jobs"`
+	// HoldsDue says that orders on hold may wait for their workflows.
+	HoldsDue bool `json:"holds_due,omitempty"`
+	// Recheck says that orders on hold for a mapping should be looked at.
+	Recheck bool `json:"recheck,omitempty"`
+}
+
+// JobState is one job of one connection.
+type JobState struct {
+	Due    time.Time     `json:"due"`              // when it runs next
+	Paused bool          `json:"paused,omitempty"` // by a person
+	Fails  int           `json:"fails,omitempty"`  // runs that failed in a row
+	Why    string        `json:"why,omitempty"`    // the last failure, in brief
+	Since  time.Time     `json:"since,omitzero"`   // of the first of them
+	Last   string        `json:"last,omitempty"`   // what the last run did
+	After  relay.OrderID `json:"after,omitempty"`  // where a long reading goes on
+}
+
+// Merchant ferries one merchant's orders for as long as the merchant exists.
+// Each connection has a lane of its own in which its jobs run one after the
+// other; lanes wake each other, so that an order goes from cart to warehouse in
+// one cycle.
+func Merchant(ctx workflow.Context, in MerchantInput) error {
+	m := &merchant{id: in.Merchant, state: in.State}
+	if m.state == nil {
+		m.state = &MerchantState{HoldsDue: true, Recheck: true}
+	}
+	if err := m.listen(ctx); err != nil {
+		return err
+	}
+	if in.State == nil {
+		if err := m.loadPlan(ctx); err != nil {
+			return err
+		}
+	}
+	for {
+		if err := m.ferry(ctx); err != nil {
+			return err
+		}
+		if m.reload {
+			m.reload = false
+			if err := m.loadPlan(ctx); err != nil {
+				return err
+			}
+		}
+		if m.full(ctx) && m.quiet(ctx) {
+			return workflow.NewContinueAsNewError(ctx, MerchantWorkflow, MerchantInput{Merchant: m.id, State: m.state})
+		}
+	}
+}
+
+type merchant struct {
+	id       relay.MerchantID
+	state    *MerchantState
+	reload   bool // the settings changed
+	busy     int  // messages being handled
+	inboxes  []workflow.ReceiveChannel
+	children int // started in this run
+	messages int // taken in this run
+}
+
+// Bounds of one run, well below the server's: 2,000 pending children, 10,000
+// signals and 2,000 updates a run.
+const (
+	maxChildren = 300
+	maxMessages = 1000
+)
+
+// full reports whether it is time for a new run.
+func (m *merchant) full(ctx workflow.Context) bool {
+	return m.children >= maxChildren || m.messages >= maxMessages || workflow.GetInfo(ctx).GetContinueAsNewSuggested()
+}
+
+// leaving reports whether the lanes should come to rest.
+func (m *merchant) leaving(ctx workflow.Context) bool { return m.reload || m.full(ctx) }
+
+// quiet reports whether no message waits or is being handled.
+func (m *merchant) quiet(ctx workflow.Context) bool {
+	if m.busy > 0 || m.reload || !workflow.AllHandlersFinished(ctx) {
+		return false
+	}
+	return !slices.ContainsFunc(m.inboxes, func(c workflow.ReceiveChannel) bool { return c.Len() > 0 })
+}
+
+// ferry runs all lanes until the settings change or the run is full.
+func (m *merchant) ferry(ctx workflow.Context) error {
+	wg := workflow.NewWaitGroup(ctx)
+	var failed error
+	start := func(f func(workflow.Context) error) {
+		wg.Add(1)
+		workflow.Go(ctx, func(ctx workflow.Context) {
+			defer wg.Done()
+			if err := f(ctx); err != nil && failed == nil {
+				failed = err
+			}
+		})
+	}
+	for _, l := range m.state.Plan.Lanes {
+		start(func(ctx workflow.Context) error { return m.lane(ctx, l) })
+	}
+	start(m.holds)
+	m.show(ctx)
+	wg.Wait(ctx)
+	if failed != nil {
+		return failed
+	}
+	return workflow.Await(ctx, func() bool { return m.quiet(ctx) || m.reload })
+}
+
+// loadPlan reads the settings and fits the job states to them.
+func (m *merchant) loadPlan(ctx workflow.Context) error {
+	var a *activities.Activities
+	var p activities.Plan
+	if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.LoadPlan, activities.MerchantInput{Merchant: m.id}).Get(ctx, &p); err != nil {
+		return err
+	}
+	old := m.state.Jobs
+	m.state.Plan, m.state.Paused, m.state.Jobs = p, p.Paused, make(map[string]*JobState)
+	for _, l := range p.Lanes {
+		for _, j := range jobsOf(l) {
+			key := jobKey(l.Connection, j)
+			s := old[key]
+			if s == nil {
+				s = &JobState{}
+			}
+			// New settings take effect at once.
+			s.Due, s.Fails, s.Why, s.Since = workflow.Now(ctx), 0, "", time.Time{}
+			m.state.Jobs[key] = s
+		}
+	}
+	return workflow.UpsertTypedSearchAttributes(ctx, AttrMerchant.ValueSet(string(m.id)))
+}
+
+func jobKey(c relay.ConnectionName, j relay.Job) string { return string(c) + " " + string(j) }
+
+// jobsOf lists the jobs of a lane, the most urgent first: tracking before fresh
+// orders before inventory.
+func jobsOf(l activities.Lane) []relay.Job {
+	if l.Warehouse {
+		return []relay.Job{relay.PullShipments, relay.SubmitOrders, relay.PullInventory}
+	}
+	return []relay.Job{relay.PushShipments, relay.PullOrders, relay.PushInventory}
+}
+
+// lane runs the jobs of one connection, one after the other.
+func (m *merchant) lane(ctx workflow.Context, l activities.Lane) error {
+	for !m.leaving(ctx) {
+		j, wait := m.next(ctx, l)
+		if j != "" {
+			if err := m.run(ctx, l, j); err != nil {
+				return err
+			}
+			m.show(ctx)
+			continue
+		}
+		at := workflow.Now(ctx).Add(wait)
+		woken := func() bool {
+			if m.leaving(ctx) {
+				return true
+			}
+			_, wait := m.next(ctx, l)
+			return workflow.Now(ctx).Add(wait).Before(at)
+		}
+		_, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
+			Timeout:      wait,
+			TimerOptions: workflow.TimerOptions{Summary: string(l.Connection) + ": until the next job"},
+		}, woken)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// next returns the lane's most urgent due job, or how long until one is due.
+func (m *merchant) next(ctx workflow.Context, l activities.Lane) (relay.Job, time.Duration) {
+	const idle = 24 * time.Hour
+	if m.state.Paused || l.Stopped != "" {
+		return "", idle
+	}
+	now, wait := workflow.Now(ctx), idle
+	for _, j := range jobsOf(l) {
+		s := m.state.Jobs[jobKey(l.Connection, j)]
+		if s.Paused {
+			continue
+		}
+		if !s.Due.After(now) {
+			return j, 0
+		}
+		wait = min(wait, s.Due.Sub(now))
+	}
+	return "", wait
+}
+
+// lookAround is how often a job that runs as soon as there is something to do
+// looks anyway, should ever a wake-up have been missed.
+const lookAround = time.Hour
+
+// run runs one job once and plans its next run and those that follow from it.
+func (m *merchant) run(ctx workflow.Context, l activities.Lane, j relay.Job) error {
+	s := m.state.Jobs[jobKey(l.Connection, j)]
+	every := time.Duration(l.Every[j])
+	if every == 0 {
+		every = lookAround
+	}
+	s.Due = workflow.Now(ctx).Add(every)
+	in := activities.JobInput{Merchant: m.id, Connection: l.Connection}
+	ctx = onVendor(ctx, m.id, l.Connector, j)
+	var err error
+	switch j {
+	case relay.PullOrders:
+		err = m.pullOrders(ctx, l, s, in)
+	case relay.SubmitOrders:
+		err = m.submitOrders(ctx, l, s, in)
+	case relay.PullShipments:
+		err = m.pullShipments(ctx, l, s, in)
+	case relay.PullInventory:
+		err = m.pullInventory(ctx, l, s, in)
+	default:
+		err = m.push(ctx, l, j, s, in)
+	}
+	if err == nil {
+		s.Fails, s.Why, s.Since = 0, "", time.Time{}
+		return nil
+	}
+	if temporal.IsCanceledError(err) {
+		return err
+	}
+	if s.Fails == 0 {
+		s.Since = workflow.Now(ctx)
+	}
+	s.Fails, s.Why = s.Fails+1, brief(err)
+	s.Due = workflow.Now(ctx).Add(min(time.Minute<<min(s.Fails-1, 4), 15*time.Minute))
+	workflow.GetLogger(ctx).Error("a job fails", "merchant", m.id, "connection", l.Connection, "job", j, "fails", s.Fails, "why", s.Why)
+	return nil
+}
+
+func (m *merchant) pullOrders(ctx workflow.Context, l activities.Lane, s *JobState, in activities.JobInput) error {
+	var a *activities.Activities
+	var r activities.PullOrdersResult
+	if err := workflow.ExecuteActivity(ctx, a.PullOrders, in).Get(ctx, &r); err != nil {
+		return err
+	}
+	m.stopped(ctx, l, r.Stopped)
+	if r.More {
+		s.Due = workflow.Now(ctx)
+	}
+	if r.New+r.Changed+r.Cancelled+len(r.Woken) > 0 {
+		s.Last = fmt.Sprintf("%d new, %d changed, %d cancelled", r.New, r.Changed, r.Cancelled)
+		m.wakeWarehouse(ctx)
+	}
+	m.tellHolds(ctx, r.Woken)
+	return nil
+}
+
+func (m *merchant) submitOrders(ctx workflow.Context, l activities.Lane, s *JobState, in activities.JobInput) error {
+	var a *activities.Activities
+	var r activities.SubmitResult
+	if err := workflow.ExecuteActivity(ctx, a.SubmitOrders, in).Get(ctx, &r); err != nil {
+		return err
+	}
+	m.stopped(ctx, l, r.Stopped)
+	if r.Accepted+r.Adopted+r.Held+r.InDoubt+r.Unsent+r.Cancelled > 0 {
+		s.Last = fmt.Sprintf("%d accepted, %d adopted, %d held, %d in doubt, %d unsent, %d cancelled", r.Accepted, r.Adopted, r.Held, r.InDoubt, r.Unsent, r.Cancelled)
+	}
+	switch {
+	case r.More:
+		s.Due = workflow.Now(ctx)
+	case !r.Next.IsZero() && r.Next.Before(s.Due):
+		// Not before a second has passed: a clock a little off must not spin.
+		s.Due = later(r.Next, workflow.Now(ctx).Add(time.Second))
+	}
+	if r.Holds {
+		m.state.HoldsDue = true
+	}
+	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func (m *merchant) pullShipments(ctx workflow.Context, l activities.Lane, s *JobState, in activities.JobInput) error {
+	var a *activities.Activities
+	var r activities.PullShipmentsResult
+	if err := workflow.ExecuteActivity(ctx, a.PullShipments, activities.PullShipmentsInput{JobInput: in, After: s.After}).Get(ctx, &r); err != nil {
+		return err
+	}
+	m.stopped(ctx, l, r.Stopped)
+	if s.After = r.After; r.After != 0 {
+		s.Due = workflow.Now(ctx)
+	}
+	if r.Packages+r.Cancelled > 0 {
+		s.Last = fmt.Sprintf("%d open orders read, %d new packages, %d cancelled there", r.Read, r.Packages, r.Cancelled)
+	}
+	for _, c := range r.Carts {
+		m.wake(ctx, c, relay.PushShipments)
+	}
+	return nil
+}
+
+func (m *merchant) pullInventory(ctx workflow.Context, l activities.Lane, s *JobState, in activities.JobInput) error {
+	var a *activities.Activities
+	var r activities.PullInventoryResult
+	if err := workflow.ExecuteActivity(ctx, a.PullInventory, in).Get(ctx, &r); err != nil {
+		return err
+	}
+	m.stopped(ctx, l, r.Stopped)
+	s.Last = fmt.Sprintf("%d levels read, %d changed", r.Levels, r.Changed)
+	if r.Changed == 0 {
+		return nil
+	}
+	for _, c := range m.state.Plan.Lanes {
+		if !c.Warehouse {
+			m.wake(ctx, c.Connection, relay.PushInventory)
+		}
+	}
+	return nil
+}
+
+func (m *merchant) push(ctx workflow.Context, l activities.Lane, j relay.Job, s *JobState, in activities.JobInput) error {
+	var a *activities.Activities
+	step := a.PushShipments
+	if j == relay.PushInventory {
+		step = a.PushInventory
+	}
+	var r activities.PushResult
+	if err := workflow.ExecuteActivity(ctx, step, in).Get(ctx, &r); err != nil {
+		return err
+	}
+	m.stopped(ctx, l, r.Stopped)
+	if r.Done+r.Failed > 0 {
+		s.Last = fmt.Sprintf("%d told, %d failed, %d orders confirmed", r.Done, r.Failed, r.Confirmed)
+	}
+	switch {
+	case r.More:
+		s.Due = workflow.Now(ctx)
+	case !r.Next.IsZero() && r.Next.Before(s.Due):
+		s.Due = later(r.Next, workflow.Now(ctx).Add(time.Second))
+	}
+	return nil
+}
+
+// wake makes a job run now that runs as soon as there is something to do. One
+// with an interval of its own keeps it.
+func (m *merchant) wake(ctx workflow.Context, c relay.ConnectionName, j relay.Job) {
+	for _, l := range m.state.Plan.Lanes {
+		if l.Connection == c && l.Every[j] == relay.Auto {
+			m.state.Jobs[jobKey(c, j)].Due = workflow.Now(ctx)
+		}
+	}
+}
+
+func (m *merchant) wakeWarehouse(ctx workflow.Context) {
+	for _, l := range m.state.Plan.Lanes {
+		if l.Warehouse {
+			m.wake(ctx, l.Connection, relay.SubmitOrders)
+		}
+	}
+}
+
+// stopped takes note that a connection's credentials are refused.
+func (m *merchant) stopped(ctx workflow.Context, l activities.Lane, stopped bool) {
+	if !stopped {
+		return
+	}
+	workflow.GetLogger(ctx).Error("a connection stopped: its credentials are refused", "merchant", m.id, "connection", l.Connection)
+	m.reload = true // the plan tells why
+}
+
+// tellHolds lets hold workflows look at orders that something else moved.
+func (m *merchant) tellHolds(ctx workflow.Context, refs []relay.Reference) {
+	futures := make([]workflow.Future, len(refs))
+	for i, r := range refs {
+		futures[i] = workflow.SignalExternalWorkflow(ctx, HoldID(m.id, r), "", Look, nil)
+	}
+	for _, f := range futures {
+		// A hold that has ended already needs no telling.
+		_ = f.Get(ctx, nil)
+	}
+}
+
+// holds starts a workflow for every order on hold that has none, and lets
+// orders go whose mapping has come.
+func (m *merchant) holds(ctx workflow.Context) error {
+	for !m.leaving(ctx) {
+		err := workflow.Await(ctx, func() bool { return m.state.HoldsDue || m.state.Recheck || m.leaving(ctx) })
+		if err != nil {
+			return err
+		}
+		if m.state.Recheck {
+			m.state.Recheck = false
+			if err := m.recheck(ctx); err != nil {
+				return err
+			}
+		}
+		if m.state.HoldsDue {
+			m.state.HoldsDue = false
+			again, err := m.startHolds(ctx)
+			if err != nil {
+				return err
+			}
+			if again {
+				// The workflow of an earlier hold is about to end; then the new hold gets its own.
+				m.state.HoldsDue = true
+				if _, err := workflow.AwaitWithTimeout(ctx, 15*time.Second, func() bool { return m.leaving(ctx) }); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (m *merchant) recheck(ctx workflow.Context) error {
+	var a *activities.Activities
+	for in := (activities.RecheckInput{Merchant: m.id}); ; {
+		var out activities.RecheckOutcome
+		if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.RecheckHolds, in).Get(ctx, &out); err != nil {
+			return err
+		}
+		m.tellHolds(ctx, out.References)
+		if out.Released > 0 {
+			m.wakeWarehouse(ctx)
+		}
+		if out.After == 0 {
+			return nil
+		}
+		in.After = out.After
+	}
+}
+
+// startHolds starts the missing workflows, and reports whether some must wait for
+// the end of an earlier one, or for the next run.
+func (m *merchant) startHolds(ctx workflow.Context) (again bool, err error) {
+	var a *activities.Activities
+	for in := (activities.HoldsInput{Merchant: m.id}); ; {
+		var out activities.HoldsOutput
+		if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.HoldsToStart, in).Get(ctx, &out); err != nil {
+			return again, err
+		}
+		for _, h := range out.Holds {
+			running, err := m.startHold(ctx, h, out)
+			if err != nil {
+				return again, err
+			}
+			again = again || running
+			in.After = h.Order
+		}
+		if !out.More {
+			return again, nil
+		}
+		if m.full(ctx) {
+			return true, nil
+		}
+	}
+}
+
+// startHold starts the workflow of one hold and waits until it has begun: a
+// child that was not would be lost in a continue-as-new.
+func (m *merchant) startHold(ctx workflow.Context, h store.HeldOrder, out activities.HoldsOutput) (running bool, err error) {
+	m.children++
+	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
+		WorkflowID:            HoldID(m.id, h.Reference),
+		TaskQueue:             TaskQueue,
+		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		ParentClosePolicy:     enums.PARENT_CLOSE_POLICY_ABANDON,
+		StaticSummary:         fmt.Sprintf("%s on hold: %s", h.Reference, h.Reason),
+		Priority:              priority(m.id, priorityResend),
+		TypedSearchAttributes: temporal.NewSearchAttributes(
+			AttrMerchant.ValueSet(string(m.id)), AttrOrder.ValueSet(string(h.Reference)),
+			AttrHoldReason.ValueSet(string(h.Reason)), AttrState.ValueSet(string(relay.OrderHeld))),
+	})
+	child := workflow.ExecuteChildWorkflow(ctx, HoldWorkflow, HoldInput{
+		Merchant: m.id, Order: h.Order, Reference: h.Reference, Warehouse: out.Warehouse, Connector: out.Connector, Reason: h.Reason,
+	})
+	err = child.GetChildWorkflowExecution().Get(ctx, nil)
+	var already *temporal.ChildWorkflowExecutionAlreadyStartedError
+	if errors.As(err, &already) {
+		m.tellHolds(ctx, []relay.Reference{h.Reference})
+		return true, nil
+	}
+	return false, err
+}
+
+// show tells in the Temporal Web UI what the merchant is doing.
+func (m *merchant) show(ctx workflow.Context) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "**%s**", m.state.Plan.Name)
+	if m.state.Paused {
+		b.WriteString(" is paused: `ferry merchant resume` lets it run")
+	}
+	b.WriteString("\n\n| connection | job | every | next | state |\n|---|---|---|---|---|\n")
+	for _, l := range m.state.Plan.Lanes {
+		for _, j := range jobsOf(l) {
+			s := m.state.Jobs[jobKey(l.Connection, j)]
+			state := s.Last
+			switch {
+			case l.Stopped != "":
+				state = "stopped: " + l.Stopped
+			case s.Paused:
+				state = "paused"
+			case s.Fails > 0:
+				state = fmt.Sprintf("fails since %s, %d times: %s", s.Since.UTC().Format(time.RFC3339), s.Fails, s.Why)
+			}
+			next := s.Due.UTC().Format(time.RFC3339)
+			if l.Every[j] == relay.Auto {
+				next = "as soon as there is something"
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", l.Connection, j, l.Every[j], next, state)
+		}
+	}
+	workflow.SetCurrentDetails(ctx, b.String())
+}
+
+// brief is an error in few words, without personal data: activities made sure of that.
+func brief(err error) string {
+	var app *temporal.ApplicationError
+	if errors.As(err, &app) {
+		return app.Message()
+	}
+	var timeout *temporal.TimeoutError
+	if errors.As(err, &timeout) {
+		return "timed out (" + timeout.TimeoutType().String() + ")"
+	}
+	return err.Error()
+}

@@ -1,0 +1,126 @@
+package workflows
+
+import (
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"orderferry/relay"
+)
+
+// CancelRequest asks a merchant's workflow to cancel an order.
+type CancelRequest struct {
+	Reference relay.Reference `json:"reference"`
+	Reason    string          `json:"reason,omitempty"`
+	Actor     string          `json:"actor,omitempty"` // who asks; "" for an unnamed operator
+}
+
+// Check refuses a request that could not be carried out, naming the field.
+func (r CancelRequest) Check() error {
+	if _, err := relay.ParseReference(string(r.Reference)); err != nil {
+		return fmt.Errorf("reference: %w", err)
+	}
+	return checkWords(r.Reason, r.Actor)
+}
+
+// ReleaseRequest asks a merchant's workflow to let orders on hold go.
+type ReleaseRequest struct {
+	Reason     relay.HoldReason  `json:"reason,omitempty"`     // all orders on hold for it
+	References []relay.Reference `json:"references,omitempty"` // or these; at most 200
+	All        bool              `json:"all,omitempty"`        // or all, to be said in so many words
+	Actor      string            `json:"actor,omitempty"`
+}
+
+// Check refuses a request that could not be carried out, naming the field.
+func (r ReleaseRequest) Check() error {
+	given := 0
+	if r.Reason != "" {
+		given++
+		if _, err := relay.ParseHoldReason(string(r.Reason)); err != nil {
+			return fmt.Errorf("reason: %w", err)
+		}
+	}
+	if len(r.References) > 0 {
+		given++
+	}
+	if r.All {
+		given++
+	}
+	if given != 1 {
+		return errors.New("want exactly one of reason, references and all")
+	}
+	if len(r.References) > 200 {
+		return fmt.Errorf("references: %d of them; want at most 200 at once", len(r.References))
+	}
+	for _, ref := range r.References {
+		if _, err := relay.ParseReference(string(ref)); err != nil {
+			return fmt.Errorf("references: %w", err)
+		}
+	}
+	return checkWords("", r.Actor)
+}
+
+// ReleaseAnswer counts the orders let go.
+type ReleaseAnswer struct {
+	Released int `json:"released"`
+}
+
+// JobRequest names jobs, for sync-now, pause and resume. Empty fields mean all.
+type JobRequest struct {
+	Connection relay.ConnectionName `json:"connection,omitempty"`
+	Job        relay.Job            `json:"job,omitempty"`
+	Actor      string               `json:"actor,omitempty"`
+}
+
+// Check refuses a request that could not be carried out, naming the field.
+func (r JobRequest) Check() error {
+	if r.Connection != "" {
+		if _, err := relay.ParseConnectionName(string(r.Connection)); err != nil {
+			return fmt.Errorf("connection: %w", err)
+		}
+	}
+	if r.Job != "" {
+		if _, err := relay.ParseJob(string(r.Job)); err != nil {
+			return fmt.Errorf("job: %w", err)
+		}
+	}
+	return checkWords("", r.Actor)
+}
+
+// JobAnswer lists the jobs that a request applied to, as "connection job".
+type JobAnswer struct {
+	Jobs []string `json:"jobs"`
+}
+
+// HoldRequest asks a hold's workflow to release or cancel its order.
+type HoldRequest struct {
+	Reason string `json:"reason,omitempty"`
+	Actor  string `json:"actor,omitempty"`
+}
+
+// Check refuses a request that could not be carried out, naming the field.
+func (r HoldRequest) Check() error { return checkWords(r.Reason, r.Actor) }
+
+// HoldAnswer is the truth about a release or cancel of one order.
+type HoldAnswer struct {
+	State  relay.OrderState `json:"state"`
+	Answer string           `json:"answer"` // a sentence for people
+}
+
+// What operators write enters Temporal: keep it short, and leave out people.
+func checkWords(reason, actor string) error {
+	switch {
+	case len(reason) > 200 || !utf8.ValidString(reason):
+		return errors.New("reason: want at most 200 characters, and no personal data")
+	case len(actor) > 60 || !utf8.ValidString(actor):
+		return errors.New("actor: want at most 60 characters")
+	}
+	return nil
+}
+
+func actorOr(actor string) string {
+	if actor == "" {
+		return "operator"
+	}
+	return "operator " + actor
+}
