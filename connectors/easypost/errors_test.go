@@ -1,0 +1,144 @@
+package easypost
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	sdk "github.com/EasyPost/easypost-go/v4"
+	"github.com/stretchr/testify/require"
+
+	"orderferry/relay"
+)
+
+// Every envelope of wire/easypost-fulfillment.md section 11.1, and worse.
+func TestParseRefusalReadsEveryEnvelope(t *testing.T) {
+	for name, tc := range map[string]struct {
+		body, code, message string
+		faults              []fault
+	}{
+		"errors object":        {`{"errors":{"code":"A.B","message":"m","errors":[{"field":"f","message":"x","suggestion":"s"}]}}`, "A.B", "m", []fault{{"", "f", "x"}}},
+		"errors object, field": {`{"errors":{"code":"A.B","message":"m","field":"zip"}}`, "A.B", "m", []fault{{"A.B", "zip", "m"}}},
+		"errors of objects":    {`{"errors":[{"code":"A","field":"f","message":"x"},{"code":"B","message":"y"}]}`, "A", "x; y", []fault{{"A", "f", "x"}, {"B", "", "y"}}},
+		"errors of strings":    {`{"errors":["x","y"]}`, "", "x; y", []fault{{"", "", "x"}, {"", "", "y"}}},
+		"errors by field":      {`{"errors":{"zip":["is short","is odd"],"city":"is blank"}}`, "", "is blank; is short, is odd", []fault{{"", "city", "is blank"}, {"", "zip", "is short, is odd"}}},
+		"errors string":        {`{"errors":"x"}`, "", "x", nil},
+		"error object":         {`{"error":{"code":"A","message":["m",{"k":"n"}],"errors":["x"]}}`, "A", "m, n", []fault{{"", "", "x"}}},
+		"error string":         {`{"error":"x"}`, "", "x", nil},
+		"error null":           {`{"error":null}`, "", "", nil},
+		"errors null, error":   {`{"errors":null,"error":"x"}`, "", "x", nil},
+		"bare code, message":   {`{"code":"A","message":"m"}`, "A", "m", nil},
+		"bare with errors":     {`{"code":"A","message":"m","errors":[{"field":"f","message":"x"}]}`, "A", "m", []fault{{"", "f", "x"}}},
+		"message":              {`{"message":"m"}`, "", "m", nil},
+		"rails":                {`{"status":500,"error":"Internal Server Error"}`, "", "Internal Server Error", nil},
+		"code of words":        {`{"errors":{"code":"500 Sample Ave","message":"m"}}`, "", "m", nil},
+		"array":                {`["x"]`, "", "x", []fault{{"", "", "x"}}},
+		"string":               {`"x"`, "", "x", nil},
+		"number":               {`12`, "", "", nil},
+		"empty":                {``, "", "", nil},
+		"empty object":         {`{}`, "", "", nil},
+		"html":                 {"<html>stock</html>", "", "", nil},
+		"plain":                {"12 things wrong", "", "12 things wrong", nil},
+		"half":                 {`{"errors":{"code`, "", `{"errors":{"code`, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, status := range []int{400, 401, 402, 403, 404, 405, 407, 408, 409, 410, 422, 429, 500, 502, 503, 504, 302, 599} {
+				r := parseRefusal(answer{status: status, header: http.Header{}, body: []byte(tc.body)})
+				require.Equal(t, tc.code, r.code)
+				require.Equal(t, tc.message, r.message)
+				require.Equal(t, tc.faults, r.faults)
+				var api *sdk.APIError
+				require.ErrorAs(t, sdkError(r), &api)
+				require.Equal(t, status, api.StatusCode)
+				require.NotEmpty(t, relay.KindOf(readRefusal("x", answer{status: status, body: []byte(tc.body)})))
+			}
+		})
+	}
+}
+
+func TestParseRefusalIsBounded(t *testing.T) {
+	deep := strings.Repeat(`{"message":[`, 2000) + `"x"` + strings.Repeat(`]}`, 2000)
+	r := parseRefusal(answer{status: 422, body: []byte(`{"errors":[` + strings.Repeat(`"é`+strings.Repeat("y", 2000)+`",`, 500) + deep + `]}`)})
+	require.Len(t, r.faults, maxFaults)
+	require.LessOrEqual(t, len(r.faults[0].message), maxMessage)
+	require.LessOrEqual(t, len(r.message), maxWords)
+	require.LessOrEqual(t, len(r.raw), maxWords)
+}
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for v, want := range map[string]time.Duration{
+		"":                              0,
+		"3":                             3 * time.Second,
+		"0.5":                           500 * time.Millisecond,
+		"-3":                            0,
+		"NaN":                           0,
+		"1e300":                         longestAdvice,
+		"soon":                          0,
+		"Sun, 01 Mar 2026 12:00:30 GMT": 30 * time.Second,
+		"Sun, 01 Mar 2026 11:00:30 GMT": 0,
+		"Sun, 01 Mar 2099 11:00:30 GMT": longestAdvice,
+	} {
+		require.Equal(t, want, retryAfter(http.Header{"Retry-After": {v}}, now), v)
+	}
+}
+
+func TestReadsAreRetriedAndWritesAreNot(t *testing.T) {
+	v := newVendor(t)
+	n := 0
+	v.on("GET /orders/"+testID, func(w http.ResponseWriter, r *http.Request) {
+		n++ // requests come one after the other
+		switch n {
+		case 1:
+			hangUp(w, r)
+		case 2:
+			w.Header().Set("Retry-After", "0.001")
+			w.WriteHeader(429)
+		default:
+			says(200, `{"id":"`+testID+`"}`)(w, r)
+		}
+	})
+	c := v.open(nil)
+	_, err := c.readOrder(t.Context(), "read", testID)
+	require.NoError(t, err)
+	require.Equal(t, 3, n)
+
+	v.on("GET /orders/"+testID, says(503, `{}`))
+	before := len(v.requests(""))
+	_, err = c.readOrder(t.Context(), "read", testID)
+	require.ErrorIs(t, err, relay.Unavailable)
+	require.Len(t, v.requests(""), before+readTries)
+
+	v.on("GET /orders/"+testID, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "120")
+		w.WriteHeader(429)
+	})
+	before = len(v.requests(""))
+	_, err = c.readOrder(t.Context(), "read", testID)
+	var e *relay.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, 2*time.Minute, e.After)
+	require.Len(t, v.requests(""), before+1)
+
+	v.on("POST /orders", says(503, `{}`))
+	_, err = c.SubmitOrder(t.Context(), prepared(t, c))
+	require.ErrorIs(t, err, relay.Unknown)
+	require.Len(t, v.requests("POST /orders"), 1)
+}
+
+func FuzzParseRefusal(f *testing.F) {
+	for _, seed := range []string{`{"errors":{"code":"A","message":"m","errors":[{"field":"line_items.0.units"}]}}`, `{"errors":["x"]}`, `<html>`, `{}`, ``} {
+		f.Add(422, []byte(seed))
+	}
+	t0 := tokens{stock: []string{"STOCK"}, item: []string{"PRODUCT"}}
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		a := answer{status: status, body: body}
+		err := t0.orderRefusal("submit", a, []string{toteCode})
+		var e *relay.Error
+		require.ErrorAs(t, err, &e)
+		require.LessOrEqual(t, len(e.Words), maxWords)
+		require.NotContains(t, err.Error(), "\n")
+		require.NotEmpty(t, relay.KindOf(readRefusal("read", a)))
+	})
+}

@@ -1,0 +1,171 @@
+package tradegecko
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"orderferry/connectors"
+	"orderferry/relay"
+)
+
+// refreshEarly is how long before its expiry a token is replaced, as the
+// vendor's own helper does (wire/tradegecko.md section 3.2).
+const refreshEarly = 30 * time.Second
+
+// ConsentURL is the address to send a merchant's browser to. After consent it
+// comes back to redirectURI with a code for ExchangeCode. The vendor documents
+// neither a scope nor a state.
+func ConsentURL(settings connectors.Values, clientID, redirectURI string) string {
+	q := url.Values{"response_type": {"code"}, "client_id": {clientID}, "redirect_uri": {redirectURI}}
+	sep := "?"
+	if strings.Contains(settings["consent_url"], "?") {
+		sep = "&"
+	}
+	return settings["consent_url"] + sep + q.Encode()
+}
+
+// ExchangeCode trades a consent's one-time code for the first tokens and stores
+// them in the vault, which already holds client_id, client_secret and redirect_uri.
+func ExchangeCode(ctx context.Context, cfg connectors.Config, code string) error {
+	g := newClient(cfg, slog.New(slog.DiscardHandler)).grant
+	_, err := g.vault.Rotate(ctx, func(ctx context.Context, c connectors.Credentials) (connectors.Credentials, error) {
+		return g.ask(ctx, c, map[string]string{"grant_type": "authorization_code", "code": code})
+	})
+	return vaultError("exchange code", err)
+}
+
+// grant is the account's access: a privileged token that lasts, or an OAuth
+// grant whose tokens rotate.
+type grant struct {
+	vault   connectors.Vault
+	base    string
+	http    *http.Client
+	timeout time.Duration
+}
+
+// token returns a token other than the refused one, refreshing the grant if
+// need be. A privileged token can't be refreshed.
+func (g *grant) token(ctx context.Context, refused string) (string, error) {
+	const op = "authorise"
+	c, err := g.vault.Read(ctx)
+	if err != nil {
+		return "", vaultError(op, err)
+	}
+	if usable(c, refused) {
+		return c["access_token"], nil
+	}
+	if c["refresh_token"] == "" {
+		reason := "no access_token and no refresh_token"
+		if c["access_token"] != "" {
+			reason = "the access token was refused and there is no refresh_token"
+		}
+		return "", &relay.Error{Op: op, Kind: relay.Unauthorised, Err: errors.New(reason)}
+	}
+	if err := ctx.Err(); err != nil {
+		return "", netError(op, false, true, err)
+	}
+	// A refresh token is spent once it is sent: a caller who gives up must not
+	// keep its successor from being stored.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*g.timeout)
+	defer cancel()
+	c, err = g.vault.Rotate(ctx, func(ctx context.Context, c connectors.Credentials) (connectors.Credentials, error) {
+		if usable(c, refused) { // somebody else refreshed while we waited
+			return c, nil
+		}
+		return g.ask(ctx, c, map[string]string{"grant_type": "refresh_token", "refresh_token": c["refresh_token"]})
+	})
+	if err != nil {
+		return "", vaultError(op, err)
+	}
+	return c["access_token"], nil
+}
+
+func usable(c connectors.Credentials, refused string) bool {
+	t := c["access_token"]
+	if t == "" || t == refused {
+		return false
+	}
+	expires, err := time.Parse(time.RFC3339, c["expires_at"])
+	return c["refresh_token"] == "" || err != nil || time.Now().Add(refreshEarly).Before(expires)
+}
+
+// ask calls the token endpoint and returns the credentials with the new tokens
+// in them. It does not count against the rate limit as far as we know.
+func (g *grant) ask(ctx context.Context, c connectors.Credentials, fields map[string]string) (connectors.Credentials, error) {
+	const op = "refresh token"
+	ctx, cancel := context.WithTimeout(ctx, g.timeout)
+	defer cancel()
+	form := map[string]string{
+		"client_id": c["client_id"], "client_secret": c["client_secret"], "redirect_uri": c["redirect_uri"],
+	}
+	maps.Copy(form, fields)
+	body, err := json.Marshal(form)
+	if err != nil {
+		return nil, &relay.Error{Op: op, Kind: relay.Invalid, Err: errors.New("the request can't be written")}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.base+"/oauth/token", bytes.NewReader(body))
+	if err != nil {
+		return nil, &relay.Error{Op: op, Kind: relay.Invalid, Err: errors.New("the request can't be written")}
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	res, err := g.http.Do(req)
+	if err != nil {
+		return nil, netError(op, false, false, err)
+	}
+	defer res.Body.Close()
+	reply, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if res.StatusCode < 200 || res.StatusCode > 299 {
+		// Whatever the status, only a new consent helps (section 3.2).
+		e := refusal(op, false, &answer{status: res.StatusCode, header: res.Header, body: reply})
+		e.Kind, e.Fields = relay.Unauthorised, nil
+		return nil, e
+	}
+	if err != nil {
+		return nil, netError(op, false, false, err)
+	}
+	return renewed(op, c, reply)
+}
+
+func renewed(op string, c connectors.Credentials, reply []byte) (connectors.Credentials, error) {
+	var t struct {
+		Access    text `json:"access_token"`
+		Refresh   text `json:"refresh_token"`
+		ExpiresIn id   `json:"expires_in"`
+	}
+	if json.Unmarshal(reply, &t) != nil || t.Access == "" {
+		return nil, unreadable(op, "token")
+	}
+	next := maps.Clone(c)
+	next["access_token"] = string(t.Access)
+	if t.Refresh != "" {
+		next["refresh_token"] = string(t.Refresh)
+	}
+	delete(next, "expires_at")
+	if t.ExpiresIn > 0 && t.ExpiresIn < 1<<31 {
+		next["expires_at"] = time.Now().Add(time.Duration(t.ExpiresIn) * time.Second).UTC().Format(time.RFC3339)
+	}
+	return next, nil
+}
+
+// vaultError passes our own errors on; what else a vault says means that the
+// credentials can't be had now.
+func vaultError(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var e *relay.Error
+	if errors.As(err, &e) {
+		return err
+	}
+	return &relay.Error{Op: op, Kind: relay.Unavailable, Err: err}
+}
