@@ -106,12 +106,17 @@ func (e *Error) Is(target error) bool {
 	return ok && k == e.Kind
 }
 
-// KindOf returns the kind of the first *Error in err's chain. An error that no
-// connector classified is Unknown: we must not assume that nothing happened.
+// KindOf returns the kind of the first *Error in err's chain, or a bare kind
+// that was returned as an error. An error that no connector classified is
+// Unknown: we must not assume that nothing happened.
 func KindOf(err error) ErrorKind {
 	var e *Error
 	if errors.As(err, &e) {
 		return e.Kind
+	}
+	var k ErrorKind
+	if errors.As(err, &k) {
+		return k
 	}
 	return Unknown
 }

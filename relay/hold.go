@@ -34,7 +34,7 @@ func HoldReasons() []HoldReason {
 // ParseHoldReason refuses a word that is no reason and says which are.
 func ParseHoldReason(s string) (HoldReason, error) {
 	if !slices.Contains(HoldReasons(), HoldReason(s)) {
-		return "", fmt.Errorf("hold reason %q: want one of %v", s, HoldReasons())
+		return "", fmt.Errorf("hold reason %q: want one of %v", clip(s, 40), HoldReasons())
 	}
 	return HoldReason(s), nil
 }

@@ -51,7 +51,7 @@ func ParseMode(s string) (Mode, error) {
 	case "test":
 		return ModeTest, nil
 	}
-	return "", fmt.Errorf("mode %q: want live or test", s)
+	return "", fmt.Errorf("mode %q: want live or test", clip(s, 40))
 }
 
 var nameForm = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$`)
@@ -60,7 +60,7 @@ var nameForm = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$`)
 // inner "-": the id becomes part of workflow ids, addresses and file names.
 func ParseMerchantID(s string) (MerchantID, error) {
 	if !nameForm.MatchString(s) {
-		return "", fmt.Errorf("merchant id %q: want 1 to 40 characters of a-z, 0-9 and inner -", s)
+		return "", fmt.Errorf("merchant id %q: want 1 to 40 characters of a-z, 0-9 and inner -", clip(s, 40))
 	}
 	return MerchantID(s), nil
 }
@@ -68,7 +68,7 @@ func ParseMerchantID(s string) (MerchantID, error) {
 // ParseConnectionName refuses what ParseMerchantID refuses.
 func ParseConnectionName(s string) (ConnectionName, error) {
 	if !nameForm.MatchString(s) {
-		return "", fmt.Errorf("connection name %q: want 1 to 40 characters of a-z, 0-9 and inner -", s)
+		return "", fmt.Errorf("connection name %q: want 1 to 40 characters of a-z, 0-9 and inner -", clip(s, 40))
 	}
 	return ConnectionName(s), nil
 }

@@ -32,7 +32,7 @@ func WarehouseJobs() []Job { return []Job{SubmitOrders, PullShipments, PullInven
 // ParseJob refuses a word that is no job and says which are.
 func ParseJob(s string) (Job, error) {
 	if !slices.Contains(Jobs(), Job(s)) {
-		return "", fmt.Errorf("job %q: want one of %v", s, Jobs())
+		return "", fmt.Errorf("job %q: want one of %v", clip(s, 40), Jobs())
 	}
 	return Job(s), nil
 }

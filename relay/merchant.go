@@ -44,8 +44,11 @@ type Every time.Duration
 // Auto runs a job as soon as there is something to do.
 const Auto Every = 0
 
-// MinEvery is the shortest interval that is accepted.
-const MinEvery = Every(time.Second)
+// MinEvery and MaxEvery bound the intervals that are accepted.
+const (
+	MinEvery = Every(time.Second)
+	MaxEvery = Every(7 * 24 * time.Hour)
+)
 
 // DefaultEvery returns the interval of a job that the merchant did not set.
 func DefaultEvery(j Job) Every {
@@ -78,9 +81,13 @@ func ParseEvery(j Job, s string) (Every, error) {
 		}
 		return Auto, nil
 	}
+	return parseInterval(s)
+}
+
+func parseInterval(s string) (Every, error) {
 	d, err := time.ParseDuration(s)
-	if err != nil || Every(d) < MinEvery || d > 7*24*time.Hour {
-		return 0, fmt.Errorf("%q: want auto or a duration from 1s to 168h, such as 5m", s)
+	if err != nil || Every(d) < MinEvery || Every(d) > MaxEvery {
+		return 0, fmt.Errorf("%q: want auto or a duration from 1s to 168h, such as 5m", clip(s, 40))
 	}
 	return Every(d), nil
 }
@@ -102,10 +109,10 @@ func (e *Every) UnmarshalText(b []byte) error {
 		*e = Auto
 		return nil
 	}
-	d, err := time.ParseDuration(string(b))
+	d, err := parseInterval(string(b))
 	if err != nil {
-		return fmt.Errorf("interval %q: want auto or a duration", b)
+		return fmt.Errorf("interval %w", err)
 	}
-	*e = Every(d)
+	*e = d
 	return nil
 }

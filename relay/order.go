@@ -1,9 +1,12 @@
 package relay
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log/slog"
 	"slices"
 	"time"
 )
@@ -24,11 +27,14 @@ type Address struct {
 	Residential *bool  `json:"residential,omitempty"` // nil: not known
 }
 
-// String hides the address, so that a stray %v can't leak it.
+// String hides the address.
 func (Address) String() string { return "(address)" }
 
-// GoString hides the address from %#v.
-func (Address) GoString() string { return "relay.Address{...}" }
+// Format hides the address from every verb of fmt: without it, %d would print the fields.
+func (a Address) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, a.String()) }
+
+// LogValue hides the address from slog, whose JSON handler would marshal it.
+func (a Address) LogValue() slog.Value { return slog.StringValue(a.String()) }
 
 // Line is one line of a cart order that has to be shipped. Shipping charges,
 // discounts and other lines without goods are left out by the connector.
@@ -58,15 +64,10 @@ type CartOrder struct {
 // lines, address or method change, and not when only UpdatedAt moves, as it
 // does when we ourselves write tracking to the order.
 func (o CartOrder) Digest() [sha256.Size]byte {
-	lines := slices.Clone(o.Lines)
+	// Empty, not nil: an order read back from the ledger has the digest it went in with.
+	lines := append([]Line{}, o.Lines...)
 	slices.SortFunc(lines, func(a, b Line) int {
-		switch {
-		case a.ID < b.ID:
-			return -1
-		case a.ID > b.ID:
-			return 1
-		}
-		return 0
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.SKU, b.SKU), cmp.Compare(a.Quantity, b.Quantity), cmp.Compare(a.Name, b.Name))
 	})
 	b, err := json.Marshal(struct {
 		Number     string
@@ -74,7 +75,7 @@ func (o CartOrder) Digest() [sha256.Size]byte {
 		ShipMethod ShipMethod
 		Lines      []Line
 		Problems   []Problem
-	}{o.Number, o.ShipTo, o.ShipMethod, lines, o.Problems})
+	}{o.Number, o.ShipTo, o.ShipMethod, lines, append([]Problem{}, o.Problems...)})
 	if err != nil { // only a field type that JSON can't hold could cause it
 		panic(fmt.Sprintf("relay: digest: %v", err))
 	}

@@ -74,11 +74,11 @@ func (q Quantity) Whole() (int64, bool) {
 
 // String prints the shortest exact decimal.
 func (q Quantity) String() string {
-	v, sign := int64(q), ""
-	if v < 0 {
-		sign, v = "-", -v
+	v, sign := uint64(q), ""
+	if q < 0 {
+		sign, v = "-", -v // unsigned, for the lowest value has no positive twin
 	}
-	s := sign + strconv.FormatInt(v/quantityScale, 10)
+	s := sign + strconv.FormatUint(v/quantityScale, 10)
 	if f := v % quantityScale; f != 0 {
 		s += "." + strings.TrimRight(fmt.Sprintf("%04d", f), "0")
 	}
@@ -121,5 +121,5 @@ func clip(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}
-	return s[:n] + "..."
+	return strings.ToValidUTF8(s[:n], "") + "..."
 }

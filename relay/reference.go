@@ -20,7 +20,7 @@ var referenceForm = regexp.MustCompile(`^[A-Z0-9](?:[A-Z0-9-]{0,18}[A-Z0-9])?$`)
 
 // ParseReference accepts a reference in either case.
 func ParseReference(s string) (Reference, error) {
-	r := strings.ToUpper(strings.TrimSpace(s))
+	r := strings.Map(upper, strings.TrimSpace(s))
 	if !referenceForm.MatchString(r) {
 		return "", fmt.Errorf("order reference %q: want 1 to 20 characters of A-Z, 0-9 and inner -", clip(s, 40))
 	}
@@ -55,9 +55,7 @@ func cleanNumber(number string) (clean string, exact bool) {
 	exact = true
 	var b strings.Builder
 	for _, c := range n {
-		switch {
-		case c >= 'a' && c <= 'z':
-			b.WriteRune(c - 'a' + 'A')
+		switch c = upper(c); {
 		case c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-':
 			b.WriteRune(c)
 		default:
@@ -76,6 +74,14 @@ func cleanNumber(number string) (clean string, exact bool) {
 		exact = false
 	}
 	return clean, exact
+}
+
+// upper raises a to z only: unicode.ToUpper would turn a dotless i into an I.
+func upper(c rune) rune {
+	if c >= 'a' && c <= 'z' {
+		return c - 'a' + 'A'
+	}
+	return c
 }
 
 func clip2(s string, n int) string {

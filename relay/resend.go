@@ -27,35 +27,30 @@ type ResendClock struct {
 
 // Check refuses an hour that no clock shows and a zone that Go does not know.
 func (c ResendClock) Check() error {
-	if c.Hour < 0 || c.Hour > 23 {
-		return fmt.Errorf("resend hour %d: want 0 to 23", c.Hour)
-	}
-	if _, err := c.location(); err != nil {
-		return err
-	}
-	return nil
+	_, err := c.location()
+	return err
 }
 
+// location checks the clock and returns its zone.
 func (c ResendClock) location() (*time.Location, error) {
+	if c.Hour < 0 || c.Hour > 23 {
+		return nil, fmt.Errorf("resend hour %d: want 0 to 23", c.Hour)
+	}
 	// "Local" would mean something else on every worker.
-	if c.Zone == "" || c.Zone == "Local" {
-		return nil, fmt.Errorf("time zone %q: want a name of the tz database, such as %s", c.Zone, DefaultResendZone)
+	if c.Zone != "" && c.Zone != "Local" {
+		if loc, err := time.LoadLocation(c.Zone); err == nil {
+			return loc, nil
+		}
 	}
-	loc, err := time.LoadLocation(c.Zone)
-	if err != nil {
-		return nil, fmt.Errorf("time zone %q: want a name of the tz database, such as %s", c.Zone, DefaultResendZone)
-	}
-	return loc, nil
+	return nil, fmt.Errorf("time zone %q: want a name of the tz database, such as %s", clip(c.Zone, 40), DefaultResendZone)
 }
 
 // Next returns the first resend time after the given one, for an order with
 // the given stagger (0 to ResendStagger). On a night when the hour comes twice
 // it counts once, the first time; on a night that skips the hour it is the
-// moment the clock jumps past it; a day that a zone left out has none.
+// moment the clock jumps past it, be it to midnight (America/Scoresbysund skips
+// 23:00 each March); a day that a zone left out has none.
 func (c ResendClock) Next(after time.Time, stagger time.Duration) (time.Time, error) {
-	if err := c.Check(); err != nil {
-		return time.Time{}, err
-	}
 	loc, err := c.location()
 	if err != nil {
 		return time.Time{}, err
@@ -80,7 +75,8 @@ func Stagger(key string) time.Duration {
 }
 
 // firstShown is the first instant of the given calendar day in loc at which the
-// wall clock shows hour:00 or later.
+// wall clock shows hour:00 or later, or the end of a day that jumps over it. It
+// is false for a day that loc does not have.
 func firstShown(y int, m time.Month, d, hour int, loc *time.Location) (time.Time, bool) {
 	wall := time.Date(y, m, d, hour, 0, 0, 0, time.UTC) // the wall clock's reading, as if it were UTC
 	// No zone is more than 26 hours from UTC, so the instant lies in this span.
@@ -88,17 +84,27 @@ func firstShown(y int, m time.Month, d, hour int, loc *time.Location) (time.Time
 	for !t.After(end) {
 		_, offset := t.Zone()
 		from, until := t.ZoneBounds()
+		if !until.IsZero() && !until.After(t) {
+			// Where a zone's table ends (with the one that Go carries, years ago) Go takes
+			// every year to have 365 days, and on 31 December of a leap year says that
+			// the period is over already.
+			until = t.Add(24 * time.Hour)
+		}
 		at := wall.Add(-time.Duration(offset) * time.Second)
 		if !from.IsZero() && at.Before(from) {
 			at = from // the clock jumped past the hour, or it was shown before this period began
 		}
 		if until.IsZero() || at.Before(until) {
 			at = at.In(loc)
-			gy, gm, gd := at.Date()
-			same := gy == wall.Year() && gm == wall.Month() && gd == wall.Day()
-			return at, same
+			return at, sameDay(at, wall) || sameDay(at.Add(-1), wall)
 		}
 		t = until.In(loc)
 	}
 	return time.Time{}, false
+}
+
+func sameDay(a, b time.Time) bool {
+	ay, am, ad := a.Date()
+	by, bm, bd := b.Date()
+	return ay == by && am == bm && ad == bd
 }

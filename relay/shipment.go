@@ -55,10 +55,10 @@ func Allocate(ordered []OrderItem, shipped map[LineID]int64, contents []Item) (l
 	for _, c := range contents {
 		units := c.Units
 		for i, o := range ordered {
-			if units == 0 {
+			if units <= 0 { // a warehouse that reports less than nothing is not believed
 				break
 			}
-			if o.Code != c.Code || left[i] == 0 {
+			if o.Code != c.Code || left[i] <= 0 {
 				continue
 			}
 			take := min(units, left[i])

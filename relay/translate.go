@@ -29,7 +29,8 @@ func NewAliases(list []Alias, asIs bool) Aliases {
 			m = make(map[SKU]ItemCode)
 			a.byCart[al.Cart] = m
 		}
-		m[al.SKU] = al.Code
+		// Trimmed as Code trims what it is asked for, else the alias would never be met.
+		m[SKU(strings.TrimSpace(string(al.SKU)))] = al.Code
 	}
 	return a
 }
