@@ -211,7 +211,7 @@ func TestImportArrows(t *testing.T) {
 	files, err := ourFiles(".")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
-	require.Empty(t, wrongArrows(files))
+	require.Empty(t, strings.Join(wrongArrows(files), "\n"))
 }
 
 func TestEveryPackageSaysWhatItIsFor(t *testing.T) {

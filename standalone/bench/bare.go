@@ -28,6 +28,38 @@ type vendor struct {
 	aliases   relay.Aliases
 }
 
+// pages reads all orders of the cart, each once, and hands on page after page.
+type pages struct {
+	source connectors.OrderSource
+	query  connectors.OrdersQuery
+	seen   map[relay.ExternalID]bool
+	more   bool
+}
+
+func (v vendor) pages() *pages {
+	p := &pages{source: v.source, seen: make(map[relay.ExternalID]bool), more: true}
+	p.query = connectors.OrdersQuery{Limit: 250, Known: func(_ context.Context, stamps []connectors.Stamp) ([]bool, error) {
+		known := make([]bool, len(stamps))
+		for i, s := range stamps {
+			known[i] = p.seen[s.ID]
+		}
+		return known, nil
+	}}
+	return p
+}
+
+func (p *pages) next(ctx context.Context) ([]relay.CartOrder, error) {
+	page, err := p.source.PullOrders(ctx, p.query)
+	if err != nil {
+		return nil, err
+	}
+	p.query.Cursor, p.more = page.Cursor, page.More
+	for _, o := range page.Orders {
+		p.seen[o.ExternalID] = true
+	}
+	return page.Orders, nil
+}
+
 func open(a demo.Account, log *slog.Logger) (vendor, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 64
@@ -89,16 +121,15 @@ type sent struct {
 }
 
 func (v vendor) loop(ctx context.Context) error {
-	q := connectors.OrdersQuery{Limit: 250}
+	pages := v.pages()
 	open := make(map[relay.WarehouseOrderID]sent)
-	for more := true; more || len(open) > 0; {
-		if more {
-			page, err := v.source.PullOrders(ctx, q)
+	for pages.more || len(open) > 0 {
+		if pages.more {
+			orders, err := pages.next(ctx)
 			if err != nil {
 				return err
 			}
-			q.Cursor, more = page.Cursor, page.More
-			if err := v.submit(ctx, page.Orders, open); err != nil {
+			if err := v.submit(ctx, orders, open); err != nil {
 				return err
 			}
 		}

@@ -114,14 +114,12 @@ func workflowPerOrder(ctx context.Context, in local.Instance, s shops, log *slog
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(64)
 	for i := range p.vendors {
-		q := connectors.OrdersQuery{Limit: 250}
-		for more := true; more; {
-			page, err := p.vendors[i].source.PullOrders(ctx, q)
+		for pages := p.vendors[i].pages(); pages.more; {
+			orders, err := pages.next(ctx)
 			if err != nil {
 				return 0, err
 			}
-			q.Cursor, more = page.Cursor, page.More
-			for _, o := range page.Orders {
+			for _, o := range orders {
 				g.Go(func() error {
 					run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 						ID: fmt.Sprintf("bench/%s/%s", s.Merchants[i], o.ExternalID), TaskQueue: perOrderQueue,

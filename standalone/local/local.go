@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"orderferry/activities"
-	"orderferry/standalone/postgres"
+	"orderferry/store/postgres"
 	"orderferry/standalone/temporal"
 	"orderferry/starter/localfile"
 	"orderferry/store"

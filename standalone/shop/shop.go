@@ -69,7 +69,7 @@ func Open(cfg Config) (_ *Shops, err error) {
 		accounts = append(accounts, tradegecko.Account{Name: m, Tokens: []string{CartToken(m)}})
 	}
 	// The vendor's 300 requests in 5 minutes would make a demo of hours.
-	s.Cart, err = tradegecko.New(tradegecko.Config{Seed: cfg.Seed, Accounts: accounts, Journal: journal("tradegecko"), RateLimit: -1})
+	s.Cart, err = tradegecko.New(tradegecko.Config{Seed: cfg.Seed, Accounts: accounts, Journal: journal("tradegecko"), RateLimit: 100_000_000})
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
-	"orderferry/standalone/lockfile"
+	"orderferry/store/lockfile"
 	"orderferry/standalone/temporal"
 )
 

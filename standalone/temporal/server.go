@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"orderferry/standalone/lockfile"
+	"orderferry/store/lockfile"
 )
 
 const loopback = "127.0.0.1"

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"orderferry/standalone/lockfile"
+	"orderferry/store/lockfile"
 )
 
 func TestTakeRefusesASecondHolderUntilReleased(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"orderferry/standalone/postgres"
+	"orderferry/store/postgres"
 )
 
 // serveDir, when set, makes the test binary run a server on that directory until it is killed: see startProcess.

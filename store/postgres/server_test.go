@@ -20,8 +20,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
-	"orderferry/standalone/lockfile"
-	"orderferry/standalone/postgres"
+	"orderferry/store/lockfile"
+	"orderferry/store/postgres"
 )
 
 func TestStartServesAndKeepsItsDataAcrossRuns(t *testing.T) {

@@ -23,7 +23,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"orderferry/standalone/lockfile"
+	"orderferry/store/lockfile"
 )
 
 const (

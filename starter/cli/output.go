@@ -1,0 +1,183 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+)
+
+// format is how results are printed.
+type format string
+
+const (
+	table   format = "table"
+	jsonOut format = "json"
+)
+
+func parseFormat(s string) (format, error) {
+	switch f := format(s); f {
+	case table, jsonOut:
+		return f, nil
+	}
+	return "", fmt.Errorf("want table or json")
+}
+
+// result is what a command prints: as JSON, in which its fields are a contract,
+// or as text for people.
+type result interface{ text(*page) }
+
+// print writes a result to stdout, whole or, when it can't be made, not at all.
+func (a *app) print(r result) error {
+	var b bytes.Buffer
+	if a.output == jsonOut {
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", "  ")
+		if err := e.Encode(r); err != nil {
+			return fmt.Errorf("print the result: %w", err)
+		}
+	} else {
+		r.text(&page{&b})
+	}
+	if _, err := a.stdout.Write(b.Bytes()); err != nil {
+		return fmt.Errorf("print the result: %w", err)
+	}
+	return nil
+}
+
+// page is text for people. What it prints may come from carts and warehouses,
+// so nothing reaches the terminal that could control it.
+type page struct{ b *bytes.Buffer }
+
+func (p *page) line(format string, args ...any) {
+	fmt.Fprintln(p.b, clean(fmt.Sprintf(format, args...)))
+}
+
+// block prints text of several lines.
+func (p *page) block(s string) {
+	for line := range strings.Lines(s) {
+		p.line("%s", strings.TrimRight(line, "\r\n"))
+	}
+}
+
+func (p *page) gap() { p.b.WriteByte('\n') }
+
+// table prints rows below a heading, or nothing where there are no rows.
+func (p *page) table(heading []string, rows [][]string) {
+	if len(rows) > 0 {
+		p.columns(append([][]string{heading}, rows...))
+	}
+}
+
+// section is a table with a title, after a gap.
+func (p *page) section(title string, heading []string, rows [][]string) {
+	if len(rows) == 0 {
+		return
+	}
+	p.gap()
+	p.line("%s", title)
+	p.table(heading, rows)
+}
+
+// pairs prints names and values, without those that have none.
+func (p *page) pairs(list ...[2]string) {
+	var rows [][]string
+	for _, l := range list {
+		if l[1] != "" {
+			rows = append(rows, []string{l[0], l[1]})
+		}
+	}
+	p.columns(rows)
+}
+
+func (p *page) columns(rows [][]string) {
+	var b bytes.Buffer
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, r := range rows {
+		cells := make([]string, len(r))
+		for i, c := range r {
+			cells[i] = clean(c)
+		}
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
+	}
+	w.Flush() // into memory: it can't fail
+	for line := range strings.Lines(b.String()) {
+		p.b.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+}
+
+// clean replaces what a terminal would act on, and what would break a line.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsPrint(r):
+			return r
+		case unicode.IsSpace(r):
+			return ' '
+		}
+		return unicode.ReplacementChar
+	}, s)
+}
+
+// stamp prints a time; "" for none.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+func stampOf(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return stamp(*t)
+}
+
+// utc is a time for JSON, so that it does not depend on where ferry runs; nil for none.
+func utc(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}
+
+func utcOf(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return utc(*t)
+}
+
+// age prints how long ago something was, in two units at most.
+func age(d time.Duration) string {
+	switch d = max(d, 0); {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd%02dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
+}
+
+// count prints a number of things: "1 order", "2 orders".
+func count[N int | int64](n N, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+func orNone[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
