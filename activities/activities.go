@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -176,7 +177,7 @@ func (a *Activities) connect(m store.Merchant, c store.Connection) (connectors.C
 	}
 	v, err := kind.Open(connectors.Config{
 		Merchant: m.ID, Name: c.Name, BaseURL: c.BaseURL, Mode: c.Mode, Settings: connectors.Values(c.Settings),
-		Vault: vault{a.store.Vault(c)}, Transport: a.transport,
+		Vault: &vault{Vault: a.store.Vault(c)}, Transport: a.transport,
 		Log: a.log.With("merchant", m.ID, "connection", c.Name),
 	})
 	if err != nil {
@@ -186,19 +187,40 @@ func (a *Activities) connect(m store.Merchant, c store.Connection) (connectors.C
 	return v, nil
 }
 
-// vault gives connectors the ledger's vault.
-type vault struct{ *store.Vault }
-
-func (v vault) Read(ctx context.Context) (connectors.Credentials, error) {
-	c, err := v.Vault.Read(ctx)
-	return connectors.Credentials(c), err
+// vault gives connectors the ledger's vault. It keeps what it read for a few
+// seconds, so that not every request costs a query; a connector that is refused
+// with a stale token rotates, and rotation always reads anew.
+type vault struct {
+	*store.Vault
+	mu   sync.Mutex
+	kept connectors.Credentials
+	at   time.Time
 }
 
-func (v vault) Rotate(ctx context.Context, next func(context.Context, connectors.Credentials) (connectors.Credentials, error)) (connectors.Credentials, error) {
+const keepCredentials = 5 * time.Second
+
+func (v *vault) Read(ctx context.Context) (connectors.Credentials, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.kept != nil && time.Since(v.at) < keepCredentials {
+		return maps.Clone(v.kept), nil
+	}
+	c, err := v.Vault.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v.kept, v.at = connectors.Credentials(c), time.Now()
+	return maps.Clone(v.kept), nil
+}
+
+func (v *vault) Rotate(ctx context.Context, next func(context.Context, connectors.Credentials) (connectors.Credentials, error)) (connectors.Credentials, error) {
 	c, err := v.Vault.Rotate(ctx, func(ctx context.Context, old map[string]string) (map[string]string, error) {
 		fresh, err := next(ctx, connectors.Credentials(old))
 		return map[string]string(fresh), err
 	})
+	v.mu.Lock()
+	v.kept = nil
+	v.mu.Unlock()
 	return connectors.Credentials(c), err
 }
 

@@ -239,7 +239,7 @@ type HoldsInput struct {
 type HoldsOutput struct {
 	Warehouse relay.ConnectionName `json:"warehouse"`
 	Connector string               `json:"connector"`
-	Holds     []store.HeldOrder    `json:"holds,omitempty"`
+	Holds     []HeldOrder          `json:"holds,omitempty"`
 	More      bool                 `json:"more,omitempty"`
 }
 
@@ -289,19 +289,25 @@ func (a *Activities) ViewHold(ctx context.Context, in ViewInput) (HoldView, erro
 	return out, err
 }
 
+// Report is what a connection test found.
+type Report = connectors.Report
+
+// HeldOrder names an order on hold.
+type HeldOrder = store.HeldOrder
+
 // CheckConnection is the connection test.
-func (a *Activities) CheckConnection(ctx context.Context, in JobInput) (connectors.Report, error) {
+func (a *Activities) CheckConnection(ctx context.Context, in JobInput) (Report, error) {
 	m, err := a.store.Merchant(ctx, in.Merchant)
 	if err != nil {
-		return connectors.Report{}, err
+		return Report{}, err
 	}
 	c, ok := m.Connection(in.Connection)
 	if !ok {
-		return connectors.Report{}, fmt.Errorf("connection %s/%s: %w", in.Merchant, in.Connection, store.ErrNotFound)
+		return Report{}, fmt.Errorf("connection %s/%s: %w", in.Merchant, in.Connection, store.ErrNotFound)
 	}
 	v, err := a.connect(m, c)
 	if err != nil {
-		return connectors.Report{}, err
+		return Report{}, err
 	}
 	return v.Check(ctx)
 }

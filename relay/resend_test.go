@@ -207,7 +207,7 @@ func changes(loc *time.Location, from, to time.Time) []time.Time {
 func TestLastDayOfLeapYears(t *testing.T) {
 	for _, year := range []int{2024, 2028, 2036, 2040, 2096, 2104} {
 		for _, name := range []string{"America/Los_Angeles", "Australia/Lord_Howe", "Europe/Dublin", "Asia/Tokyo"} {
-			for hour := range 24 {
+			for _, hour := range []int{0, 1, 16, 23} {
 				requireScan(t, relay.ResendClock{Hour: hour, Zone: name},
 					time.Date(year, 12, 29, 0, 0, 0, 0, time.UTC), time.Date(year+1, 1, 3, 0, 0, 0, 0, time.UTC))
 			}

@@ -7,7 +7,6 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"orderferry/activities"
-	"orderferry/connectors"
 	"orderferry/relay"
 )
 
@@ -19,7 +18,7 @@ type CheckInput struct {
 }
 
 // Check is the connection test: it runs where the credentials can be opened, on a worker.
-func Check(ctx workflow.Context, in CheckInput) (connectors.Report, error) {
+func Check(ctx workflow.Context, in CheckInput) (activities.Report, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              ConnectorQueue(in.Connector),
 		StartToCloseTimeout:    time.Minute,
@@ -29,7 +28,7 @@ func Check(ctx workflow.Context, in CheckInput) (connectors.Report, error) {
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, MaximumAttempts: 2},
 	})
 	var a *activities.Activities
-	var r connectors.Report
+	var r activities.Report
 	err := workflow.ExecuteActivity(ctx, a.CheckConnection, activities.JobInput{Merchant: in.Merchant, Connection: in.Connection}).Get(ctx, &r)
 	return r, err
 }

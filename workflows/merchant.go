@@ -13,7 +13,6 @@ import (
 
 	"orderferry/activities"
 	"orderferry/relay"
-	"orderferry/store"
 )
 
 // MerchantInput starts or continues a merchant's workflow.
@@ -491,7 +490,7 @@ func (m *merchant) startHolds(ctx workflow.Context) (again bool, err error) {
 
 // startHold starts the workflow of one hold and waits until it has begun: a
 // child that was not would be lost in a continue-as-new.
-func (m *merchant) startHold(ctx workflow.Context, h store.HeldOrder, out activities.HoldsOutput) (running bool, err error) {
+func (m *merchant) startHold(ctx workflow.Context, h activities.HeldOrder, out activities.HoldsOutput) (running bool, err error) {
 	m.children++
 	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 		WorkflowID:            HoldID(m.id, h.Reference),

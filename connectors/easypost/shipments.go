@@ -115,11 +115,15 @@ func (c *connection) listOpen(ctx context.Context, op string, open []connectors.
 		wanted[o.ID] = true
 	}
 	pages := 2 + 2*len(open)/c.client.pageSize
-	_, err := walk(ctx, c.client, op, "orders", pages, orderID, func(rows []orderJSON) (bool, error) {
-		for _, o := range rows {
-			id := relay.WarehouseOrderID(o.ID)
+	_, err := walk(ctx, c.client, op, "orders", pages, func(r orderRow) string { return string(r.id) }, func(rows []orderRow) (bool, error) {
+		for _, row := range rows {
+			id := relay.WarehouseOrderID(row.id)
+			if !wanted[id] {
+				continue
+			}
+			var o orderJSON
 			// A row that tells of neither picks nor trackers is a short form: the order is read by itself.
-			if !wanted[id] || (o.Picks == nil && o.Trackers == nil) {
+			if decode(row.body, &o) != nil || (o.Picks == nil && o.Trackers == nil) {
 				continue
 			}
 			if err := c.wrongMode(op, o.modes()...); err != nil {

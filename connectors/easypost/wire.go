@@ -29,6 +29,22 @@ type orderJSON struct {
 	Trackers    *many[trackerJSON] `json:"trackers"` // nil: the answer did not say
 }
 
+// orderRow is an order in a list of which only the id has been read: most rows
+// of a list are of no interest.
+type orderRow struct {
+	id   text
+	body json.RawMessage
+}
+
+func (r *orderRow) UnmarshalJSON(b []byte) error {
+	var head struct {
+		ID text `json:"id"`
+	}
+	err := decode(b, &head)
+	r.id, r.body = head.ID, bytes.Clone(b)
+	return err
+}
+
 type destinationJSON struct {
 	Name    text `json:"name"`
 	Company text `json:"company"`
@@ -196,6 +212,18 @@ type many[T any] []T
 
 func (m *many[T]) UnmarshalJSON(b []byte) error {
 	*m = nil
+	// Nearly always all is well, and one pass is enough; element by element costs
+	// several passes at every level of nesting.
+	var plain []*T
+	if len(b) > 0 && b[0] == '[' && json.Unmarshal(b, &plain) == nil {
+		*m = make(many[T], 0, len(plain))
+		for _, v := range plain {
+			if v != nil {
+				*m = append(*m, *v)
+			}
+		}
+		return nil
+	}
 	var raw []json.RawMessage
 	if len(b) > 0 && b[0] == '{' {
 		raw = []json.RawMessage{b}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -29,6 +30,7 @@ type config struct {
 	orders    int
 	merchants int
 	perOrder  int
+	profile   string
 	stdout    io.Writer
 	stderr    io.Writer
 }
@@ -57,6 +59,7 @@ directory below the data directory and removes it afterwards.`,
 	cmd.Flags().IntVar(&cfg.orders, "orders", 10000, "orders to relay in all")
 	cmd.Flags().IntVar(&cfg.merchants, "merchants", 4, "merchants to spread them over")
 	cmd.Flags().IntVar(&cfg.perOrder, "per-order-workflows", 400, "orders for the yardstick with one workflow per order")
+	cmd.Flags().StringVar(&cfg.profile, "cpuprofile", "", "write a CPU profile of the part with Orderferry to this file")
 	return cmd
 }
 
@@ -87,7 +90,11 @@ func (c config) run(ctx context.Context) error {
 	}, func(ctx context.Context, in local.Instance) error {
 		fmt.Fprintf(c.stdout, "orderferry: %d orders, %d merchants ...\n", c.orders, c.merchants)
 		_, err := c.measure(ctx, c.orders, func(ctx context.Context, s shops) (time.Duration, error) {
-			var err error
+			stop, err := c.startProfile()
+			if err != nil {
+				return 0, err
+			}
+			defer stop()
 			full, err = relayAll(ctx, in, s, c.orders, c.stdout)
 			return full.took, err
 		})
@@ -104,6 +111,20 @@ func (c config) run(ctx context.Context) error {
 		return err
 	}
 	return c.report(bare, full, perOrder)
+}
+
+func (c config) startProfile() (stop func(), err error) {
+	if c.profile == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(c.profile)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, err
+	}
+	return func() { pprof.StopCPUProfile(); f.Close() }, nil
 }
 
 func rate(n int, d time.Duration) float64 { return float64(n) / d.Seconds() }

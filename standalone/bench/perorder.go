@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -90,7 +91,9 @@ func perOrderWorkflow(ctx workflow.Context, in perOrderInput) error {
 
 // workflowPerOrder relays all orders of the shops with one workflow each.
 func workflowPerOrder(ctx context.Context, in local.Instance, s shops, log *slog.Logger) (time.Duration, error) {
-	c, err := client.DialContext(ctx, in.Temporal)
+	options := in.Temporal
+	options.Logger = sdklog.NewStructuredLogger(log)
+	c, err := client.DialContext(ctx, options)
 	if err != nil {
 		return 0, err
 	}

@@ -84,6 +84,7 @@ type app struct {
 	output  format
 	timeout time.Duration
 	began   bool // the flags were good, and the command's own work has begun
+	dialled engine
 	closers []func()
 }
 

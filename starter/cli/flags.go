@@ -37,7 +37,7 @@ type wordsFlag[T ~string] struct {
 	kind  string
 }
 
-func words[T ~string](to *[]T, parse func(string) (T, error), kind string) pflag.Value {
+func wordList[T ~string](to *[]T, parse func(string) (T, error), kind string) pflag.Value {
 	return &wordsFlag[T]{to, parse, kind}
 }
 

@@ -319,6 +319,13 @@ func (a *app) jobsCommand(verb, message, short, long, example string) *cobra.Com
 
 func (a *app) askJobs(ctx context.Context, verb, message string, id relay.MerchantID, r workflows.JobRequest) error {
 	r.Actor = a.actor(r.Actor)
+	l, err := a.ledger(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := known(ctx, l, id); err != nil {
+		return err
+	}
 	var answer workflows.JobAnswer
 	if err := a.askMerchant(ctx, id, message, r, &answer); err != nil {
 		return err
@@ -329,17 +336,10 @@ func (a *app) askJobs(ctx context.Context, verb, message string, id relay.Mercha
 // checked is a request that says itself whether it could be carried out.
 type checked interface{ Check() error }
 
-// askMerchant asks a merchant's workflow and waits for its answer.
+// askMerchant asks the workflow of a merchant that the ledger holds, and waits for its answer.
 func (a *app) askMerchant(ctx context.Context, id relay.MerchantID, message string, request checked, answer any) error {
 	if err := request.Check(); err != nil {
 		return &usageError{err}
-	}
-	l, err := a.ledger(ctx)
-	if err != nil {
-		return err
-	}
-	if _, err := known(ctx, l, id); err != nil {
-		return err
 	}
 	e, err := a.engine(ctx)
 	if err != nil {

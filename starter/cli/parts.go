@@ -105,6 +105,9 @@ func (a *app) open(ctx context.Context, withKey bool) (ledger, error) {
 
 // engine connects to Temporal.
 func (a *app) engine(ctx context.Context) (engine, error) {
+	if a.dialled != nil {
+		return a.dialled, nil
+	}
 	s, err := a.settings()
 	if err != nil {
 		return nil, err
@@ -117,7 +120,7 @@ func (a *app) engine(ctx context.Context) (engine, error) {
 	if err != nil {
 		return nil, s.orGone(s.Address, fmt.Errorf("reach Temporal at %s: %w", o.HostPort, err))
 	}
-	a.closers = append(a.closers, e.Close)
+	a.dialled, a.closers = e, append(a.closers, e.Close)
 	return e, nil
 }
 

@@ -1,0 +1,374 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"orderferry/relay"
+	"orderferry/store"
+	"orderferry/workflows"
+)
+
+// orderLedger is what the ledger knows of orders.
+type orderLedger interface {
+	Orders(ctx context.Context, q store.OrderQuery) ([]store.OrderSummary, error)
+	FindOrders(ctx context.Context, m relay.MerchantID, name string) ([]store.OrderSummary, error)
+	OrderByReference(ctx context.Context, m relay.MerchantID, r relay.Reference) (relay.OrderID, error)
+	Order(ctx context.Context, id relay.OrderID) (store.OrderDetail, error)
+	History(ctx context.Context, id relay.OrderID) ([]store.Event, error)
+}
+
+func (a *app) orderCommand() *cobra.Command {
+	group := a.group("order", "List, show, cancel and release orders", "List, show, cancel and release orders.", `  ferry order list --merchant acme --state held
+  ferry order show --merchant acme --order SO-1042
+  ferry order cancel --merchant acme --order SO-1042 --reason "buyer cancelled"`)
+	group.AddCommand(a.orderListCommand(), a.orderShowCommand(), a.orderHistoryCommand(), a.orderCancelCommand(), a.orderReleaseCommand())
+	return group
+}
+
+// orderName is how an operator names an order.
+type orderName struct {
+	merchant  relay.MerchantID
+	name      string
+	reference relay.Reference
+}
+
+func (n *orderName) flags(cmd *cobra.Command) {
+	merchantFlag(cmd, &n.merchant)
+	cmd.Flags().StringVar(&n.name, "order", "", "the order's reference, full number or warehouse order id, as a `name`")
+	cmd.Flags().Var(word(&n.reference, relay.ParseReference, "reference"), "reference", "the order's reference only, where --order names several")
+	require(cmd, "merchant")
+	cmd.MarkFlagsOneRequired("order", "reference")
+	cmd.MarkFlagsMutuallyExclusive("order", "reference")
+}
+
+// find reads the one order with this name. A name of several orders is refused:
+// none of them is better than the others, least of all for a cancel.
+func (a *app) find(ctx context.Context, l ledger, n orderName) (store.OrderDetail, error) {
+	if n.reference != "" {
+		id, err := l.OrderByReference(ctx, n.merchant, n.reference)
+		if err != nil {
+			return store.OrderDetail{}, err
+		}
+		return l.Order(ctx, id)
+	}
+	name := strings.TrimSpace(n.name)
+	list, err := l.FindOrders(ctx, n.merchant, name)
+	if err != nil {
+		return store.OrderDetail{}, err
+	}
+	switch len(list) {
+	case 0:
+		if _, err := known(ctx, l, n.merchant); err != nil {
+			return store.OrderDetail{}, err
+		}
+		return store.OrderDetail{}, fmt.Errorf("order %q of merchant %s: %w", clip(name), n.merchant, store.ErrNotFound)
+	case 1:
+		return l.Order(ctx, list[0].ID)
+	}
+	for _, o := range list {
+		a.say("  --reference %s  number %s, cart %s, %s, placed %s", o.Reference, o.Number, o.Cart, o.State, stamp(o.PlacedAt))
+	}
+	return store.OrderDetail{}, usagef("order %q of merchant %s names %s: say which with --reference", clip(name), n.merchant, count(len(list), "order"))
+}
+
+func (a *app) orderListCommand() *cobra.Command {
+	q := store.OrderQuery{}
+	var words bool
+	cmd := a.verb(cobra.Command{
+		Use:   "list",
+		Short: "List orders",
+		Long: `List a merchant's orders, those first that were seen first. An order on hold tells
+the reason and what comes next. What a warehouse or a check wrote is shown with
+--words only, for it may quote an address.`,
+		Example: `  ferry order list --merchant acme
+  ferry order list --merchant acme --state new --state submitting
+  ferry order list --merchant acme --reason insufficient_inventory --output json`,
+	}, func(ctx context.Context, _ []string) error { return a.listOrders(ctx, q, words) })
+	merchantFlag(cmd, &q.Merchant)
+	cmd.Flags().Var(wordList(&q.States, relay.ParseOrderState, "state"), "state", "only orders in this state; may be repeated")
+	cmd.Flags().Var(word(&q.Reason, relay.ParseHoldReason, "reason"), "reason", "only orders on hold for this reason")
+	cmd.Flags().BoolVar(&words, "words", false, "with the warehouse's own words on orders on hold; they may quote an address")
+	limitFlag(cmd, &q.Limit)
+	require(cmd, "merchant")
+	return cmd
+}
+
+func (a *app) listOrders(ctx context.Context, q store.OrderQuery, words bool) error {
+	if err := checkLimit(q.Limit); err != nil {
+		return err
+	}
+	l, err := a.ledger(ctx)
+	if err != nil {
+		return err
+	}
+	m, err := known(ctx, l, q.Merchant)
+	if err != nil {
+		return err
+	}
+	list, more, err := a.readOrders(ctx, l, q)
+	if err != nil {
+		return err
+	}
+	v := ordersView{Orders: []orderView{}, More: more, now: a.parts.now()}
+	for _, o := range list {
+		v.Orders = append(v.Orders, newOrderView(o, m, v.now, words))
+	}
+	return a.print(v)
+}
+
+// readOrders reads a list, and says on stderr when there are more orders than asked for.
+func (a *app) readOrders(ctx context.Context, l orderLedger, q store.OrderQuery) (list []store.OrderSummary, more bool, err error) {
+	limit := q.Limit
+	q.Limit++
+	if list, err = l.Orders(ctx, q); err != nil || len(list) <= limit {
+		return list, false, err
+	}
+	a.say("the first %d are listed, and there are more: --limit lists up to %d", limit, mostRows)
+	return list[:limit], true, nil
+}
+
+type ordersView struct {
+	Orders []orderView `json:"orders"`
+	More   bool        `json:"more"` // there are more than asked for
+
+	now time.Time
+}
+
+// orderView is an order without its address.
+type orderView struct {
+	Merchant         relay.MerchantID       `json:"merchant"`
+	Cart             relay.ConnectionName   `json:"cart"`
+	Number           string                 `json:"number"`
+	Reference        relay.Reference        `json:"reference"`
+	State            relay.OrderState       `json:"state"`
+	WarehouseOrderID relay.WarehouseOrderID `json:"warehouse_order_id,omitempty"`
+	WarehouseStatus  string                 `json:"warehouse_status,omitempty"`
+	Hold             *holdView              `json:"hold,omitempty"`
+	PlacedAt         *time.Time             `json:"placed_at"`
+	SeenAt           *time.Time             `json:"seen_at"`
+	UpdatedAt        *time.Time             `json:"updated_at"`
+	CancelAskedAt    *time.Time             `json:"cancel_asked_at,omitempty"`
+}
+
+func newOrderView(o store.OrderSummary, m store.Merchant, now time.Time, words bool) orderView {
+	v := orderView{
+		Merchant: o.Merchant, Cart: o.Cart, Number: o.Number, Reference: o.Reference, State: o.State,
+		WarehouseOrderID: o.WarehouseOrderID, WarehouseStatus: o.WarehouseStatus,
+		PlacedAt: utc(o.PlacedAt), SeenAt: utc(o.SeenAt), UpdatedAt: utc(o.UpdatedAt), CancelAskedAt: utcOf(o.CancelAskedAt),
+	}
+	if o.Hold != nil {
+		v.Hold = newHoldView(*o.Hold, m, workflows.HoldID(o.Merchant, o.Reference), now, words)
+	}
+	return v
+}
+
+func (v ordersView) text(p *page) {
+	if len(v.Orders) == 0 {
+		p.line("no such orders")
+		return
+	}
+	var rows [][]string
+	for _, o := range v.Orders {
+		what := o.WarehouseStatus
+		if o.Hold != nil {
+			what = o.Hold.Headline + "; " + o.Hold.next()
+		}
+		rows = append(rows, []string{string(o.Reference), o.Number, string(o.Cart), string(o.State), string(o.WarehouseOrderID), age(v.now.Sub(*o.SeenAt)), what})
+	}
+	p.table([]string{"REFERENCE", "NUMBER", "CART", "STATE", "WAREHOUSE ORDER", "AGE", "STATUS OR HOLD"}, rows)
+	for _, o := range v.Orders {
+		if o.Hold != nil {
+			o.Hold.words(p, string(o.Reference))
+		}
+	}
+}
+
+func (a *app) orderShowCommand() *cobra.Command {
+	var n orderName
+	var address, words bool
+	cmd := a.verb(cobra.Command{
+		Use:   "show",
+		Short: "Show an order",
+		Long: `Show an order: its state, why it is on hold and what comes next, its lines, each
+attempt to hand it to the warehouse, and its packages. The address is personal
+data, so it is shown with --address only; likewise what a warehouse or a check
+wrote, with --words.`,
+		Example: `  ferry order show --merchant acme --order SO-1042
+  ferry order show --merchant acme --reference SO-1042 --address --output json`,
+	}, func(ctx context.Context, _ []string) error { return a.showOrder(ctx, n, address, words) })
+	n.flags(cmd)
+	cmd.Flags().BoolVar(&address, "address", false, "with the address, which is personal data")
+	cmd.Flags().BoolVar(&words, "words", false, "with the warehouse's own words; they may quote the address")
+	return cmd
+}
+
+func (a *app) showOrder(ctx context.Context, n orderName, address, words bool) error {
+	l, err := a.ledger(ctx)
+	if err != nil {
+		return err
+	}
+	m, err := known(ctx, l, n.merchant)
+	if err != nil {
+		return err
+	}
+	d, err := a.find(ctx, l, n)
+	if err != nil {
+		return err
+	}
+	return a.print(newOrderDetail(d, m, a.parts.now(), address, words))
+}
+
+type orderDetail struct {
+	orderView
+	ShipMethod  relay.ShipMethod         `json:"ship_method,omitempty"`
+	ShipTo      *relay.Address           `json:"ship_to,omitempty"` // with --address
+	Lines       []relay.Line             `json:"lines"`
+	Submissions []store.SubmissionDetail `json:"submissions"`
+	Shipments   []store.ShipmentDetail   `json:"shipments"`
+}
+
+func newOrderDetail(d store.OrderDetail, m store.Merchant, now time.Time, address, words bool) orderDetail {
+	v := orderDetail{
+		orderView: newOrderView(d.OrderSummary, m, now, words), ShipMethod: d.ShipMethod,
+		Lines: orNone(d.Lines), Submissions: orNone(d.Submissions), Shipments: orNone(d.Shipments),
+	}
+	for i := range v.Submissions {
+		s := &v.Submissions[i]
+		s.OpenedAt, s.ResolvedAt = s.OpenedAt.UTC(), utcOf(s.ResolvedAt)
+	}
+	for i := range v.Shipments {
+		s := &v.Shipments[i]
+		s.SeenAt, s.ToldAt, s.NextPushAt = s.SeenAt.UTC(), utcOf(s.ToldAt), utcOf(s.NextPushAt)
+	}
+	if address {
+		v.ShipTo = &d.ShipTo
+	}
+	return v
+}
+
+func (v orderDetail) text(p *page) {
+	p.pairs(
+		[2]string{"order", string(v.Reference)},
+		[2]string{"number", v.Number},
+		[2]string{"merchant", string(v.Merchant)},
+		[2]string{"cart", string(v.Cart)},
+		[2]string{"state", string(v.State)},
+		[2]string{"warehouse order", string(v.WarehouseOrderID)},
+		[2]string{"warehouse status", v.WarehouseStatus},
+		[2]string{"ship method", string(v.ShipMethod)},
+		[2]string{"placed", stampOf(v.PlacedAt)},
+		[2]string{"seen", stampOf(v.SeenAt)},
+		[2]string{"changed", stampOf(v.UpdatedAt)},
+		[2]string{"cancel asked", stampOf(v.CancelAskedAt)},
+	)
+	if h := v.Hold; h != nil {
+		p.gap()
+		p.pairs(
+			[2]string{"on hold", h.Headline},
+			[2]string{"since", stampOf(h.Since)},
+			[2]string{"refused", count(h.Attempts, "time")},
+			[2]string{"next", h.next()},
+		)
+		h.words(p, string(v.Reference))
+	}
+	if v.ShipTo != nil {
+		p.gap()
+		addressText(p, *v.ShipTo)
+	}
+	v.tables(p)
+}
+
+func addressText(p *page, a relay.Address) {
+	p.pairs(
+		[2]string{"name", a.Name}, [2]string{"company", a.Company}, [2]string{"street", a.Street1}, [2]string{"", a.Street2},
+		[2]string{"city", a.City}, [2]string{"state", a.State}, [2]string{"zip", a.Zip}, [2]string{"country", a.Country},
+		[2]string{"phone", a.Phone}, [2]string{"e-mail", a.Email},
+	)
+}
+
+func (v orderDetail) tables(p *page) {
+	var lines, submissions, shipments [][]string
+	for _, l := range v.Lines {
+		lines = append(lines, []string{string(l.SKU), l.Quantity.String(), l.Name})
+	}
+	for _, s := range v.Submissions {
+		var items []string
+		for _, i := range s.Items {
+			items = append(items, fmt.Sprintf("%d x %s", i.Units, i.Code))
+		}
+		submissions = append(submissions, []string{strconv.Itoa(s.Attempt), s.State, stamp(s.OpenedAt), stampOf(s.ResolvedAt), string(s.Token), strings.Join(items, ", ")})
+	}
+	for _, s := range v.Shipments {
+		delivery := ""
+		if s.DeliveryStatus != nil {
+			delivery = *s.DeliveryStatus
+		}
+		shipments = append(shipments, []string{s.Carrier, s.TrackingNumber, s.State, stamp(s.SeenAt), stampOf(s.ToldAt), delivery})
+	}
+	p.section("lines", []string{"SKU", "QUANTITY", "NAME"}, lines)
+	p.section("submissions", []string{"ATTEMPT", "STATE", "OPENED", "RESOLVED", "TOKEN", "ITEMS"}, submissions)
+	p.section("packages", []string{"CARRIER", "TRACKING NUMBER", "STATE", "SEEN", "CART TOLD", "DELIVERY"}, shipments)
+}
+
+func (a *app) orderHistoryCommand() *cobra.Command {
+	var n orderName
+	cmd := a.verb(cobra.Command{
+		Use:   "history",
+		Short: "Show all that happened to an order",
+		Example: `  ferry order history --merchant acme --order SO-1042
+  ferry order history --merchant acme --order SO-1042 --output json`,
+	}, func(ctx context.Context, _ []string) error {
+		l, err := a.ledger(ctx)
+		if err != nil {
+			return err
+		}
+		d, err := a.find(ctx, l, n)
+		if err != nil {
+			return err
+		}
+		events, err := l.History(ctx, d.ID)
+		if err != nil {
+			return err
+		}
+		return a.print(newHistoryView(d, events))
+	})
+	n.flags(cmd)
+	return cmd
+}
+
+type historyView struct {
+	Merchant  relay.MerchantID `json:"merchant"`
+	Reference relay.Reference  `json:"reference"`
+	Number    string           `json:"number"`
+	Events    []eventView      `json:"events"` // oldest first
+}
+
+type eventView struct {
+	At     time.Time       `json:"at"`
+	Kind   store.EventKind `json:"kind"`
+	Actor  string          `json:"actor"`
+	Detail json.RawMessage `json:"detail,omitempty"` // differs from kind to kind
+}
+
+func newHistoryView(d store.OrderDetail, events []store.Event) historyView {
+	v := historyView{Merchant: d.Merchant, Reference: d.Reference, Number: d.Number, Events: []eventView{}}
+	for _, e := range events {
+		v.Events = append(v.Events, eventView{e.At.UTC(), e.Kind, e.Actor, e.Detail})
+	}
+	return v
+}
+
+func (v historyView) text(p *page) {
+	var rows [][]string
+	for _, e := range v.Events {
+		rows = append(rows, []string{stamp(e.At), string(e.Kind), e.Actor, string(e.Detail)})
+	}
+	p.table([]string{"AT", "WHAT", "BY", "DETAIL"}, rows)
+}
