@@ -23,6 +23,15 @@ const (
 // pageSize is how many orders are asked of a cart at once; a connector may give fewer.
 const pageSize = 250
 
+// turn is how many orders a run works on before it reports: what it did should
+// be on its way to the next job while it goes on.
+const turn = 1000
+
+// openAtOnce is how many open orders a warehouse is asked about at once. Where
+// the vendor has only a list of all orders, newest first, one reading of it
+// should serve all of them.
+const openAtOnce = 5000
+
 // PullOrdersResult counts what a run of PullOrders did.
 type PullOrdersResult struct {
 	New       int  `json:"new,omitempty"`
@@ -84,8 +93,7 @@ func (j *job) pullOrders(ctx context.Context, r *PullOrdersResult) error {
 			j.log.Error("orders changed at the cart after they were submitted: see the trail of each", "orders", taken.TooLate)
 		}
 		cursor, r.More = page.Cursor, page.More
-		// What was pulled should be on its way while the next page is fetched.
-		if r.New >= 4*pageSize {
+		if r.New >= turn {
 			break
 		}
 	}
@@ -234,18 +242,18 @@ func (j *job) pullShipments(ctx context.Context, after relay.OrderID, r *PullShi
 	}
 	carts := make(map[store.ConnectionID]bool)
 	for {
-		open, err := j.store.OpenOrders(ctx, j.conn.ID, after, 500)
+		open, err := j.store.OpenOrders(ctx, j.conn.ID, after, openAtOnce)
 		if err != nil {
 			return err
 		}
 		if err := j.readProgress(ctx, source, open, r, carts); err != nil {
 			return err
 		}
-		if len(open) < 500 {
+		if len(open) < openAtOnce {
 			break
 		}
 		after = open[len(open)-1].ID
-		if j.spent() {
+		if j.spent() || r.Packages >= turn {
 			r.After = after
 			break
 		}

@@ -49,7 +49,7 @@ func (a *Activities) SubmitOrders(ctx context.Context, in JobInput) (SubmitResul
 		return s.result, err
 	}
 	size := 2 * s.opt.InFlight
-	for !s.spent() && !s.halted {
+	for !s.spent() && !s.halted && s.result.Accepted < turn {
 		if err := s.lookForDoubtful(ctx); err != nil {
 			return s.result, err
 		}

@@ -157,7 +157,7 @@ type shops struct {
 
 // account configures the i-th merchant.
 func (s shops) account(i int) demo.Account {
-	return demo.Merchant(s.Merchants[i], "bench "+s.Merchants[i], "tradegecko", s.CartURL, s.Warehouse[i], demo.Pace{Orders: time.Second, Shipments: time.Second, Inventory: time.Hour})
+	return demo.Merchant(s.Merchants[i], "bench "+s.Merchants[i], "tradegecko", s.CartURL, s.Warehouse[i], demo.Pace{Orders: 10 * time.Second, Shipments: time.Second, Inventory: time.Hour})
 }
 
 // measure runs f against fresh simulators that hold n orders.

@@ -20,10 +20,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"orderferry/activities"
-	"orderferry/store/postgres"
 	"orderferry/standalone/temporal"
 	"orderferry/starter/localfile"
 	"orderferry/store"
+	"orderferry/store/postgres"
 	"orderferry/worker/process"
 	"orderferry/workflows"
 )

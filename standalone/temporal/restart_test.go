@@ -17,8 +17,8 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
-	"orderferry/store/lockfile"
 	"orderferry/standalone/temporal"
+	"orderferry/store/lockfile"
 )
 
 func TestWorkflowsOutliveAKilledProcess(t *testing.T) {

@@ -57,7 +57,7 @@ All faults are listed with their lines, and nothing is imported then.`,
 	cmd.Flags().BoolVar(&r.replace, "replace", false, "remove the aliases that the file does not name")
 	cmd.Flags().BoolVar(&r.dryRun, "dry-run", false, "change nothing, and list what would be changed")
 	actorFlag(cmd, &r.actor)
-	require(cmd, "merchant")
+	needs(cmd, "merchant")
 	return cmd
 }
 
@@ -202,7 +202,7 @@ func (a *app) aliasListCommand(use, short, example string, show func(aliasesView
 		return show(newAliasesView(m, list))
 	})
 	merchantFlag(cmd, &id)
-	require(cmd, "merchant")
+	needs(cmd, "merchant")
 	return cmd
 }
 

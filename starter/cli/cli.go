@@ -159,7 +159,7 @@ Examples:
 // group is a noun: it shows its verbs.
 func (a *app) group(noun, short, long, example string) *cobra.Command {
 	return &cobra.Command{
-		Use: noun, Short: short, Long: long, Example: example,
+		Use: noun, Short: short, Long: long, Example: example, SuggestionsMinimumDistance: 2,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil

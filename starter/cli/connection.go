@@ -28,7 +28,7 @@ a worker. The exit code is 1 when something is missing.`,
 	}, func(ctx context.Context, _ []string) error { return a.testConnection(ctx, in) })
 	merchantFlag(test, &in.Merchant)
 	test.Flags().Var(word(&in.Connection, relay.ParseConnectionName, "name"), "connection", "the connection's name")
-	require(test, "merchant", "connection")
+	needs(test, "merchant", "connection")
 	group.AddCommand(test)
 	return group
 }

@@ -64,7 +64,7 @@ func merchantFlag(cmd *cobra.Command, to *relay.MerchantID) {
 	cmd.Flags().Var(word(to, relay.ParseMerchantID, "id"), "merchant", "the merchant")
 }
 
-func require(cmd *cobra.Command, flags ...string) {
+func needs(cmd *cobra.Command, flags ...string) {
 	for _, f := range flags {
 		// It fails only for a flag that does not exist: a slip that every test of the command would meet.
 		if err := cmd.MarkFlagRequired(f); err != nil {

@@ -192,7 +192,7 @@ sent blindly. With --dry-run it is only told how many there are.`,
 	cmd.Flags().BoolVar(&r.All, "all", false, "orders on hold for any reason")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "change nothing, and tell how many there are")
 	actorFlag(cmd, &r.Actor)
-	require(cmd, "merchant")
+	needs(cmd, "merchant")
 	cmd.MarkFlagsOneRequired("reason", "all")
 	cmd.MarkFlagsMutuallyExclusive("reason", "all")
 	return cmd

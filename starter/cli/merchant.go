@@ -189,7 +189,7 @@ its workflow says of each job. Without an answer from Temporal the rest is shown
   ferry merchant show --merchant acme --output json`,
 	}, func(ctx context.Context, _ []string) error { return a.merchantShow(ctx, id) })
 	merchantFlag(cmd, &id)
-	require(cmd, "merchant")
+	needs(cmd, "merchant")
 	return cmd
 }
 
@@ -313,7 +313,7 @@ func (a *app) jobsCommand(verb, message, short, long, example string) *cobra.Com
 	cmd.Flags().Var(word(&r.Connection, relay.ParseConnectionName, "name"), "connection", "only jobs of this connection")
 	cmd.Flags().Var(word(&r.Job, relay.ParseJob, "job"), "job", "only this job, such as pull_orders")
 	actorFlag(cmd, &r.Actor)
-	require(cmd, "merchant")
+	needs(cmd, "merchant")
 	return cmd
 }
 

@@ -30,7 +30,7 @@ A credential may be written as ${NAME}; it is read from the environment.`,
 	}, func(ctx context.Context, _ []string) error { return a.onboard(ctx, file, actor) })
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the merchant's `file`; - for standard input")
 	actorFlag(cmd, &actor)
-	require(cmd, "file")
+	needs(cmd, "file")
 	return cmd
 }
 

@@ -43,7 +43,7 @@ func (n *orderName) flags(cmd *cobra.Command) {
 	merchantFlag(cmd, &n.merchant)
 	cmd.Flags().StringVar(&n.name, "order", "", "the order's reference, full number or warehouse order id, as a `name`")
 	cmd.Flags().Var(word(&n.reference, relay.ParseReference, "reference"), "reference", "the order's reference only, where --order names several")
-	require(cmd, "merchant")
+	needs(cmd, "merchant")
 	cmd.MarkFlagsOneRequired("order", "reference")
 	cmd.MarkFlagsMutuallyExclusive("order", "reference")
 }
@@ -96,7 +96,7 @@ the reason and what comes next. What a warehouse or a check wrote is shown with
 	cmd.Flags().Var(word(&q.Reason, relay.ParseHoldReason, "reason"), "reason", "only orders on hold for this reason")
 	cmd.Flags().BoolVar(&words, "words", false, "with the warehouse's own words on orders on hold; they may quote an address")
 	limitFlag(cmd, &q.Limit)
-	require(cmd, "merchant")
+	needs(cmd, "merchant")
 	return cmd
 }
 

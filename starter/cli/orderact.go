@@ -30,7 +30,7 @@ The reason goes into the order's trail and into Temporal: keep personal data out
 	n.flags(cmd)
 	cmd.Flags().StringVar(&r.Reason, "reason", "", "why, in `words`; no personal data")
 	actorFlag(cmd, &r.Actor)
-	require(cmd, "reason")
+	needs(cmd, "reason")
 	return cmd
 }
 
