@@ -37,14 +37,21 @@ type Options struct {
 	// 5 s, 30 s, 2 min, 10 min.
 	Looks []time.Duration
 	// Retries is how many times in a row an order that never left us is sent
-	// again before it is held as warehouse_unreachable. Default 8, over about 20 minutes.
+	// again before it is held as warehouse_unreachable. The pauses begin with
+	// Retry and double. Default 8 from 5 s on: about 20 minutes.
 	Retries int
+	Retry   time.Duration
 	// Contents is how long a parcel of unknown contents waits for its order to be
 	// complete before it is taken to be all that is left. Default 1 h.
 	Contents time.Duration
 	// Track is how often a parcel on its way is looked at. Default 1 h.
 	Track time.Duration
 }
+
+// grace is how long after its lease the outcome of a submission may still be
+// recorded. Only then may the order be sent again or given up: an answer that
+// came in time is never overtaken. 15 s of a lease of 1 min.
+func (o Options) grace() time.Duration { return o.Lease / 4 }
 
 // ParseLooks reads pauses such as "5s,30s,2m,10m". An empty text means the default.
 func ParseLooks(s string) ([]time.Duration, error) {
@@ -77,6 +84,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Retries < 1 {
 		o.Retries = 8
+	}
+	if o.Retry <= 0 {
+		o.Retry = 5 * time.Second
 	}
 	if o.Contents <= 0 {
 		o.Contents = time.Hour

@@ -66,9 +66,10 @@ func (a *Activities) SetPaused(ctx context.Context, in PauseInput) error {
 	return a.store.SetPaused(ctx, in.Merchant, in.Paused)
 }
 
-// ResumeConnections lets connections work again whose credentials were refused.
-func (a *Activities) ResumeConnections(ctx context.Context, in MerchantInput) error {
-	return a.store.ResumeConnections(ctx, in.Merchant)
+// ResumeConnections lets a connection work again whose credentials were
+// refused, or all of a merchant's when none is named.
+func (a *Activities) ResumeConnections(ctx context.Context, in JobInput) error {
+	return a.store.ResumeConnections(ctx, in.Merchant, in.Connection)
 }
 
 // CancelInput names an order to cancel, by reference.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"go.temporal.io/sdk/activity"
+
 	"orderferry/connectors"
 	"orderferry/relay"
 	"orderferry/store"
@@ -40,6 +42,8 @@ type PullOrdersResult struct {
 	Cancelled int  `json:"cancelled,omitempty"` // cancels asked for by the cart
 	Stopped   bool `json:"stopped,omitempty"`
 	More      bool `json:"more,omitempty"`
+	// Again says that an earlier try may have done what is not counted here.
+	Again bool `json:"again,omitempty"`
 	// Woken are references of orders whose holds a change or cancel ended.
 	Woken []relay.Reference `json:"woken,omitempty"`
 }
@@ -55,17 +59,16 @@ func (a *Activities) PullOrders(ctx context.Context, in JobInput) (PullOrdersRes
 	if err != nil {
 		return r, err
 	}
-	// Cancels first: an order that is void already should not be sent.
-	for _, step := range []func(context.Context, *PullOrdersResult) error{j.pullCancellations, j.pullOrders} {
-		if err := step(ctx, &r); err != nil {
-			if j.refused(ctx, err) {
-				r.Stopped = true
-				return r, nil
-			}
-			return r, err
-		}
+	// Cancels first: an order that is void already should not be sent. But one
+	// that can't be read keeps no new order waiting.
+	err = errors.Join(j.pullCancellations(ctx, &r), j.pullOrders(ctx, &r))
+	if err != nil && j.refused(ctx, err) {
+		r.Stopped = true
+		return r, nil
 	}
-	return r, nil
+	// An earlier try may have stored orders and not come to report them.
+	r.Again = activity.GetInfo(ctx).Attempt > 1
+	return r, err
 }
 
 func (j *job) pullOrders(ctx context.Context, r *PullOrdersResult) error {
@@ -91,6 +94,9 @@ func (j *job) pullOrders(ctx context.Context, r *PullOrdersResult) error {
 		woken = append(woken, taken.Woken...)
 		if taken.TooLate > 0 {
 			j.log.Error("orders changed at the cart after they were submitted: see the trail of each", "orders", taken.TooLate)
+		}
+		if taken.Back > 0 {
+			j.log.Error("cancelled orders are ready again at the cart, and wait for a person to decide: see the trail of each", "orders", taken.Back)
 		}
 		cursor, r.More = page.Cursor, page.More
 		if r.New >= turn {
@@ -265,8 +271,9 @@ func (j *job) pullShipments(ctx context.Context, after relay.OrderID, r *PullShi
 	for _, id := range overdue.Carts {
 		carts[id] = true
 	}
+	retried := activity.GetInfo(ctx).Attempt > 1 // an earlier try may not have come to report its packages
 	for _, c := range j.merchant.Connections {
-		if carts[c.ID] {
+		if carts[c.ID] || (retried && c.Role == "cart") {
 			r.Carts = append(r.Carts, c.Name)
 		}
 	}
@@ -300,12 +307,16 @@ func (j *job) readProgress(ctx context.Context, source connectors.ShipmentSource
 		reports = append(reports, store.Progress{
 			Order: id, Status: u.Status, Packages: u.Packages,
 			Complete:  u.Progress == connectors.FullShipped,
-			Cancelled: u.Progress == connectors.Cancelled || u.Progress == connectors.Gone,
+			Cancelled: u.Progress == connectors.Cancelled,
+			Gone:      u.Progress == connectors.Gone,
 		})
 	}
 	done, err := j.store.RecordProgress(ctx, j.actor, reports)
 	if err != nil {
 		return err
+	}
+	if done.Alarms > 0 {
+		j.log.Error("the warehouse cancelled, lost or shipped orders without being asked: see the trail of each", "orders", done.Alarms)
 	}
 	r.Read, r.Packages, r.Cancelled = r.Read+len(open), r.Packages+done.Packages, r.Cancelled+done.Cancelled
 	for _, id := range done.Carts {
@@ -367,7 +378,11 @@ func (a *Activities) PullInventory(ctx context.Context, in JobInput) (PullInvent
 	if !ok {
 		return r, nil
 	}
+	if activity.GetInfo(ctx).Attempt > 1 {
+		r.Changed = 1 // an earlier try may not have come to report its changes
+	}
 	began := time.Now()
+	var codes []relay.ItemCode
 	for cursor := ""; ; {
 		observed := time.Now()
 		page, err := source.PullInventory(ctx, connectors.InventoryQuery{Cursor: cursor, Limit: 1000})
@@ -383,8 +398,11 @@ func (a *Activities) PullInventory(ctx context.Context, in JobInput) (PullInvent
 			return r, err
 		}
 		r.Levels, r.Changed = r.Levels+len(page.Levels), r.Changed+changed
+		for _, l := range page.Levels {
+			codes = append(codes, l.Code)
+		}
 		if !page.More || page.Cursor == cursor {
-			return r, j.store.RecordLevelsRead(ctx, j.conn.ID, began)
+			return r, j.store.RecordLevelsRead(ctx, j.conn.ID, codes, began)
 		}
 		cursor = page.Cursor
 	}

@@ -104,6 +104,14 @@ func (a *Activities) ResendHeld(ctx context.Context, in ResendInput) (SubmitResu
 	if err != nil {
 		return s.result, err
 	}
+	if len(claimed.Submissions)+claimed.Held == 0 {
+		// It may be on hold because nobody knows whether the warehouse has it: then it is looked for anew.
+		released, err := s.store.Release(ctx, []relay.OrderID{in.Order}, s.actor, "to be looked for again")
+		if err != nil || len(released) == 0 {
+			return s.result, err
+		}
+		return s.result, s.lookForDoubtful(ctx)
+	}
 	return s.result, s.send(ctx, claimed.Submissions)
 }
 
@@ -116,6 +124,9 @@ type submitter struct {
 	prepared map[relay.OrderID]preparedOrder
 	result   SubmitResult
 	halted   bool // the warehouse does not take orders now
+	// sendBy is when the lease of what is being sent ends, by this process's
+	// monotonic clock: it was read before the lease began, so it is never later.
+	sendBy time.Time
 }
 
 type preparedOrder struct {
@@ -142,6 +153,7 @@ func (a *Activities) submitter(ctx context.Context, in JobInput, name string) (*
 func (s *submitter) claim(ctx context.Context, q store.ClaimQuery) (store.Claimed, error) {
 	q.Merchant, q.Owner, q.Lease, q.Actor = s.merchant, s.owner, s.opt.Lease, s.actor
 	clear(s.prepared)
+	s.sendBy = time.Now().Add(s.opt.Lease)
 	claimed, err := s.store.Claim(ctx, q, s.prepare)
 	s.result.Held += claimed.Held
 	return claimed, err
@@ -205,10 +217,7 @@ func (s *submitter) send(ctx context.Context, subs []store.Submission) error {
 		})
 	}
 	_ = g.Wait() // outcomes carry the errors
-	// Also when ctx has ended: what was answered must be known.
-	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
-	defer cancel()
-	if err := s.store.RecordOutcomes(after, s.actor, outcomes); err != nil {
+	if err := s.record(ctx, outcomes); err != nil {
 		return err
 	}
 	for _, o := range outcomes {
@@ -227,11 +236,31 @@ func (s *submitter) send(ctx context.Context, subs []store.Submission) error {
 	return ctx.Err()
 }
 
+// record writes outcomes, and tries again through passing trouble of the
+// database for as long as an outcome may be recorded.
+func (s *submitter) record(ctx context.Context, outcomes []store.Outcome) error {
+	// Also when ctx has ended: what was answered must be known.
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), s.sendBy.Add(s.opt.grace()))
+	defer cancel()
+	for pause := 100 * time.Millisecond; ; pause *= 2 {
+		err := s.store.RecordOutcomes(ctx, s.actor, outcomes)
+		if err == nil {
+			return nil
+		}
+		s.log.Warn("could not record what the warehouse answered; trying again", "orders", len(outcomes), "error", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err // they are looked for instead
+		}
+	}
+}
+
 func (s *submitter) sendOne(ctx context.Context, sub store.Submission) store.Outcome {
-	out := store.Outcome{Submission: sub.ID, Order: sub.Order.ID}
+	out := store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Send: sub.Sends}
 	p := s.prepared[sub.Order.ID]
 	// Promise 2: nothing is sent after the lease, so that a look after it can be certain.
-	sendCtx, cancel := context.WithDeadline(ctx, sub.LeaseUntil)
+	sendCtx, cancel := context.WithDeadline(ctx, s.sendBy)
 	defer cancel()
 	if hold := s.checkAddress(sendCtx, p.order.ShipTo); hold != nil {
 		out.Refused = hold
@@ -242,7 +271,7 @@ func (s *submitter) sendOne(ctx context.Context, sub store.Submission) store.Out
 		out.Accepted, out.Status = accepted.ID, accepted.Status
 		return out
 	}
-	var e *relay.Error
+	e := &relay.Error{}
 	if errors.As(err, &e) {
 		out.Status = e.Status
 	}
@@ -256,7 +285,7 @@ func (s *submitter) sendOne(ctx context.Context, sub store.Submission) store.Out
 	case relay.Throttled:
 		out.Unsent, out.Retry = true, e.After
 	case relay.Unavailable:
-		out.Unsent, out.Retry, out.Spent = true, 5*time.Second, s.opt.Retries
+		out.Unsent, out.Retry, out.Spent = true, s.opt.Retry, s.opt.Retries+1
 		if ctx.Err() != nil { // we are stopping: no fault of the warehouse
 			out.Retry, out.Spent = 0, 0
 		}
@@ -290,7 +319,7 @@ const skew = 2 * time.Minute
 // person for the rest.
 func (s *submitter) lookForDoubtful(ctx context.Context) error {
 	for !s.spent() && !s.halted {
-		subs, err := s.store.InDoubt(ctx, s.merchant.ID, 100)
+		subs, err := s.store.InDoubt(ctx, s.conn.ID, 100)
 		if err != nil || len(subs) == 0 {
 			return err
 		}
@@ -303,6 +332,9 @@ func (s *submitter) lookForDoubtful(ctx context.Context) error {
 			looks := make([]store.Look, len(subs))
 			for i, sub := range subs {
 				looks[i] = store.Look{Submission: sub.ID, Order: sub.Order.ID, Again: 30 * time.Second, Failed: true}
+				if sub.LeaseLeft < -time.Hour {
+					looks[i] = store.Look{Submission: sub.ID, Order: sub.Order.ID, Hold: undecided("the warehouse could not be searched for an hour")}
+				}
 			}
 			return s.store.RecordLooks(ctx, s.actor, looks)
 		}
@@ -343,6 +375,13 @@ func (s *submitter) settle(ctx context.Context, subs []store.Submission, found [
 	var again []store.Submission
 	for i, sub := range subs {
 		f := found[i]
+		look := store.Look{Submission: sub.ID, Order: sub.Order.ID}
+		if len(f.Matches) > 1 && f.Matches[0].By == "content" {
+			// They look alike, but only a token says whose they are: nothing is cancelled on a likeness.
+			look.Hold = undecided("several orders there look like it")
+			looks = append(looks, look)
+			continue
+		}
 		if len(f.Matches) > 0 {
 			adopted = append(adopted, store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Accepted: f.Matches[0].ID, Adopted: true})
 			if err := s.cancelDuplicates(ctx, sub, f.Matches[1:]); err != nil {
@@ -350,17 +389,13 @@ func (s *submitter) settle(ctx context.Context, subs []store.Submission, found [
 			}
 			continue
 		}
-		look := store.Look{Submission: sub.ID, Order: sub.Order.ID}
 		switch {
 		case sub.Looks < len(s.opt.Looks):
 			look.Again = s.opt.Looks[sub.Looks]
-		case time.Now().Before(sub.LeaseUntil.Add(5 * time.Second)):
-			look.Again = time.Until(sub.LeaseUntil.Add(5 * time.Second))
+		case sub.LeaseLeft+2*s.opt.grace() > 0:
+			look.Again = sub.LeaseLeft + 2*s.opt.grace()
 		case !f.Certain:
-			look.Hold = &relay.Hold{Reason: relay.HoldUnknownOutcome, Fields: []relay.Problem{{
-				Field:   "submission",
-				Message: "no answer says whether the warehouse has this order, and looking for it could not settle it: see there, then release (looks again) or cancel",
-			}}}
+			look.Hold = undecided("looking for it could not settle it")
 		case sub.Sends >= 2:
 			look.Absent = &relay.Hold{Reason: relay.HoldWarehouseUnreachable, Fields: []relay.Problem{{
 				Field: "submission", Message: "sent twice without an answer, and the warehouse does not have it",
@@ -385,11 +420,20 @@ func (s *submitter) settle(ctx context.Context, subs []store.Submission, found [
 	return s.sendAgain(ctx, again)
 }
 
+// undecided calls a person for an order of which nobody knows whether the warehouse has it.
+func undecided(why string) *relay.Hold {
+	return &relay.Hold{Reason: relay.HoldUnknownOutcome, Fields: []relay.Problem{{
+		Field:   "submission",
+		Message: "no answer says whether the warehouse has this order, and " + why + ": see there, then release (looks again) or cancel",
+	}}}
+}
+
 // sendAgain sends orders that are surely not at the warehouse, with the same tokens.
 func (s *submitter) sendAgain(ctx context.Context, subs []store.Submission) error {
 	if len(subs) == 0 {
 		return nil
 	}
+	s.sendBy = time.Now().Add(s.opt.Lease)
 	open, err := s.store.Reopen(ctx, subs, s.owner, s.opt.Lease, s.actor)
 	if err != nil {
 		return err
@@ -490,8 +534,8 @@ func (s *submitter) finish(ctx context.Context) (SubmitResult, error) {
 			s.result.Next = t
 		}
 	}
-	if w.Ready > 0 && s.halted && s.result.Next.IsZero() {
-		s.result.Next = time.Now().Add(10 * time.Second)
+	if soon := time.Now().Add(10 * time.Second); w.Ready > 0 && s.halted && (s.result.Next.IsZero() || s.result.Next.After(soon)) {
+		s.result.Next = soon
 	}
 	holds, err := s.store.HoldsToStart(ctx, s.merchant.ID, 0, 1)
 	s.result.Holds = len(holds) > 0

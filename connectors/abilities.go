@@ -54,8 +54,9 @@ type CancellationSource interface {
 type CancellationsQuery struct {
 	Cursor string // opaque; "" the first time
 	Limit  int
-	// Watch are orders to look at by id as well, since a cart's change feed may
-	// miss a cancel.
+	// Watch are orders that wait to be sent, to look at by id as well: a cart's
+	// change feed may miss a cancel, and one that was shipped in another way
+	// counts as cancelled, lest it be sent twice.
 	Watch []relay.ExternalID
 }
 
@@ -69,7 +70,7 @@ type CancellationsPage struct {
 // Cancellation is an order that its cart cancelled.
 type Cancellation struct {
 	ID     relay.ExternalID
-	Status string // the cart's own word: "void", "deleted", "gone"
+	Status string // the cart's own word: "void", "deleted"; or "gone", "shipped elsewhere"
 	At     time.Time
 }
 

@@ -29,7 +29,7 @@ const (
 var moves = map[OrderState][]OrderState{
 	OrderNew:        {OrderSubmitting, OrderHeld, OrderSkipped, OrderSendingCancelled},
 	OrderSkipped:    {OrderNew, OrderSendingCancelled},
-	OrderHeld:       {OrderNew, OrderSubmitting, OrderInDoubt, OrderSkipped, OrderSendingCancelled, OrderAtWarehouse, OrderHeld},
+	OrderHeld:       {OrderNew, OrderSubmitting, OrderInDoubt, OrderSkipped, OrderSendingCancelled, OrderAtWarehouse, OrderCancelRequested, OrderHeld},
 	OrderSubmitting: {OrderAtWarehouse, OrderHeld, OrderInDoubt, OrderNew, OrderSendingCancelled, OrderCancelRequested},
 	OrderInDoubt:    {OrderSubmitting, OrderAtWarehouse, OrderHeld, OrderSendingCancelled, OrderCancelRequested},
 	// A warehouse may cancel by itself, and may ship what it was asked to cancel.

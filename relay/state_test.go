@@ -13,7 +13,7 @@ import (
 var allMoves = map[relay.OrderState]string{
 	relay.OrderNew:              "[skipped held submitting sending_cancelled]",
 	relay.OrderSkipped:          "[new sending_cancelled]",
-	relay.OrderHeld:             "[new skipped held submitting in_doubt at_warehouse sending_cancelled]",
+	relay.OrderHeld:             "[new skipped held submitting in_doubt at_warehouse cancel_requested sending_cancelled]",
 	relay.OrderSubmitting:       "[new held in_doubt at_warehouse cancel_requested sending_cancelled]",
 	relay.OrderInDoubt:          "[held submitting at_warehouse cancel_requested sending_cancelled]",
 	relay.OrderAtWarehouse:      "[shipped cancel_requested cancelled]",

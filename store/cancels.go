@@ -64,11 +64,6 @@ func (s *Store) RequestCancel(ctx context.Context, order relay.OrderID, actor, r
 			return nil
 		case relay.OrderShipped, relay.OrderConfirmed:
 			r.Standing = TooLate
-			if err := tx.QueryRow(ctx, `select coalesce((select carrier || ' ' || tracking_number from shipments where order_id = $1 order by id limit 1), '')`,
-				order).Scan(&r.Evidence); err != nil {
-				return err
-			}
-			return insertEvents(ctx, tx, actor, []newEvent{{order, EventCancelTooLate, map[string]any{"evidence": r.Evidence, "reason": reason}}})
 		case relay.OrderAtWarehouse, relay.OrderCancelRequested:
 			r.Standing = AskWarehouse
 		case relay.OrderSubmitting, relay.OrderInDoubt:
@@ -90,6 +85,12 @@ func (s *Store) RequestCancel(ctx context.Context, order relay.OrderID, actor, r
 			}
 		}
 		switch r.Standing {
+		case TooLate:
+			if err := tx.QueryRow(ctx, `select coalesce((select carrier || ' ' || tracking_number from shipments where order_id = $1 order by id limit 1), '')`,
+				order).Scan(&r.Evidence); err != nil {
+				return err
+			}
+			return insertEvents(ctx, tx, actor, []newEvent{{order, EventCancelTooLate, map[string]any{"evidence": r.Evidence, "reason": reason}}})
 		case StoppedBeforeSending:
 			return cancelSending(ctx, tx, actor, []relay.OrderID{order}, reason)
 		case AskWarehouse:
@@ -157,17 +158,17 @@ func (s *Store) RecordCancels(ctx context.Context, actor string, results []Cance
 					with u as (update orders set state = 'cancelled', cancel_next_at = null, updated_at = now() where id = $1 and state = 'cancel_requested' returning id),
 					s as (update submissions set state = 'withdrawn' from u where order_id = u.id and submissions.state = 'accepted')
 					insert into order_events (order_id, kind, actor, detail) select id, 'cancelled', $2, jsonb_build_object('evidence', $3::text) from u`,
-					r.Order, actor, r.Evidence)
+					r.Order, actor, plain(r.Evidence))
 			case r.TooLate:
 				b.Queue(`
 					with u as (update orders set state = 'at_warehouse', cancel_next_at = null, updated_at = now() where id = $1 and state = 'cancel_requested' returning id)
 					insert into order_events (order_id, kind, actor, detail) select id, 'cancel_too_late', $2, jsonb_build_object('evidence', $3::text) from u`,
-					r.Order, actor, r.Evidence)
+					r.Order, actor, plain(r.Evidence))
 			default:
 				b.Queue(`
 					with u as (update orders set cancel_next_at = now() + $4::interval, updated_at = now() where id = $1 and state = 'cancel_requested' returning id)
 					insert into order_events (order_id, kind, actor, detail) select id, 'cancel_pending', $2, jsonb_build_object('evidence', $3::text) from u`,
-					r.Order, actor, r.Evidence, r.Again)
+					r.Order, actor, plain(r.Evidence), r.Again)
 			}
 		}
 		return tx.SendBatch(ctx, b).Close()

@@ -16,32 +16,32 @@ type EventKind string
 
 // The kinds of event.
 const (
-	EventSeen              EventKind = "seen"                // taken in from the cart
-	EventChangedAtCart     EventKind = "changed_at_cart"     // and taken over, before submission
-	EventChangedTooLate    EventKind = "changed_too_late"    // changed at the cart after submission
-	EventHeld              EventKind = "held"                // with the reason
-	EventReleased          EventKind = "released"            // from a hold
-	EventSubmitting        EventKind = "submitting"          // a submission was opened
-	EventResubmitting      EventKind = "resubmitting"        // the same submission is sent again, surely absent before
-	EventAccepted          EventKind = "accepted"            // the warehouse took it
-	EventAdopted           EventKind = "adopted"             // found at the warehouse after a lost reply
-	EventDuplicate         EventKind = "duplicate_found"     // the warehouse took it more than once
-	EventRefused           EventKind = "refused"             // the warehouse said no
-	EventUnknown           EventKind = "outcome_unknown"     // no answer that tells
-	EventNotFound          EventKind = "looked_not_found"    // looked for it in vain
-	EventUnsent            EventKind = "unsent"              // nothing left us
-	EventPackage           EventKind = "package"             // a parcel, with carrier and number
-	EventWarehouseStatus   EventKind = "warehouse_status"    // the warehouse's word changed
-	EventTold              EventKind = "told_cart"           // the cart has the tracking
-	EventTellFailed        EventKind = "tell_failed"         // the cart did not take it
-	EventConfirmed         EventKind = "confirmed"           // the cart has all tracking
-	EventCancelAsked       EventKind = "cancel_asked"        // by a person or the cart
-	EventCancelledSending  EventKind = "sending_cancelled"   // before it was sent
-	EventCancelled         EventKind = "cancelled"           // at the warehouse
-	EventCancelTooLate     EventKind = "cancel_too_late"     // with the evidence
-	EventCancelPending     EventKind = "cancel_pending"      // the warehouse has not decided
-	EventShippedAfterAll   EventKind = "shipped_after_all"   // despite a cancel
-	EventHoldWorkflowBegan EventKind = "hold_workflow_began" // a hold got its workflow
+	EventSeen             EventKind = "seen"              // taken in from the cart
+	EventChangedAtCart    EventKind = "changed_at_cart"   // and taken over, before submission
+	EventBackAtCart       EventKind = "back_at_cart"      // cancelled here, and ready again at the cart
+	EventChangedTooLate   EventKind = "changed_too_late"  // changed at the cart after submission
+	EventHeld             EventKind = "held"              // with the reason
+	EventReleased         EventKind = "released"          // from a hold
+	EventSubmitting       EventKind = "submitting"        // a submission was opened
+	EventResubmitting     EventKind = "resubmitting"      // the same submission is sent again, surely absent before
+	EventAccepted         EventKind = "accepted"          // the warehouse took it
+	EventAdopted          EventKind = "adopted"           // found at the warehouse after a lost reply
+	EventDuplicate        EventKind = "duplicate_found"   // the warehouse took it more than once
+	EventRefused          EventKind = "refused"           // the warehouse said no
+	EventUnknown          EventKind = "outcome_unknown"   // no answer that tells
+	EventNotFound         EventKind = "looked_not_found"  // looked for it in vain
+	EventUnsent           EventKind = "unsent"            // nothing left us
+	EventPackage          EventKind = "package"           // a parcel, with carrier and number
+	EventWarehouseStatus  EventKind = "warehouse_status"  // the warehouse's word changed
+	EventTold             EventKind = "told_cart"         // the cart has the tracking
+	EventTellFailed       EventKind = "tell_failed"       // the cart did not take it
+	EventConfirmed        EventKind = "confirmed"         // the cart has all tracking
+	EventCancelAsked      EventKind = "cancel_asked"      // by a person or the cart
+	EventCancelledSending EventKind = "sending_cancelled" // before it was sent
+	EventCancelled        EventKind = "cancelled"         // at the warehouse
+	EventCancelTooLate    EventKind = "cancel_too_late"   // with the evidence
+	EventCancelPending    EventKind = "cancel_pending"    // the warehouse has not decided
+	EventShippedAfterAll  EventKind = "shipped_after_all" // despite a cancel
 )
 
 // Event is one entry of an order's trail.
@@ -67,11 +67,10 @@ func eventArgs(actor string, events []newEvent) ([]any, error) {
 	for i, e := range events {
 		ids[i], kinds[i] = int64(e.order), string(e.kind)
 		if e.detail != nil {
-			b, err := json.Marshal(e.detail)
-			if err != nil {
+			var err error
+			if details[i], err = asJSON(e.detail); err != nil {
 				return nil, fmt.Errorf("event %s: %w", e.kind, err)
 			}
-			details[i] = string(b)
 		}
 	}
 	return []any{ids, kinds, actor, details}, nil

@@ -17,10 +17,11 @@ type HeldOrder struct {
 }
 
 // HoldsToStart returns orders on hold whose hold workflow was not seen at work
-// yet, so that a lost reply between the ledger and Temporal leaves no order without one.
+// yet, or not for more than a day though it looks daily: neither a lost reply
+// between the ledger and Temporal nor the loss of a workflow leaves an order without one.
 func (s *Store) HoldsToStart(ctx context.Context, merchant relay.MerchantID, after relay.OrderID, limit int) ([]HeldOrder, error) {
 	rows, err := s.pool.Query(ctx, `
-		select id, reference, hold_reason from orders where merchant_id = $1 and state = 'held' and hold_workflow_at is null and id > $2
+		select id, reference, hold_reason from orders where merchant_id = $1 and state = 'held' and (hold_workflow_at is null or hold_workflow_at < now() - interval '30 hours') and id > $2
 		order by id limit $3`, merchant, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read holds: %w", err)
@@ -55,7 +56,7 @@ func (s *Store) ViewHold(ctx context.Context, order relay.OrderID) (HoldView, er
 		if err := tx.QueryRow(ctx, `select resend_hour, resend_zone from merchants where id = $1`, o.Merchant).Scan(&v.Resend.Hour, &v.Resend.Zone); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `update orders set hold_workflow_at = now() where id = $1 and state = 'held' and hold_workflow_at is null`, order)
+		_, err = tx.Exec(ctx, `update orders set hold_workflow_at = now() where id = $1 and state = 'held'`, order)
 		return err
 	})
 	if err != nil {
@@ -97,10 +98,9 @@ func (s *Store) HoldOrder(ctx context.Context, order relay.OrderID, hold relay.H
 	var done bool
 	err := s.begin(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `select from orders where id = $1 and state = 'new' for update`, order)
-		if err != nil || tag.RowsAffected() == 0 {
+		if done = err == nil && tag.RowsAffected() > 0; !done {
 			return err
 		}
-		done = true
 		return holdOrders(ctx, tx, actor, []holdRow{{order: order, hold: hold}})
 	})
 	if err != nil {

@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -12,10 +11,11 @@ import (
 	"orderferry/relay"
 )
 
-// Known tells for each cart order whether the ledger holds it at that version or a later one.
+// Known tells for each cart order whether the ledger holds it at that version or
+// a later one. One that could not be read well is not known: it is read again.
 func (s *Store) Known(ctx context.Context, cart ConnectionID, ids []relay.ExternalID, versions []time.Time) ([]bool, error) {
 	rows, err := s.pool.Query(ctx, `
-		select exists (select from orders o where o.cart_id = $1 and o.external_id = q.id and o.cart_updated_at >= q.version)
+		select exists (select from orders o where o.cart_id = $1 and o.external_id = q.id and o.cart_updated_at >= q.version and o.problems is null)
 		from unnest($2::text[], $3::timestamptz[]) with ordinality as q(id, version, n) order by n`, cart, texts(ids), versions)
 	if err != nil {
 		return nil, fmt.Errorf("look up cart orders: %w", err)
@@ -49,6 +49,8 @@ const setCursorSQL = `
 // TakenIn is what became of a page of cart orders.
 type TakenIn struct {
 	New, Changed, TooLate int
+	// Back counts orders that were cancelled and are ready again at the cart.
+	Back int
 	// Woken are held orders that the change released: their workflows should look again.
 	Woken []relay.OrderID
 }
@@ -76,11 +78,12 @@ func (s *Store) TakeIn(ctx context.Context, cart Connection, page []relay.CartOr
 }
 
 type held struct {
-	id     relay.OrderID
-	state  relay.OrderState
-	reason relay.HoldReason
-	digest []byte
-	live   bool // a submission is under way or accepted
+	id      relay.OrderID
+	state   relay.OrderState
+	reason  relay.HoldReason
+	digest  []byte
+	version time.Time
+	live    bool // a submission is under way or accepted
 }
 
 func (s *Store) takeIn(ctx context.Context, tx pgx.Tx, cart Connection, page []relay.CartOrder, actor string, out *TakenIn) error {
@@ -91,10 +94,13 @@ func (s *Store) takeIn(ctx context.Context, tx pgx.Tx, cart Connection, page []r
 	latest := make(map[relay.ExternalID]relay.CartOrder, len(page))
 	var ids []relay.ExternalID
 	for _, o := range page {
-		if _, twice := latest[o.ExternalID]; !twice {
+		before, twice := latest[o.ExternalID]
+		if !twice {
 			ids = append(ids, o.ExternalID)
 		}
-		latest[o.ExternalID] = o
+		if !o.UpdatedAt.Before(before.UpdatedAt) {
+			latest[o.ExternalID] = o
+		}
 	}
 	known, err := knownOrders(ctx, tx, cart.ID, ids)
 	if err != nil {
@@ -128,16 +134,16 @@ func (s *Store) takeIn(ctx context.Context, tx pgx.Tx, cart Connection, page []r
 
 func knownOrders(ctx context.Context, tx pgx.Tx, cart ConnectionID, ids []relay.ExternalID) (map[relay.ExternalID]held, error) {
 	rows, err := tx.Query(ctx, `
-		select external_id, id, state, coalesce(hold_reason, ''), digest,
+		select external_id, id, state, coalesce(hold_reason, ''), digest, cart_updated_at,
 			exists (select from submissions s where s.order_id = o.id and s.state in ('open', 'in_doubt', 'accepted'))
-		from orders o where cart_id = $1 and external_id = any($2) for update`, cart, texts(ids))
+		from orders o where cart_id = $1 and external_id = any($2) order by id for update`, cart, texts(ids))
 	if err != nil {
 		return nil, err
 	}
 	known := make(map[relay.ExternalID]held)
 	var ext relay.ExternalID
 	var h held
-	_, err = pgx.ForEachRow(rows, []any{&ext, &h.id, &h.state, &h.reason, &h.digest, &h.live}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&ext, &h.id, &h.state, &h.reason, &h.digest, &h.version, &h.live}, func() error {
 		known[ext] = h
 		h.digest = nil
 		return nil
@@ -156,7 +162,7 @@ func insertOrders(ctx context.Context, tx pgx.Tx, cart Connection, fresh []relay
 	placed, updated := make([]time.Time, n), make([]time.Time, n)
 	digest, shipTo, problems := make([][]byte, n), make([]string, n), make([]*string, n)
 	for i, o := range fresh {
-		ext[i], number[i], reference[i], method[i] = string(o.ExternalID), o.Number, string(refs[i]), string(o.ShipMethod)
+		ext[i], number[i], reference[i], method[i] = string(o.ExternalID), plain(o.Number), string(refs[i]), plain(string(o.ShipMethod))
 		placed[i], updated[i] = o.PlacedAt, o.UpdatedAt
 		d := o.Digest()
 		digest[i] = d[:]
@@ -191,19 +197,15 @@ func insertOrders(ctx context.Context, tx pgx.Tx, cart Connection, fresh []relay
 }
 
 func orderJSON(o relay.CartOrder) (shipTo string, problems *string, err error) {
-	b, err := json.Marshal(o.ShipTo)
-	if err != nil {
-		return "", nil, err
-	}
 	if len(o.Problems) > 0 {
-		p, err := json.Marshal(o.Problems)
+		list, err := asJSON(o.Problems)
 		if err != nil {
 			return "", nil, err
 		}
-		s := string(p)
-		problems = &s
+		problems = &list
 	}
-	return string(b), problems, nil
+	shipTo, err = asJSON(o.ShipTo)
+	return shipTo, problems, err
 }
 
 type lineRow struct {
@@ -228,7 +230,7 @@ func insertLines(ctx context.Context, tx pgx.Tx, lines []lineRow) error {
 	ext, sku, name, quantity := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	for i, l := range lines {
 		order[i], position[i] = int64(l.order), int32(l.position)
-		ext[i], sku[i], name[i], quantity[i] = string(l.ID), string(l.SKU), l.Name, l.Quantity.String()
+		ext[i], sku[i], name[i], quantity[i] = plain(string(l.ID)), plain(string(l.SKU)), plain(l.Name), l.Quantity.String()
 	}
 	_, err := tx.Exec(ctx, `
 		insert into order_lines (order_id, position, external_id, sku, name, quantity)
@@ -284,16 +286,25 @@ func newReferences(ctx context.Context, tx pgx.Tx, cart Connection, fresh []rela
 
 // seeAgain handles an order that the ledger already holds.
 func seeAgain(ctx context.Context, tx pgx.Tx, o relay.CartOrder, k held, out *TakenIn) ([]newEvent, error) {
+	// Postgres keeps microseconds.
+	if o.UpdatedAt.Truncate(time.Microsecond).Before(k.version) {
+		return nil, nil // a page that was overtaken by a later one
+	}
 	digest := o.Digest()
+	ended := k.state == relay.OrderCancelled || k.state == relay.OrderSendingCancelled
+	if ended && o.UpdatedAt.Truncate(time.Microsecond).After(k.version) {
+		// It was cancelled and is ready again: for a person to decide, never a silent resend.
+		out.Back++
+		_, err := tx.Exec(ctx, `update orders set cart_updated_at = $2, digest = $3 where id = $1`, k.id, o.UpdatedAt, digest[:])
+		return []newEvent{{k.id, EventBackAtCart, map[string]any{"version": o.UpdatedAt}}}, err
+	}
 	if bytes.Equal(digest[:], k.digest) {
 		_, err := tx.Exec(ctx, `update orders set cart_updated_at = $2 where id = $1 and cart_updated_at < $2`, k.id, o.UpdatedAt)
 		return nil, err
 	}
 	detail := map[string]any{"version": o.UpdatedAt}
 	if k.live || (k.state != relay.OrderNew && k.state != relay.OrderHeld && k.state != relay.OrderSkipped) {
-		out.TooLate++
-		_, err := tx.Exec(ctx, `update orders set cart_updated_at = $2, digest = $3 where id = $1`, k.id, o.UpdatedAt, digest[:])
-		return []newEvent{{k.id, EventChangedTooLate, detail}}, err
+		return changedTooLate(ctx, tx, o, k, out)
 	}
 	shipTo, problems, err := orderJSON(o)
 	if err != nil {
@@ -303,7 +314,7 @@ func seeAgain(ctx context.Context, tx pgx.Tx, o relay.CartOrder, k held, out *Ta
 	release := k.state == relay.OrderHeld && k.reason != relay.HoldOperator
 	_, err = tx.Exec(ctx, `
 		update orders set number = $2, ship_method = $3, cart_updated_at = $4, digest = $5, ship_to = $6::jsonb, problems = $7::jsonb, updated_at = now()
-		where id = $1`, k.id, o.Number, o.ShipMethod, o.UpdatedAt, digest[:], shipTo, problems)
+		where id = $1`, k.id, plain(o.Number), plain(string(o.ShipMethod)), o.UpdatedAt, digest[:], shipTo, problems)
 	if err != nil {
 		return nil, err
 	}
@@ -323,6 +334,29 @@ func seeAgain(ctx context.Context, tx pgx.Tx, o relay.CartOrder, k held, out *Ta
 		events = append(events, newEvent{k.id, EventReleased, map[string]any{"why": "changed at the cart"}})
 	}
 	return events, nil
+}
+
+// changedTooLate notes a change that can't be taken over. While the outcome of
+// a submission is not known the version is left as it was: should the warehouse
+// not have the order after all, the change is read again and taken over.
+func changedTooLate(ctx context.Context, tx pgx.Tx, o relay.CartOrder, k held, out *TakenIn) ([]newEvent, error) {
+	switch k.state {
+	case relay.OrderSubmitting, relay.OrderInDoubt, relay.OrderHeld:
+		var noted bool
+		err := tx.QueryRow(ctx, `
+			select exists (select from order_events where order_id = $1 and kind = $2 and (detail ->> 'version')::timestamptz = $3)`,
+			k.id, EventChangedTooLate, o.UpdatedAt).Scan(&noted)
+		if err != nil || noted {
+			return nil, err
+		}
+	default:
+		digest := o.Digest()
+		if _, err := tx.Exec(ctx, `update orders set cart_updated_at = $2, digest = $3 where id = $1`, k.id, o.UpdatedAt, digest[:]); err != nil {
+			return nil, err
+		}
+	}
+	out.TooLate++
+	return []newEvent{{k.id, EventChangedTooLate, map[string]any{"version": o.UpdatedAt}}}, nil
 }
 
 // clearHold takes an order off hold, keeping how often and since when it was held.

@@ -14,28 +14,49 @@ import (
 const levelsRead = "levels_read"
 
 // RecordLevels writes what a warehouse says it has, whose reading began at
-// observed. Only figures that changed are written. It returns how many.
+// observed: a level for every site of every code that is named. Only figures
+// that changed are written, and sites that closed are forgotten. It returns how many.
 func (s *Store) RecordLevels(ctx context.Context, warehouse ConnectionID, levels []relay.InventoryLevel, meaning string, observed time.Time) (changed int, err error) {
 	n := len(levels)
 	codes, sites, quantities := make([]string, n), make([]string, n), make([]string, n)
 	for i, l := range levels {
 		codes[i], sites[i], quantities[i] = string(l.Code), l.Site, l.Quantity.String()
 	}
-	tag, err := s.pool.Exec(ctx, `
-		insert into inventory_levels (warehouse_id, code, site, quantity, meaning, observed_at)
-		select $1, c, s, q::numeric, $5, $6 from unnest($2::text[], $3::text[], $4::text[]) as l(c, s, q)
-		on conflict (warehouse_id, code, site) do update set quantity = excluded.quantity, meaning = excluded.meaning, observed_at = excluded.observed_at
-		where (inventory_levels.quantity, inventory_levels.meaning) is distinct from (excluded.quantity, excluded.meaning)`,
-		warehouse, codes, sites, quantities, meaning, observed)
+	err = s.pool.QueryRow(ctx, `
+		with l as (select * from unnest($2::text[], $3::text[], $4::text[]) as l(code, site, quantity)),
+		closed as (
+			delete from inventory_levels v where warehouse_id = $1 and code in (select code from l)
+				and not exists (select from l where l.code = v.code and l.site = v.site) returning 1),
+		written as (
+			insert into inventory_levels (warehouse_id, code, site, quantity, meaning, observed_at)
+			select $1, code, site, quantity::numeric, $5, $6 from l
+			on conflict (warehouse_id, code, site) do update set quantity = excluded.quantity, meaning = excluded.meaning, observed_at = excluded.observed_at
+			where (inventory_levels.quantity, inventory_levels.meaning) is distinct from (excluded.quantity, excluded.meaning) returning 1)
+		select (select count(*) from closed) + (select count(*) from written)`,
+		warehouse, codes, sites, quantities, meaning, observed).Scan(&changed)
 	if err != nil {
 		return 0, fmt.Errorf("record stock levels: %w", err)
 	}
-	return int(tag.RowsAffected()), nil
+	return changed, nil
 }
 
-// RecordLevelsRead notes that a full reading of a warehouse's stock, begun at observed, has ended.
-func (s *Store) RecordLevelsRead(ctx context.Context, warehouse ConnectionID, observed time.Time) error {
-	return s.SetCursor(ctx, warehouse, levelsRead, observed.UTC().Format(time.RFC3339Nano))
+// RecordLevelsRead notes that a full reading of a warehouse's stock, begun at
+// observed, has ended, and forgets the codes that it did not name: what is not
+// known is not sent to any cart.
+func (s *Store) RecordLevelsRead(ctx context.Context, warehouse ConnectionID, codes []relay.ItemCode, observed time.Time) error {
+	err := s.begin(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `
+			delete from inventory_levels v where warehouse_id = $1 and observed_at < $3
+				and not exists (select from unnest($2::text[]) as named(code) where named.code = v.code)`, warehouse, texts(codes), observed); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, setCursorSQL, warehouse, levelsRead, observed.UTC().Format(time.RFC3339Nano))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("record the reading of stock: %w", err)
+	}
+	return nil
 }
 
 // LevelToSend is a stock figure that a cart is to be told.
@@ -49,11 +70,12 @@ type LevelToSend struct {
 // LevelsToSend computes what a cart should show for each of its SKUs and
 // returns those that differ from what was last sent, in order of SKU.
 //
-// available is the warehouse's figure over its sites, never below 0; where that
-// figure is physical stock, units that accepted orders still wait for are
-// subtracted once. owed is what the warehouse had set aside or shipped, at the
-// time of the figure, for this cart's orders that the cart does not know as
-// shipped. A code that the warehouse never named is not sent at all.
+// available is the warehouse's figure over its sites, less the units of accepted
+// orders that the figure still holds, never below 0. A figure net of orders holds
+// those accepted after it was read; physical stock holds all that had not left
+// by then. owed is what the warehouse has set aside or shipped for this cart's
+// orders that the cart does not know as shipped. A code that the warehouse never
+// named is not sent at all.
 func (s *Store) LevelsToSend(ctx context.Context, m Merchant, cart ConnectionID, cartName relay.ConnectionName, limit int) ([]LevelToSend, error) {
 	rows, err := s.pool.Query(ctx, levelsToSendSQL, m.ID, cart, cartName, m.StoredWarehouse().ID, m.Unaliased == relay.SendUnaliased, limit, levelsRead)
 	if err != nil {
@@ -72,19 +94,21 @@ const levelsToSendSQL = `
 	level as (
 		select code, sum(quantity) as quantity, bool_or(meaning = 'on_hand') as on_hand, greatest(min(observed_at), (select at from full_read)) as at
 		from inventory_levels where warehouse_id = $4 group by code),
-	-- Units of accepted orders that have not left, or that their cart does not know to have left.
+	-- Accepted orders that have not ended, or ended after the figures were read.
 	units as (
-		select i.code, o.cart_id, s.resolved_at as accepted_at, i.units,
-			coalesce((select sum(l.units) from shipment_lines l join shipments sh on sh.id = l.shipment_id
-				where sh.order_id = o.id and l.line_id = i.line_id), 0) as shipped,
+		select i.code, o.cart_id, i.units,
+			case when level.on_hand then coalesce((select sum(l.units) from shipment_lines l join shipments sh on sh.id = l.shipment_id
+					where sh.order_id = o.id and l.line_id = i.line_id and sh.seen_at <= level.at), 0)
+				when s.resolved_at <= level.at then i.units else 0 end as left_out,
 			coalesce((select sum(l.units) from shipment_lines l join shipments sh on sh.id = l.shipment_id
 				where sh.order_id = o.id and l.line_id = i.line_id and sh.state = 'told'), 0) as told
 		from orders o join submissions s on s.order_id = o.id and s.state = 'accepted' join submission_items i on i.submission_id = s.id
-		where o.warehouse_id = $4 and o.state in ('at_warehouse', 'cancel_requested', 'shipped')),
-	unshipped as (select u.code, sum(greatest(u.units - u.shipped, 0)) as n from units u group by u.code),
-	owed as (
-		select u.code, sum(greatest(u.units - u.told, 0)) as n from units u join level on level.code = u.code
-		where u.cart_id = $2 and u.accepted_at <= level.at group by u.code),
+			join level on level.code = i.code
+		where o.warehouse_id = $4 and (o.state in ('at_warehouse', 'cancel_requested', 'shipped')
+			or (o.state = 'confirmed' and o.updated_at > (select min(at) from level)))),
+	booked as (
+		select code, sum(greatest(units - left_out, 0)) as held,
+			sum(greatest(units - told, 0)) filter (where cart_id = $2) as owed from units group by code),
 	named as (
 		select a.sku, a.code, row_number() over (partition by a.sku order by a.cart = '') as rank
 		from aliases a where a.merchant_id = $1 and a.cart in ('', $3)),
@@ -93,10 +117,8 @@ const levelsToSendSQL = `
 		union all
 		select code, code from level where $5 and not exists (select from named where named.sku = level.code)),
 	target as (
-		select sku.sku, level.code,
-			greatest(trunc(level.quantity - case when level.on_hand then coalesce(unshipped.n, 0) else 0 end), 0) as available,
-			coalesce(owed.n, 0)::numeric as owed
-		from sku join level on level.code = sku.code left join unshipped on unshipped.code = level.code left join owed on owed.code = level.code)
+		select sku.sku, level.code, greatest(trunc(level.quantity - coalesce(booked.held, 0)), 0) as available, coalesce(booked.owed, 0) as owed
+		from sku join level on level.code = sku.code left join booked on booked.code = level.code)
 	select t.sku, t.code, t.available::text, t.owed::text from target t left join cart_levels c on c.cart_id = $2 and c.sku = t.sku
 	where (c.sku is null or (c.available, c.owed) is distinct from (t.available, t.owed) or c.error is not null)
 		and (c.retry_at is null or c.retry_at <= now() or (c.available, c.owed) is distinct from (t.available, t.owed))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -65,6 +66,9 @@ func (s *Store) SaveMerchant(ctx context.Context, m relay.Merchant, credentials 
 		for _, c := range m.Carts {
 			names = append(names, string(c.Name))
 		}
+		if err := refuseStranding(ctx, tx, m, names); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, `
 			update connections set removed_at = now() where merchant_id = $1 and name <> all($2) and removed_at is null`, m.ID, names); err != nil {
 			return err
@@ -80,6 +84,39 @@ func (s *Store) SaveMerchant(ctx context.Context, m relay.Merchant, credentials 
 		return false, fmt.Errorf("save merchant %s: %w", m.ID, err)
 	}
 	return created, nil
+}
+
+// refuseStranding refuses to take a connection away, or to change its mode,
+// while orders are under way on it: nobody would follow them any more.
+func refuseStranding(ctx context.Context, tx pgx.Tx, m relay.Merchant, names []string) error {
+	modes := map[relay.ConnectionName]relay.Mode{m.Warehouse.Name: m.Warehouse.Mode}
+	for _, c := range m.Carts {
+		modes[c.Name] = c.Mode
+	}
+	rows, err := tx.Query(ctx, `
+		select c.name, c.mode, count(*) from connections c join orders o on o.cart_id = c.id or o.warehouse_id = c.id
+		where c.merchant_id = $1 and c.removed_at is null
+			and (o.state in ('submitting', 'in_doubt', 'at_warehouse', 'cancel_requested', 'shipped')
+				or (o.state in ('new', 'held') and (o.cart_id = c.id
+					or exists (select from submissions s where s.order_id = o.id and s.warehouse_id = c.id and s.state in ('open', 'in_doubt')))))
+		group by c.name, c.mode`, m.ID)
+	if err != nil {
+		return err
+	}
+	var name relay.ConnectionName
+	var mode relay.Mode
+	var n int
+	var refused error
+	_, err = pgx.ForEachRow(rows, []any{&name, &mode, &n}, func() error {
+		switch now, kept := modes[name]; {
+		case !slices.Contains(names, string(name)):
+			refused = errors.Join(refused, fmt.Errorf("connection %s can't be taken away: %d orders are under way on it", name, n))
+		case kept && now != mode:
+			refused = errors.Join(refused, fmt.Errorf("connection %s can't change from mode %s to %s: %d orders are under way on it", name, mode, now, n))
+		}
+		return nil
+	})
+	return errors.Join(err, refused)
 }
 
 func (s *Store) saveConnection(ctx context.Context, tx pgx.Tx, merchant relay.MerchantID, role string, c relay.Connection, credentials map[string]string) error {
@@ -114,8 +151,13 @@ func (s *Store) saveConnection(ctx context.Context, tx pgx.Tx, merchant relay.Me
 const onboarded = "onboarded:"
 
 func (s *Store) mergeCredentials(ctx context.Context, tx pgx.Tx, merchant relay.MerchantID, name relay.ConnectionName, given map[string]string) (map[string]string, error) {
+	// In turn with Rotate: a token that is being refreshed just now would undo what is saved here.
+	_, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1, id::int) from connections where merchant_id = $2 and name = $3`, vaultLocks, merchant, name)
+	if err != nil {
+		return nil, err
+	}
 	var sealed []byte
-	err := tx.QueryRow(ctx, `select credentials from connections where merchant_id = $1 and name = $2 for update`, merchant, name).Scan(&sealed)
+	err = tx.QueryRow(ctx, `select credentials from connections where merchant_id = $1 and name = $2 for update`, merchant, name).Scan(&sealed)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return nil, err
 	}
@@ -213,10 +255,10 @@ func (s *Store) StopConnection(ctx context.Context, id ConnectionID, reason stri
 	return nil
 }
 
-// ResumeConnections lifts the stop of all connections of a merchant.
-func (s *Store) ResumeConnections(ctx context.Context, merchant relay.MerchantID) error {
+// ResumeConnections lifts the stop of a merchant's connection, or of all when none is named.
+func (s *Store) ResumeConnections(ctx context.Context, merchant relay.MerchantID, name relay.ConnectionName) error {
 	_, err := s.pool.Exec(ctx, `
-		update connections set stopped_at = null, stopped_reason = null where merchant_id = $1 and stopped_at is not null`, merchant)
+		update connections set stopped_at = null, stopped_reason = null where merchant_id = $1 and $2 in ('', name) and stopped_at is not null`, merchant, string(name))
 	if err != nil {
 		return fmt.Errorf("resume connections: %w", err)
 	}
@@ -247,16 +289,18 @@ func (s *Store) Vault(c Connection) *Vault {
 
 // Read returns the credentials in use.
 func (v *Vault) Read(ctx context.Context) (map[string]string, error) {
-	all, err := v.read(ctx)
+	all, err := v.read(ctx, v.s.pool)
 	if err != nil {
 		return nil, err
 	}
 	return inUse(all), nil
 }
 
-func (v *Vault) read(ctx context.Context) (map[string]string, error) {
+func (v *Vault) read(ctx context.Context, q interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}) (map[string]string, error) {
 	var sealed []byte
-	if err := v.s.pool.QueryRow(ctx, `select credentials from connections where id = $1`, v.id).Scan(&sealed); err != nil {
+	if err := q.QueryRow(ctx, `select credentials from connections where id = $1`, v.id).Scan(&sealed); err != nil {
 		return nil, fmt.Errorf("read the credentials of %s/%s: %w", v.merchant, v.name, err)
 	}
 	return v.s.keyring.open(string(v.merchant), string(v.name), sealed)
@@ -265,7 +309,7 @@ func (v *Vault) read(ctx context.Context) (map[string]string, error) {
 func inUse(all map[string]string) map[string]string {
 	out := make(map[string]string, len(all))
 	for k, val := range all {
-		if len(k) < len(onboarded) || k[:len(onboarded)] != onboarded {
+		if !strings.HasPrefix(k, onboarded) {
 			out[k] = val
 		}
 	}
@@ -294,7 +338,9 @@ func (v *Vault) Rotate(ctx context.Context, next func(context.Context, map[strin
 			conn.Conn().Close(after) // the lock goes with its session
 		}
 	}()
-	old, err := v.read(ctx)
+	// By the same connection: with every other one taken by those who wait for
+	// this lock, the pool would never give us a second.
+	old, err := v.read(ctx, conn)
 	if err != nil {
 		return nil, err
 	}
@@ -305,19 +351,15 @@ func (v *Vault) Rotate(ctx context.Context, next func(context.Context, map[strin
 	if maps.Equal(fresh, inUse(old)) {
 		return fresh, nil
 	}
-	for k, val := range old {
-		if _, ok := inUse(old)[k]; !ok {
-			if fresh[k] == "" {
-				fresh[k] = val
-			}
-		}
-	}
-	sealed, err := v.s.keyring.seal(string(v.merchant), string(v.name), fresh)
+	all := maps.Clone(old)
+	maps.DeleteFunc(all, func(k, _ string) bool { return !strings.HasPrefix(k, onboarded) })
+	maps.Copy(all, fresh)
+	sealed, err := v.s.keyring.seal(string(v.merchant), string(v.name), all)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := conn.Exec(after, `update connections set credentials = $2 where id = $1`, v.id, sealed); err != nil {
 		return nil, fmt.Errorf("store the rotated credentials of %s/%s: %w", v.merchant, v.name, err)
 	}
-	return inUse(fresh), nil
+	return inUse(all), nil
 }

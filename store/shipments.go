@@ -22,10 +22,12 @@ type OpenOrder struct {
 }
 
 // OpenOrders returns a warehouse's open orders, in order of id, from after.
+// Cancelled ones count as open for a week: a parcel may leave despite a cancel.
 func (s *Store) OpenOrders(ctx context.Context, warehouse ConnectionID, after relay.OrderID, limit int) ([]OpenOrder, error) {
 	rows, err := s.pool.Query(ctx, `
 		select id, reference, warehouse_order_id, accepted_at from orders
-		where warehouse_id = $1 and id > $2 and (state in ('at_warehouse', 'cancel_requested') or (state = 'shipped' and not ship_complete))
+		where warehouse_id = $1 and id > $2 and (state in ('at_warehouse', 'cancel_requested', 'cancelled') or (state = 'shipped' and not ship_complete))
+			and (state <> 'cancelled' or updated_at > now() - interval '7 days')
 		order by id limit $3`, warehouse, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read open orders: %w", err)
@@ -40,13 +42,17 @@ type Progress struct {
 	Complete bool   // it says that no more packages follow
 	// Cancelled says that it will not ship, by the warehouse's own doing or ours.
 	Cancelled bool
-	Packages  []relay.Package
+	// Gone says that the warehouse does not know the order. After a cancel that
+	// was asked for it means cancelled; else it may be a passing fault.
+	Gone     bool
+	Packages []relay.Package
 }
 
 // Recorded counts what a report of progress changed.
 type Recorded struct {
 	Packages  int // new ones
 	Cancelled int
+	Alarms    int            // orders that went another way than anybody asked for
 	Carts     []ConnectionID // carts that have something to be told, in order
 }
 
@@ -59,7 +65,8 @@ type shippingOrder struct {
 	items    []relay.OrderItem
 	known    map[string]bool
 	shipped  map[relay.LineID]int64
-	waiting  []int64 // shipments whose contents are not known
+	waiting  bool // for more to be known: the contents of a parcel
+	surplus  bool // a parcel holds nothing that was ordered, as far as its codes tell
 }
 
 // RecordProgress writes packages and states that a warehouse reported. What it
@@ -131,20 +138,19 @@ func lockShipping(ctx context.Context, tx pgx.Tx, ids []int64) ([]*shippingOrder
 		return nil, err
 	}
 	rows, err = tx.Query(ctx, `
-		select s.order_id, s.id, s.package_key, s.state, coalesce(l.line_id, ''), coalesce(l.units, 0)
+		select s.order_id, s.package_key, s.state, coalesce(l.line_id, ''), coalesce(l.units, 0)
 		from shipments s left join shipment_lines l on l.shipment_id = s.id where s.order_id = any($1) order by s.id`, ids)
 	if err != nil {
 		return nil, err
 	}
-	var shipment, units int64
+	var units int64
 	var key, state string
 	var line relay.LineID
-	_, err = pgx.ForEachRow(rows, []any{&id, &shipment, &key, &state, &line, &units}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&id, &key, &state, &line, &units}, func() error {
 		o := at[id]
 		o.known[key] = true
-		if state == "waiting" {
-			o.waiting = append(o.waiting, shipment)
-		}
+		o.waiting = o.waiting || state == "waiting"
+		o.surplus = o.surplus || state == "surplus"
 		if line != "" {
 			o.shipped[line] += units
 		}
@@ -184,6 +190,7 @@ func (w *shipmentWriter) report(o *shippingOrder, r Progress) {
 	state := o.state
 	var fresh []relay.Package
 	for _, p := range r.Packages {
+		p.Carrier, p.TrackingNumber = plain(p.Carrier), plain(p.TrackingNumber)
 		if key := p.Key(); p.TrackingNumber != "" && !o.known[key] {
 			o.known[key] = true
 			fresh = append(fresh, p)
@@ -192,29 +199,42 @@ func (w *shipmentWriter) report(o *shippingOrder, r Progress) {
 	for _, p := range fresh {
 		w.addPackage(o, p)
 	}
-	complete := o.complete || r.Complete || (len(o.items) > 0 && len(o.known) > 0 && len(relay.Remaining(o.items, o.shipped)) == 0)
+	// What was cancelled after a part had left leaves nothing more to expect.
+	complete := o.complete || r.Complete || (r.Cancelled && len(o.known) > 0) || (len(o.items) > 0 && len(o.known) > 0 && len(relay.Remaining(o.items, o.shipped)) == 0)
 	switch {
 	case len(fresh) > 0:
 		if state == relay.OrderCancelled || state == relay.OrderCancelRequested {
+			w.out.Alarms++
 			w.events = append(w.events, newEvent{o.id, EventShippedAfterAll, map[string]any{"was": state}})
 		}
 		if state.MayBecome(relay.OrderShipped) {
 			state = relay.OrderShipped
 		}
 		w.out.Packages += len(fresh)
-	case r.Cancelled && len(o.known) == 0 && state.MayBecome(relay.OrderCancelled):
+	case (r.Cancelled || (r.Gone && state == relay.OrderCancelRequested)) && len(o.known) == 0 && state.MayBecome(relay.OrderCancelled):
+		if state != relay.OrderCancelRequested {
+			w.out.Alarms++
+		}
 		state = relay.OrderCancelled
 		w.out.Cancelled++
 		w.events = append(w.events, newEvent{o.id, EventCancelled, map[string]any{"status": r.Status, "asked": o.state == relay.OrderCancelRequested}})
 		w.batch.Queue(`update submissions set state = 'withdrawn' where order_id = $1 and state = 'accepted'`, o.id)
 	}
-	if complete {
-		w.settleWaiting(o)
+	if left := relay.Remaining(o.items, o.shipped); complete && (o.waiting || (o.surplus && len(left) > 0)) {
+		w.settle(o, left)
 	}
-	status := o.status
-	if r.Status != "" && r.Status != o.status {
-		status = r.Status
-		w.events = append(w.events, newEvent{o.id, EventWarehouseStatus, map[string]any{"status": r.Status}})
+	status := plain(r.Status)
+	switch {
+	case r.Gone:
+		status = "gone"
+	case status == "":
+		status = o.status
+	}
+	if status != o.status {
+		if r.Gone && state != relay.OrderCancelled {
+			w.out.Alarms++
+		}
+		w.events = append(w.events, newEvent{o.id, EventWarehouseStatus, map[string]any{"status": status}})
 	}
 	if state == o.state && complete == o.complete && status == o.status {
 		return
@@ -239,21 +259,27 @@ func (w *shipmentWriter) addPackage(o *shippingOrder, p relay.Package) {
 		}
 		w.lines = append(w.lines, packageLines{o.id, p.Key(), lines})
 	}
-	if state == "ready" {
+	switch state {
+	case "ready":
 		w.carts[o.cart] = true
+	case "waiting":
+		o.waiting = true
+	case "surplus":
+		o.surplus = true
 	}
 	w.events = append(w.events, newEvent{o.id, EventPackage, detail})
 	a := &w.packages
 	a.order, a.cart = append(a.order, int64(o.id)), append(a.cart, int64(o.cart))
-	a.key, a.carrier, a.service = append(a.key, p.Key()), append(a.carrier, p.Carrier), append(a.service, p.Service)
-	a.number, a.url, a.tracker = append(a.number, p.TrackingNumber), append(a.url, p.TrackingURL), append(a.tracker, p.TrackerID)
+	a.key, a.carrier, a.service = append(a.key, p.Key()), append(a.carrier, p.Carrier), append(a.service, plain(p.Service))
+	a.number, a.url, a.tracker = append(a.number, p.TrackingNumber), append(a.url, plain(p.TrackingURL)), append(a.tracker, plain(p.TrackerID))
 	a.state, a.shippedAt = append(a.state, state), append(a.shippedAt, nullTime(p.ShippedAt))
 }
 
-// settleWaiting lets the first parcel of unknown contents stand for all that is
-// left of a complete order, and the others be told with it.
-func (w *shipmentWriter) settleWaiting(o *shippingOrder) {
-	left := relay.Remaining(o.items, o.shipped)
+// settle lets the first parcel of unknown contents stand for all that is left
+// of a complete order, and the others be told with it. So do parcels whose
+// contents are other codes than those ordered, when something is left: the
+// warehouse sent a substitute, or writes its codes in another way.
+func (w *shipmentWriter) settle(o *shippingOrder, left []relay.ShippedLine) {
 	lineIDs, units := make([]string, len(left)), make([]int64, len(left))
 	for i, l := range left {
 		lineIDs[i], units[i] = string(l.Line), l.Units
@@ -265,7 +291,7 @@ func (w *shipmentWriter) settleWaiting(o *shippingOrder) {
 }
 
 const settleSQL = `
-	with w as (select id, min(id) over () as first from shipments where order_id = $1 and state = 'waiting'),
+	with w as (select id, min(id) over () as first from shipments where order_id = $1 and (state = 'waiting' or (state = 'surplus' and cardinality($2::text[]) > 0))),
 	l as (insert into shipment_lines (shipment_id, line_id, units)
 		select distinct w.first, q.line, q.units from w, unnest($2::text[], $3::bigint[]) as q(line, units))
 	update shipments s set
@@ -419,33 +445,34 @@ func (s *Store) RecordTold(ctx context.Context, actor string, told []Told) (conf
 	err = s.begin(ctx, func(tx pgx.Tx) error {
 		var ids, failedIDs, orders []int64
 		var cartIDs, errs []string
+		var found []bool
 		var retry []time.Duration
-		var events []newEvent
 		for _, t := range told {
 			if t.Error != "" {
-				failedIDs, errs, retry = append(failedIDs, t.Shipment), append(errs, t.Error), append(retry, t.Retry)
-				events = append(events, newEvent{t.Order, EventTellFailed, map[string]any{"shipment": t.Shipment, "error": t.Error}})
+				failedIDs, errs, retry = append(failedIDs, t.Shipment), append(errs, plain(t.Error)), append(retry, t.Retry)
 				continue
 			}
-			ids, cartIDs, orders = append(ids, t.Shipment), append(cartIDs, t.CartID), append(orders, int64(t.Order))
-			detail := map[string]any{"shipment": t.Shipment, "cart_shipment": t.CartID}
-			if t.Found {
-				detail["found"] = true
-			}
-			events = append(events, newEvent{t.Order, EventTold, detail})
-		}
-		args, err := eventArgs(actor, events)
-		if err != nil {
-			return err
+			ids, cartIDs, found = append(ids, t.Shipment), append(cartIDs, plain(t.CartID)), append(found, t.Found)
+			orders = append(orders, int64(t.Order))
 		}
 		b := &pgx.Batch{}
+		// In turn with RecordProgress: else each could miss that the other had ended the order.
+		b.Queue(`select from orders where id = any($1) order by id for no key update`, orders)
 		b.Queue(`
-			update shipments s set state = 'told', told_at = now(), cart_shipment_id = q.cart, push_error = null, next_push_at = null, push_attempts = push_attempts + 1
-			from unnest($1::bigint[], $2::text[]) as q(id, cart) where s.id = q.id and s.state = 'ready'`, ids, cartIDs)
+			with u as (
+				update shipments s set state = 'told', told_at = now(), cart_shipment_id = q.cart, push_error = null, next_push_at = null, push_attempts = push_attempts + 1
+				from unnest($1::bigint[], $2::text[], $3::boolean[]) as q(id, cart, found) where s.id = q.id and s.state = 'ready'
+				returning s.order_id, s.id, q.cart, q.found)
+			insert into order_events (order_id, kind, actor, detail)
+			select order_id, 'told_cart', $4, jsonb_strip_nulls(jsonb_build_object('shipment', id, 'cart_shipment', cart, 'found', nullif(found, false))) from u`,
+			ids, cartIDs, found, actor)
 		b.Queue(`
-			update shipments s set push_attempts = push_attempts + 1, push_error = q.error, next_push_at = now() + q.retry
-			from unnest($1::bigint[], $2::text[], $3::interval[]) as q(id, error, retry) where s.id = q.id and s.state = 'ready'`, failedIDs, errs, retry)
-		b.Queue(insertEventsSQL, args...)
+			with u as (
+				update shipments s set push_attempts = push_attempts + 1, push_error = q.error, next_push_at = now() + q.retry
+				from unnest($1::bigint[], $2::text[], $3::interval[]) as q(id, error, retry) where s.id = q.id and s.state = 'ready'
+				returning s.order_id, s.id, q.error)
+			insert into order_events (order_id, kind, actor, detail)
+			select order_id, 'tell_failed', $4, jsonb_build_object('shipment', id, 'error', error) from u`, failedIDs, errs, retry, actor)
 		b.Queue(confirmSQL, orders, actor).QueryRow(func(row pgx.Row) error { return row.Scan(&confirmed) })
 		return tx.SendBatch(ctx, b).Close()
 	})

@@ -6,9 +6,11 @@ package store
 import (
 	"context"
 	"embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -116,9 +118,15 @@ func (s *Store) Ping(ctx context.Context) error { return s.pool.Ping(ctx) }
 // ErrNotFound is returned for a merchant, connection or order that the ledger does not hold.
 var ErrNotFound = errors.New("not found")
 
-// begin runs f in a transaction.
+// begin runs f in a transaction. Postgres breaks a deadlock by undoing one of
+// the transactions; that one is run again, so f must start from nothing.
 func (s *Store) begin(ctx context.Context, f func(pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, s.pool, f)
+	for try := 1; ; try++ {
+		err := pgx.BeginFunc(ctx, s.pool, f)
+		if try == 5 || !isCode(err, "40P01") {
+			return err
+		}
+	}
 }
 
 func isCode(err error, code string) bool {
@@ -139,6 +147,22 @@ func redact(err error) error {
 		return errors.New("not a Postgres address such as postgres://user@host:5432/database")
 	}
 	return err
+}
+
+// plain drops what Postgres can't hold in a text: a vendor that sends a NUL
+// must not stop the page that it came in.
+func plain(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "?"), "\x00", "")
+}
+
+// noNUL takes escaped NULs out of JSON, which jsonb can't hold either. The first
+// pair keeps an escaped backslash before "u0000" from being taken for one.
+var noNUL = strings.NewReplacer(`\\`, `\\`, `\u0000`, ``)
+
+// asJSON renders a value for a jsonb column.
+func asJSON(v any) (string, error) {
+	b, err := json.Marshal(v)
+	return noNUL.Replace(string(b)), err
 }
 
 // states makes a text array of a list of states.

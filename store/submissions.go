@@ -25,9 +25,12 @@ type Submission struct {
 	Items      []relay.OrderItem
 	Service    relay.Service
 	OpenedAt   time.Time // never after the first byte left
-	LeaseUntil time.Time // nothing is sent after it
-	Sends      int       // how often it was sent, this time included
-	Looks      int       // how often it was looked for since it was last sent
+	LeaseUntil time.Time // nothing is sent after it; by Postgres's clock
+	// LeaseLeft is how much of the lease was left when the submission was read, by
+	// Postgres's clock; negative when it has ended.
+	LeaseLeft time.Duration
+	Sends     int // how often it was sent, this time included
+	Looks     int // how often it was looked for since it was last sent
 }
 
 // Claim is what is to become of an order that is about to be submitted.
@@ -247,7 +250,8 @@ type holdRow struct {
 }
 
 // holdOrders puts orders on hold. One whose cancel was asked for meanwhile ends
-// as cancelled before sending instead: nothing of it is at the warehouse.
+// as cancelled before sending instead, unless a submission of it is in doubt:
+// only when nothing of it can be at the warehouse.
 func holdOrders(ctx context.Context, tx pgx.Tx, actor string, holds []holdRow) error {
 	n := len(holds)
 	if n == 0 {
@@ -256,11 +260,11 @@ func holdOrders(ctx context.Context, tx pgx.Tx, actor string, holds []holdRow) e
 	ids, reasons, codes, words, fields := make([]int64, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	events := make([]newEvent, n)
 	for i, h := range holds {
-		b, err := json.Marshal(h.hold.Fields)
-		if err != nil {
+		var err error
+		if fields[i], err = asJSON(h.hold.Fields); err != nil {
 			return err
 		}
-		ids[i], reasons[i], codes[i], words[i], fields[i] = int64(h.order), string(h.hold.Reason), h.hold.Code, h.hold.Words, string(b)
+		ids[i], reasons[i], codes[i], words[i] = int64(h.order), string(h.hold.Reason), plain(h.hold.Code), plain(h.hold.Words)
 		detail := map[string]any{"reason": h.hold.Reason, "headline": h.hold.Headline()}
 		if h.submission != 0 {
 			detail["submission"], detail["status"] = h.submission, h.status
@@ -272,16 +276,21 @@ func holdOrders(ctx context.Context, tx pgx.Tx, actor string, holds []holdRow) e
 		return err
 	}
 	b := &pgx.Batch{}
-	b.Queue(`
-		update orders o set
-			state = case when cancel_requested_at is null then 'held' else 'sending_cancelled' end,
-			hold_reason = case when cancel_requested_at is null then r end, held_at = case when cancel_requested_at is null then now() end,
-			hold_fields = f::jsonb, hold_code = nullif(c, ''), hold_words = nullif(w, ''), hold_workflow_at = null,
-			first_held_at = coalesce(first_held_at, now()), hold_attempts = hold_attempts + 1, next_look_at = null, looks = 0, updated_at = now()
-		from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[]) as h(id, r, c, w, f)
-		where o.id = h.id and o.state = any($6)`, ids, reasons, codes, words, fields, into(relay.OrderHeld))
 	b.Queue(insertEventsSQL, args...)
-	b.Queue(`insert into order_events (order_id, kind, actor) select id, 'sending_cancelled', $2 from orders where id = any($1) and state = 'sending_cancelled'`, ids, actor)
+	b.Queue(`
+		with h as (
+			select q.*, o.cancel_requested_at is not null
+				and not exists (select from submissions s where s.order_id = o.id and s.state in ('open', 'in_doubt', 'accepted')) as stop
+			from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[]) as q(id, r, c, w, f) join orders o on o.id = q.id),
+		u as (
+			update orders o set
+				state = case when stop then 'sending_cancelled' else 'held' end,
+				hold_reason = case when not stop then r end, held_at = case when not stop then now() end,
+				hold_fields = f::jsonb, hold_code = nullif(c, ''), hold_words = nullif(w, ''), hold_workflow_at = null,
+				first_held_at = coalesce(first_held_at, now()), hold_attempts = hold_attempts + 1, next_look_at = null, looks = 0, updated_at = now()
+			from h where o.id = h.id and o.state = any($6) returning o.id, o.state)
+		insert into order_events (order_id, kind, actor) select id, 'sending_cancelled', $7 from u where state = 'sending_cancelled'`,
+		ids, reasons, codes, words, fields, into(relay.OrderHeld), actor)
 	return tx.SendBatch(ctx, b).Close()
 }
 
@@ -289,6 +298,10 @@ func holdOrders(ctx context.Context, tx pgx.Tx, actor string, holds []holdRow) e
 type Outcome struct {
 	Submission SubmissionID
 	Order      relay.OrderID
+	// Send is which send of the submission this is the outcome of; 0: whichever
+	// was last. Promise 1: when it was sent again meanwhile, only a yes counts; a
+	// no to an earlier send says nothing of the later one.
+	Send int
 	// Exactly one of the following is set.
 	Accepted relay.WarehouseOrderID
 	Refused  *relay.Hold
@@ -298,7 +311,7 @@ type Outcome struct {
 	Adopted bool          // with Accepted: found at the warehouse, not answered
 	Status  int           // HTTP status of the answer; 0 for none
 	Look    time.Duration // with Unknown: until the first look
-	Retry   time.Duration // with Unsent
+	Retry   time.Duration // with Unsent; with Spent it doubles with every such failure in a row
 	// Spent is, with Unsent, how many such failures in a row put the order on
 	// hold as warehouse_unreachable. 0: never, since it was merely throttled.
 	Spent int
@@ -320,6 +333,13 @@ func (s *Store) RecordOutcomes(ctx context.Context, actor string, outcomes []Out
 	}
 	if violates(err, "orders_one_warehouse_order") {
 		o := outcomes[0]
+		if o.Adopted { // to look again would find the same
+			return s.RecordLooks(ctx, actor, []Look{{Submission: o.Submission, Order: o.Order, Hold: &relay.Hold{
+				Reason: relay.HoldUnknownOutcome, Fields: []relay.Problem{{
+					Field: "submission", Value: string(o.Accepted), Message: "what was found at the warehouse belongs to another order",
+				}},
+			}}})
+		}
 		return s.RecordOutcomes(ctx, actor, []Outcome{{Submission: o.Submission, Order: o.Order, Unknown: true, Status: o.Status}})
 	}
 	if err != nil {
@@ -332,13 +352,14 @@ func recordOutcomes(ctx context.Context, tx pgx.Tx, actor string, outcomes []Out
 	var acc, unk, uns []Outcome
 	var refused []holdRow
 	var refusedIDs []int64
+	var refusedSends []int32
 	for _, o := range outcomes {
 		switch {
 		case o.Accepted != "":
 			acc = append(acc, o)
 		case o.Refused != nil:
 			refused = append(refused, holdRow{order: o.Order, hold: *o.Refused, submission: o.Submission, status: o.Status})
-			refusedIDs = append(refusedIDs, int64(o.Submission))
+			refusedIDs, refusedSends = append(refusedIDs, int64(o.Submission)), append(refusedSends, int32(o.Send))
 		case o.Unsent:
 			uns = append(uns, o)
 		default:
@@ -350,7 +371,8 @@ func recordOutcomes(ctx context.Context, tx pgx.Tx, actor string, outcomes []Out
 	}
 	if len(refused) > 0 {
 		rows, err := tx.Query(ctx, `
-			update submissions set state = 'rejected', resolved_at = now() where id = any($1) and state in ('open', 'in_doubt') returning id`, refusedIDs)
+			update submissions s set state = 'rejected', resolved_at = now() from unnest($1::bigint[], $2::int[]) as q(sub, send)
+			where s.id = q.sub and s.state in ('open', 'in_doubt') and q.send in (0, s.sends) returning s.id`, refusedIDs, refusedSends)
 		if err != nil {
 			return err
 		}
@@ -421,21 +443,21 @@ func recordUnknown(ctx context.Context, tx pgx.Tx, actor string, unk []Outcome) 
 	if n == 0 {
 		return nil
 	}
-	subs, looks, status := make([]int64, n), make([]time.Duration, n), make([]int32, n)
+	subs, sends, looks, status := make([]int64, n), make([]int32, n), make([]time.Duration, n), make([]int32, n)
 	for i, o := range unk {
-		subs[i], looks[i], status[i] = int64(o.Submission), o.Look, int32(o.Status)
+		subs[i], sends[i], looks[i], status[i] = int64(o.Submission), int32(o.Send), o.Look, int32(o.Status)
 	}
 	_, err := tx.Exec(ctx, `
-		with q as (select * from unnest($1::bigint[], $2::interval[], $3::int[]) as q(sub, look, status)),
+		with q as (select * from unnest($1::bigint[], $2::interval[], $3::int[], $6::int[]) as q(sub, look, status, send)),
 		s as (
 			update submissions s set state = 'in_doubt', http_status = nullif(q.status, 0) from q
-			where s.id = q.sub and s.state = 'open' returning s.id as sub, s.order_id, q.look, q.status),
+			where s.id = q.sub and s.state = 'open' and q.send in (0, s.sends) returning s.id as sub, s.order_id, q.look, q.status),
 		u as (
 			update orders o set state = 'in_doubt', next_look_at = now() + s.look, looks = 0, updated_at = now()
 			from s where o.id = s.order_id and o.state = any($4) returning o.id, s.sub, s.status)
 		insert into order_events (order_id, kind, actor, detail)
 		select id, 'outcome_unknown', $5, jsonb_strip_nulls(jsonb_build_object('submission', sub, 'status', nullif(status, 0))) from u`,
-		subs, looks, status, into(relay.OrderInDoubt), actor)
+		subs, looks, status, into(relay.OrderInDoubt), actor, sends)
 	return err
 }
 
@@ -444,15 +466,15 @@ func recordUnsent(ctx context.Context, tx pgx.Tx, actor string, uns []Outcome) e
 	if n == 0 {
 		return nil
 	}
-	subs, retry, spent := make([]int64, n), make([]time.Duration, n), make([]int32, n)
+	subs, sends, retry, spent := make([]int64, n), make([]int32, n), make([]time.Duration, n), make([]int32, n)
 	for i, o := range uns {
-		subs[i], retry[i], spent[i] = int64(o.Submission), o.Retry, int32(o.Spent)
+		subs[i], sends[i], retry[i], spent[i] = int64(o.Submission), int32(o.Send), o.Retry, int32(o.Spent)
 	}
 	_, err := tx.Exec(ctx, `
-		with q as (select * from unnest($1::bigint[], $2::interval[], $3::int[]) as q(sub, retry, spent)),
+		with q as (select * from unnest($1::bigint[], $2::interval[], $3::int[], $5::int[]) as q(sub, retry, spent, send)),
 		s as (
 			update submissions s set state = 'unsent', resolved_at = now() from q
-			where s.id = q.sub and s.state = 'open' returning s.id as sub, s.order_id, q.retry, q.spent),
+			where s.id = q.sub and s.state = 'open' and q.send in (0, s.sends) returning s.id as sub, s.order_id, q.retry, q.spent),
 		u as (
 			update orders o set
 				state = case when cancel_requested_at is not null then 'sending_cancelled' when s.spent > 0 and send_failures + 1 >= s.spent then 'held' else 'new' end,
@@ -460,12 +482,12 @@ func recordUnsent(ctx context.Context, tx pgx.Tx, actor string, uns []Outcome) e
 				held_at = case when cancel_requested_at is null and s.spent > 0 and send_failures + 1 >= s.spent then now() end,
 				first_held_at = case when cancel_requested_at is null and s.spent > 0 and send_failures + 1 >= s.spent then coalesce(first_held_at, now()) else first_held_at end,
 				send_failures = case when s.spent = 0 then send_failures when send_failures + 1 >= s.spent then 0 else send_failures + 1 end,
-				retry_at = now() + s.retry, updated_at = now()
+				retry_at = now() + s.retry * case when s.spent = 0 then 1 else 2 ^ send_failures end, updated_at = now()
 			from s where o.id = s.order_id and o.state = 'submitting' returning o.id, s.sub, o.state)
 		insert into order_events (order_id, kind, actor, detail)
 		select id, case state when 'held' then 'held' when 'sending_cancelled' then 'sending_cancelled' else 'unsent' end, $4,
 			jsonb_build_object('submission', sub) || case when state = 'held' then '{"reason": "warehouse_unreachable"}'::jsonb else '{}'::jsonb end from u`,
-		subs, retry, spent, actor)
+		subs, retry, spent, actor, sends)
 	return err
 }
 
@@ -500,18 +522,18 @@ func (s *Store) TakeOver(ctx context.Context, warehouse ConnectionID, owner, act
 
 // InDoubt returns submissions in doubt that are due to be looked for, the
 // longest waiting first.
-func (s *Store) InDoubt(ctx context.Context, merchant relay.MerchantID, limit int) ([]Submission, error) {
+func (s *Store) InDoubt(ctx context.Context, warehouse ConnectionID, limit int) ([]Submission, error) {
 	rows, err := s.pool.Query(ctx, `
-		select `+orderColumns+`, s.id, s.token, s.service, s.opened_at, s.lease_until, s.sends, o.looks
+		select `+orderColumns+`, s.id, s.token, s.service, s.opened_at, s.lease_until, s.lease_until - clock_timestamp(), s.sends, o.looks
 		from orders o join connections c on c.id = o.cart_id join submissions s on s.order_id = o.id and s.state = 'in_doubt'
-		where o.merchant_id = $1 and o.state = 'in_doubt' and o.next_look_at <= now() order by o.next_look_at limit $2`, merchant, limit)
+		where s.warehouse_id = $1 and o.state = 'in_doubt' and o.next_look_at <= now() order by o.next_look_at limit $2`, warehouse, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read orders in doubt: %w", err)
 	}
 	var subs []Submission
 	var orders []relay.Order
 	subs, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (sub Submission, err error) {
-		sub.Order, err = scanOrder(r, &sub.ID, &sub.Token, &sub.Service, &sub.OpenedAt, &sub.LeaseUntil, &sub.Sends, &sub.Looks)
+		sub.Order, err = scanOrder(r, &sub.ID, &sub.Token, &sub.Service, &sub.OpenedAt, &sub.LeaseUntil, &sub.LeaseLeft, &sub.Sends, &sub.Looks)
 		return sub, err
 	})
 	if err != nil {
@@ -557,6 +579,26 @@ type Look struct {
 	Absent *relay.Hold   // close the submission: surely not there; and hold the order
 }
 
+// lockDoubtful locks the orders of those submissions that are in doubt still.
+func lockDoubtful(ctx context.Context, tx pgx.Tx, subs []int64) (map[SubmissionID]doubtful, error) {
+	rows, err := tx.Query(ctx, `
+		select s.id, o.id, o.cancel_requested_at is not null from submissions s join orders o on o.id = s.order_id
+		where s.id = any($1) and s.state = 'in_doubt' and o.state = 'in_doubt' order by o.id for update`, subs)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[SubmissionID]doubtful)
+	var id SubmissionID
+	var d doubtful
+	_, err = pgx.ForEachRow(rows, []any{&id, &d.order, &d.cancel}, func() error { out[id] = d; return nil })
+	return out, err
+}
+
+type doubtful struct {
+	order  relay.OrderID
+	cancel bool // was asked for
+}
+
 // RecordLooks writes what looks in vain lead to.
 func (s *Store) RecordLooks(ctx context.Context, actor string, looks []Look) error {
 	err := s.begin(ctx, func(tx pgx.Tx) error {
@@ -566,7 +608,18 @@ func (s *Store) RecordLooks(ctx context.Context, actor string, looks []Look) err
 		var holds []holdRow
 		var absent []int64
 		events := make([]newEvent, 0, len(looks))
+		subs := make([]int64, len(looks))
+		for i, l := range looks {
+			subs[i] = int64(l.Submission)
+		}
+		still, err := lockDoubtful(ctx, tx, subs)
+		if err != nil {
+			return err
+		}
 		for _, l := range looks {
+			if _, ok := still[l.Submission]; !ok {
+				continue // settled meanwhile
+			}
 			if !l.Failed {
 				events = append(events, newEvent{l.Order, EventNotFound, map[string]any{"submission": l.Submission}})
 			}
@@ -610,25 +663,31 @@ func (s *Store) Reopen(ctx context.Context, subs []Submission, owner string, lea
 	var out []Submission
 	err := s.begin(ctx, func(tx pgx.Tx) error {
 		out = nil
-		rows, err := tx.Query(ctx, `
-			update submissions s set state = 'absent', resolved_at = now() from orders o
-			where s.id = any($1) and s.state = 'in_doubt' and o.id = s.order_id and o.cancel_requested_at is not null returning o.id`, ids)
+		still, err := lockDoubtful(ctx, tx, ids)
 		if err != nil {
 			return err
 		}
-		cancelled, err := pgx.CollectRows(rows, pgx.RowTo[relay.OrderID])
-		if err != nil {
+		var again, absent []int64
+		var cancelled []relay.OrderID
+		for id, d := range still {
+			if d.cancel {
+				absent, cancelled = append(absent, int64(id)), append(cancelled, d.order)
+				continue
+			}
+			again = append(again, int64(id))
+		}
+		if _, err := tx.Exec(ctx, `update submissions set state = 'absent', resolved_at = now() where id = any($1)`, absent); err != nil {
 			return err
 		}
 		if err := cancelSending(ctx, tx, actor, cancelled, "surely not at the warehouse"); err != nil {
 			return err
 		}
-		rows, err = tx.Query(ctx, `
+		rows, err := tx.Query(ctx, `
 			with s as (
 				update submissions set state = 'open', owner = $2, sends = sends + 1, lease_until = clock_timestamp() + $3::interval
-				where id = any($1) and state = 'in_doubt' returning id, order_id, lease_until, sends),
-			u as (update orders o set state = 'submitting', next_look_at = null, looks = 0, updated_at = now() from s where o.id = s.order_id and o.state = 'in_doubt' returning o.id)
-			select s.id, s.lease_until, s.sends from s join u on u.id = s.order_id`, ids, owner, lease)
+				where id = any($1) returning id, order_id, lease_until, sends),
+			u as (update orders o set state = 'submitting', next_look_at = null, looks = 0, updated_at = now() from s where o.id = s.order_id)
+			select id, lease_until, sends from s order by id`, again, owner, lease)
 		if err != nil {
 			return err
 		}
@@ -652,10 +711,13 @@ func (s *Store) Reopen(ctx context.Context, subs []Submission, owner string, lea
 	return out, nil
 }
 
-// Owned tells for each warehouse order whether an order of ours has it.
+// Owned tells for each warehouse order whether an order of ours has it, through
+// this connection or another one to the same system: merchants may share an account.
 func (s *Store) Owned(ctx context.Context, warehouse ConnectionID, ids []relay.WarehouseOrderID) ([]bool, error) {
 	rows, err := s.pool.Query(ctx, `
-		select exists (select from orders o where o.warehouse_id = $1 and o.warehouse_order_id = q.id)
+		select exists (select from orders o where o.warehouse_id in (
+				select c.id from connections c join connections me on me.id = $1 and (c.connector, c.base_url, c.mode) = (me.connector, me.base_url, me.mode))
+			and o.warehouse_order_id = q.id)
 		from unnest($2::text[]) with ordinality as q(id, n) order by n`, warehouse, texts(ids))
 	if err != nil {
 		return nil, fmt.Errorf("look up warehouse orders: %w", err)

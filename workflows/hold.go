@@ -41,9 +41,10 @@ type hold struct {
 	in       HoldInput
 	view     activities.HoldView
 	requests []*holdRequest
-	look     bool
-	note     string // what came of the last resend
-	shown    shownHold
+	// The signals stay here until run takes them, so that none is between hands when a run ends.
+	cancels, releases, looks workflow.ReceiveChannel
+	note                     string // what came of the last resend
+	shown                    shownHold
 }
 
 type shownHold struct {
@@ -61,33 +62,34 @@ type holdRequest struct {
 }
 
 func (h *hold) listen(ctx workflow.Context) error {
-	for _, name := range []string{Release, Cancel} {
-		cancel := name == Cancel
+	h.cancels, h.releases, h.looks = workflow.GetSignalChannel(ctx, Cancel), workflow.GetSignalChannel(ctx, Release), workflow.GetSignalChannel(ctx, Look)
+	for _, name := range []string{Cancel, Release} {
 		err := workflow.SetUpdateHandlerWithOptions(ctx, name, func(ctx workflow.Context, r HoldRequest) (HoldAnswer, error) {
-			return h.ask(ctx, r, cancel)
+			return h.ask(ctx, r, name == Cancel)
 		}, workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, r HoldRequest) error { return r.Check() }})
 		if err != nil {
 			return err
 		}
-		signals := workflow.GetSignalChannel(ctx, name)
-		workflow.Go(ctx, func(ctx workflow.Context) {
-			for {
-				var r HoldRequest
-				signals.Receive(ctx, &r)
-				if r.Check() == nil {
-					h.requests = append(h.requests, &holdRequest{HoldRequest: r, cancel: cancel})
-				}
-			}
-		})
 	}
-	looks := workflow.GetSignalChannel(ctx, Look)
-	workflow.Go(ctx, func(ctx workflow.Context) {
-		for {
-			looks.Receive(ctx, nil)
-			h.look = true
-		}
-	})
 	return nil
+}
+
+// asked reports whether a request waits.
+func (h *hold) asked() bool {
+	return len(h.requests) > 0 || h.cancels.Len() > 0 || h.releases.Len() > 0
+}
+
+// take reads the requests that came as signals, cancels first, and reports
+// whether there is any request.
+func (h *hold) take() bool {
+	for _, inbox := range []workflow.ReceiveChannel{h.cancels, h.releases} {
+		for r := (HoldRequest{}); inbox.ReceiveAsync(&r); r = (HoldRequest{}) {
+			if r.Check() == nil {
+				h.requests = append(h.requests, &holdRequest{HoldRequest: r, cancel: inbox == h.cancels})
+			}
+		}
+	}
+	return len(h.requests) > 0
 }
 
 func (h *hold) ask(ctx workflow.Context, r HoldRequest, cancel bool) (HoldAnswer, error) {
@@ -105,58 +107,68 @@ func (h *hold) run(ctx workflow.Context) (HoldResult, error) {
 			return HoldResult{}, err
 		}
 		if h.view.State != relay.OrderHeld {
-			return h.end(ctx)
+			if err := h.end(ctx); err != nil {
+				return HoldResult{}, err
+			}
+		}
+		if h.view.State != relay.OrderHeld {
+			return HoldResult{State: h.view.State, Attempts: h.view.Attempts}, nil
 		}
 		if err := h.show(ctx); err != nil {
 			return HoldResult{}, err
 		}
-		full := func() bool { return workflow.GetInfo(ctx).GetContinueAsNewSuggested() }
-		woken := func() bool { return h.look || len(h.requests) > 0 || full() }
-		due, err := h.sleep(ctx, woken)
+		due, err := h.sleep(ctx)
 		if err != nil {
 			return HoldResult{}, err
 		}
 		switch {
-		case len(h.requests) > 0:
+		case h.take():
 			h.answer(ctx)
 		case due:
 			h.resend(ctx, "nightly resend")
-		case full():
-			// Nothing waits: requests and looks were taken first. Their handlers have answered.
-			if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
-				return HoldResult{}, err
-			}
-			if len(h.requests) == 0 && !h.look {
-				return HoldResult{}, workflow.NewContinueAsNewError(ctx, HoldWorkflow, h.in)
-			}
+		case h.full(ctx):
+			// No request waits, and a new run begins with a look.
+			return HoldResult{}, workflow.NewContinueAsNewError(ctx, HoldWorkflow, h.in)
 		}
 	}
 }
 
-// sleep waits for the next resend or for a message, and says which came.
-func (h *hold) sleep(ctx workflow.Context, woken func() bool) (due bool, err error) {
-	if h.view.Resend.IsZero() {
-		return false, workflow.Await(ctx, woken)
+// full reports whether it is time for a new run, and no one waits for an answer.
+func (h *hold) full(ctx workflow.Context) bool {
+	return workflow.GetInfo(ctx).GetContinueAsNewSuggested() && workflow.AllHandlersFinished(ctx)
+}
+
+// lookAfter is how long a hold sleeps at the most. Looking tells the ledger that
+// the workflow is at work; one that does not look is started anew.
+const lookAfter = 24 * time.Hour
+
+// sleep waits for the next resend or for a message, and reports whether the resend is due.
+func (h *hold) sleep(ctx workflow.Context) (due bool, err error) {
+	woken := func() bool { return h.asked() || h.looks.Len() > 0 || h.full(ctx) }
+	wait, summary := lookAfter, "until the next look"
+	if next := h.view.Resend; !next.IsZero() && next.Sub(workflow.Now(ctx)) < wait {
+		wait, summary = next.Sub(workflow.Now(ctx)), "until the resend at "+next.UTC().Format(time.RFC3339)
 	}
-	wait := h.view.Resend.Sub(workflow.Now(ctx))
-	if wait <= 0 {
-		return true, nil
+	if wait > 0 {
+		_, err = workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
+			Timeout: wait, TimerOptions: workflow.TimerOptions{Summary: summary},
+		}, woken)
 	}
-	ok, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
-		Timeout:      wait,
-		TimerOptions: workflow.TimerOptions{Summary: "until the resend at " + h.view.Resend.UTC().Format(time.RFC3339)},
-	}, woken)
-	return !ok, err
+	return !h.view.Resend.IsZero() && !workflow.Now(ctx).Before(h.view.Resend), err
 }
 
 // see reads the order's hold.
 func (h *hold) see(ctx workflow.Context) error {
-	h.look = false
+	for h.looks.ReceiveAsync(nil) { // this is the look that they ask for
+	}
 	var a *activities.Activities
 	var v activities.HoldView
 	err := workflow.ExecuteActivity(onLedger(ctx, h.in.Merchant), a.ViewHold, activities.ViewInput{
 		Order: h.in.Order, Key: HoldID(h.in.Merchant, h.in.Reference), Now: workflow.Now(ctx),
 	}).Get(ctx, &v)
+	if due := h.view.Resend; !due.IsZero() && !due.After(workflow.Now(ctx)) && !v.Resend.IsZero() {
+		v.Resend = due // its time came while something else was done: tonight, not tomorrow
+	}
 	h.view = v
 	return err
 }
@@ -195,9 +207,12 @@ func (h *hold) show(ctx workflow.Context) error {
 func (h *hold) answer(ctx workflow.Context) {
 	q := h.requests[0]
 	h.requests = h.requests[1:]
-	if q.cancel {
+	switch {
+	case q.cancel:
 		q.answer, q.err = h.cancelOrder(ctx, q)
-	} else {
+	case h.view.State != relay.OrderHeld:
+		q.answer = HoldAnswer{State: h.view.State, Answer: "not on hold any more: " + h.standing()}
+	default:
 		h.resend(ctx, actorOr(q.Actor))
 		if q.err = h.see(ctx); q.err == nil {
 			q.answer = HoldAnswer{State: h.view.State, Answer: h.standing()}
@@ -227,6 +242,7 @@ func (h *hold) standing() string {
 
 // resend submits the order. Whatever comes of it is in the ledger; see reads it.
 func (h *hold) resend(ctx workflow.Context, actor string) {
+	h.view.Resend = time.Time{}
 	var a *activities.Activities
 	var r activities.SubmitResult
 	err := workflow.ExecuteActivity(onResend(ctx, h.in.Merchant, h.in.Connector), a.ResendHeld, activities.ResendInput{
@@ -259,33 +275,44 @@ func (h *hold) cancelOrder(ctx workflow.Context, q *holdRequest) (HoldAnswer, er
 }
 
 // end finishes a hold whose order moved on, after every request has its answer.
-func (h *hold) end(ctx workflow.Context) (HoldResult, error) {
+// It returns early when the order is on hold again.
+func (h *hold) end(ctx workflow.Context) error {
+	h.shown = shownHold{}
+	var told relay.OrderState
+	for h.view.State != relay.OrderHeld {
+		if h.view.State != told {
+			told = h.view.State
+			if err := h.tell(ctx); err != nil {
+				return err
+			}
+		}
+		if err := workflow.Await(ctx, func() bool { return h.asked() || workflow.AllHandlersFinished(ctx) }); err != nil {
+			return err
+		}
+		switch {
+		case h.take():
+			h.answer(ctx)
+		case workflow.AllHandlersFinished(ctx):
+			return nil
+		}
+	}
+	return nil
+}
+
+// tell shows that the hold is over, and lets the merchant's workflow go on with
+// an order that still has to be sent, looked for or cancelled.
+func (h *hold) tell(ctx workflow.Context) error {
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**%s** is on hold no more: %s", h.in.Reference, h.standing()))
 	err := workflow.UpsertTypedSearchAttributes(ctx, AttrState.ValueSet(string(h.view.State)), AttrHoldReason.ValueUnset(), AttrNextResend.ValueUnset())
 	if err != nil {
-		return HoldResult{}, err
+		return err
 	}
-	for len(h.requests) > 0 || !workflow.AllHandlersFinished(ctx) {
-		for len(h.requests) > 0 {
-			q := h.requests[0]
-			h.requests = h.requests[1:]
-			if q.cancel {
-				q.answer, q.err = h.cancelOrder(ctx, q)
-			} else {
-				q.answer = HoldAnswer{State: h.view.State, Answer: "not on hold any more: " + h.standing()}
-			}
-			q.done = true
-		}
-		if err := workflow.Await(ctx, func() bool { return len(h.requests) > 0 || workflow.AllHandlersFinished(ctx) }); err != nil {
-			return HoldResult{}, err
-		}
-	}
-	// The merchant's workflow goes on with an order that still has to be sent or looked for.
-	if s := h.view.State; s == relay.OrderNew || s == relay.OrderInDoubt || s == relay.OrderSubmitting || s == relay.OrderCancelRequested {
+	switch h.view.State {
+	case relay.OrderNew, relay.OrderInDoubt, relay.OrderSubmitting, relay.OrderCancelRequested:
 		request := JobRequest{Connection: h.in.Warehouse, Job: relay.SubmitOrders}
 		if err := workflow.SignalExternalWorkflow(ctx, MerchantID(h.in.Merchant), "", SyncNow, request).Get(ctx, nil); err != nil {
 			workflow.GetLogger(ctx).Warn("could not wake the merchant's workflow", "merchant", h.in.Merchant, "error", err)
 		}
 	}
-	return HoldResult{State: h.view.State, Attempts: h.view.Attempts}, nil
+	return nil
 }

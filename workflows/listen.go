@@ -1,8 +1,10 @@
 package workflows
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -41,9 +43,17 @@ func message[Q, A any](ctx workflow.Context, m *merchant, name string, check fun
 	m.inboxes = append(m.inboxes, inbox)
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for {
-			var q Q
-			inbox.Receive(ctx, &q)
-			if err := check(q); err != nil {
+			// Not Receive: a signal that it was handed and has not taken yet is nowhere to be seen, and a new run would lose it.
+			err := workflow.Await(ctx, func() bool { return m.unread(inbox) && (!m.full(ctx) || m.crowded()) })
+			if err != nil {
+				return // the workflow was cancelled
+			}
+			request, ok := m.read(inbox)
+			if !ok {
+				continue // the SDK logged that it can't be read
+			}
+			q, err := decode(request, check)
+			if err != nil {
 				workflow.GetLogger(ctx).Warn("a signal was refused", "merchant", m.id, "signal", name, "error", err)
 				continue
 			}
@@ -53,6 +63,71 @@ func message[Q, A any](ctx workflow.Context, m *merchant, name string, check fun
 		}
 	})
 	return workflow.SetUpdateHandlerWithOptions(ctx, name, taken, workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, q Q) error { return check(q) }})
+}
+
+// Signal is one that no run has read yet.
+type Signal struct {
+	Name    string          `json:"name"`
+	Request json.RawMessage `json:"request,omitempty"`
+}
+
+// maxUnread bounds the signals that are carried to the next run, in bytes; the
+// server takes 2 MiB.
+const maxUnread = 1 << 20
+
+func (m *merchant) unread(inbox workflow.ReceiveChannel) bool {
+	return inbox.Len() > 0 || slices.ContainsFunc(m.state.Unread, named(inbox))
+}
+
+func named(inbox workflow.ReceiveChannel) func(Signal) bool {
+	return func(s Signal) bool { return s.Name == inbox.Name() }
+}
+
+// read takes the oldest unread signal, the last run's before those of this one.
+func (m *merchant) read(inbox workflow.ReceiveChannel) (request json.RawMessage, ok bool) {
+	if i := slices.IndexFunc(m.state.Unread, named(inbox)); i >= 0 {
+		request = m.state.Unread[i].Request
+		m.state.Unread = slices.Delete(m.state.Unread, i, i+1)
+		return request, true
+	}
+	ok = inbox.ReceiveAsync(&request)
+	return request, ok
+}
+
+// decode reads a signal's request. No request at all is an empty one.
+func decode[Q any](request json.RawMessage, check func(Q) error) (q Q, err error) {
+	if len(request) > 0 {
+		if err := json.Unmarshal(request, &q); err != nil {
+			return q, err
+		}
+	}
+	return q, check(q)
+}
+
+// crowded reports whether more waits than a new run can be given: some of it
+// has to be handled in this one, however full.
+func (m *merchant) crowded() bool {
+	size := 0
+	for _, s := range m.state.Unread {
+		size += len(s.Name) + len(s.Request)
+	}
+	return size > maxUnread
+}
+
+// pack puts the unread signals into the state, and reports whether they all fit.
+func (m *merchant) pack() bool {
+	for _, inbox := range m.inboxes {
+		for inbox.Len() > 0 {
+			if m.crowded() {
+				return false
+			}
+			var request json.RawMessage
+			if inbox.ReceiveAsync(&request) && (len(request) == 0 || json.Valid(request)) {
+				m.state.Unread = append(m.state.Unread, Signal{inbox.Name(), request})
+			}
+		}
+	}
+	return !m.crowded()
 }
 
 func (m *merchant) cancelOrder(ctx workflow.Context, r CancelRequest) (activities.CancelOutcome, error) {
@@ -87,23 +162,35 @@ func (m *merchant) warehouse() activities.Lane {
 }
 
 func (m *merchant) releaseOrders(ctx workflow.Context, r ReleaseRequest) (ReleaseAnswer, error) {
-	var a *activities.Activities
 	var answer ReleaseAnswer
-	in := activities.ReleaseInput{Merchant: m.id, Reason: r.Reason, References: r.References, Actor: actorOr(r.Actor)}
 	for {
-		var out activities.ReleaseOutcome
-		if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.ReleaseOrders, in).Get(ctx, &out); err != nil {
+		out, err := m.release(ctx, r)
+		answer.Released += out.Released
+		if err != nil || !out.More {
 			return answer, err
 		}
-		answer.Released += out.Released
-		m.tellHolds(ctx, out.References)
-		if out.Released > 0 {
-			m.wakeWarehouse(ctx)
-		}
-		if !out.More || out.Released == 0 {
+		if m.full(ctx) { // a hundred thousand orders are too many for one run
+			m.state.Releases = append(m.state.Releases, r)
+			answer.More = true
 			return answer, nil
 		}
 	}
+}
+
+// release lets up to 200 orders go.
+func (m *merchant) release(ctx workflow.Context, r ReleaseRequest) (activities.ReleaseOutcome, error) {
+	var a *activities.Activities
+	var out activities.ReleaseOutcome
+	in := activities.ReleaseInput{Merchant: m.id, Reason: r.Reason, References: r.References, Actor: actorOr(r.Actor)}
+	if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.ReleaseOrders, in).Get(ctx, &out); err != nil {
+		return out, err
+	}
+	m.tellHolds(ctx, out.References)
+	if out.Released > 0 {
+		m.wakeWarehouse(ctx)
+	}
+	out.More = out.More && out.Released > 0
+	return out, nil
 }
 
 // each calls f for every job that a request means, and lists them.
@@ -146,17 +233,17 @@ func (m *merchant) pause(ctx workflow.Context, r JobRequest) (JobAnswer, error) 
 // person says that they are right now.
 func (m *merchant) resume(ctx workflow.Context, r JobRequest) (JobAnswer, error) {
 	defer m.show(ctx)
+	var a *activities.Activities
+	in := activities.JobInput{Merchant: m.id, Connection: r.Connection}
+	if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.ResumeConnections, in).Get(ctx, nil); err != nil {
+		return JobAnswer{}, err
+	}
+	m.reload = true
 	if r.Job != "" || r.Connection != "" {
 		now := workflow.Now(ctx)
 		return m.each(r, func(s *JobState) { s.Paused, s.Due = false, now })
 	}
-	var a *activities.Activities
-	if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.ResumeConnections, activities.MerchantInput{Merchant: m.id}).Get(ctx, nil); err != nil {
-		return JobAnswer{}, err
-	}
-	answer, err := m.setPaused(ctx, r, false)
-	m.reload = true
-	return answer, err
+	return m.setPaused(ctx, r, false)
 }
 
 func (m *merchant) setPaused(ctx workflow.Context, r JobRequest, paused bool) (JobAnswer, error) {

@@ -32,6 +32,12 @@ type MerchantState struct {
 	HoldsDue bool `json:"holds_due,omitempty"`
 	// Recheck says that orders on hold for a mapping should be looked at.
 	Recheck bool `json:"recheck,omitempty"`
+	// RecheckAfter is where that look goes on; 0 when it is done.
+	RecheckAfter relay.OrderID `json:"recheck_after,omitempty"`
+	// Releases are requests too large for the run that took them: they go on.
+	Releases []ReleaseRequest `json:"releases,omitempty"`
+	// Unread are the signals that the last run left, the oldest of each name first.
+	Unread []Signal `json:"unread,omitempty"`
 }
 
 // JobState is one job of one connection.
@@ -72,7 +78,8 @@ func Merchant(ctx workflow.Context, in MerchantInput) error {
 				return err
 			}
 		}
-		if m.full(ctx) && m.quiet(ctx) {
+		// Once packed nothing may wait: a signal that came then would be lost.
+		if m.full(ctx) && m.quiet(ctx) && m.pack() {
 			return workflow.NewContinueAsNewError(ctx, MerchantWorkflow, MerchantInput{Merchant: m.id, State: m.state})
 		}
 	}
@@ -103,12 +110,10 @@ func (m *merchant) full(ctx workflow.Context) bool {
 // leaving reports whether the lanes should come to rest.
 func (m *merchant) leaving(ctx workflow.Context) bool { return m.reload || m.full(ctx) }
 
-// quiet reports whether no message waits or is being handled.
+// quiet reports whether no message is being handled or has to be. Signals that
+// came since the run was full can wait for the next.
 func (m *merchant) quiet(ctx workflow.Context) bool {
-	if m.busy > 0 || m.reload || !workflow.AllHandlersFinished(ctx) {
-		return false
-	}
-	return !slices.ContainsFunc(m.inboxes, func(c workflow.ReceiveChannel) bool { return c.Len() > 0 })
+	return m.busy == 0 && !m.reload && !m.crowded() && workflow.AllHandlersFinished(ctx)
 }
 
 // ferry runs all lanes until the settings change or the run is full.
@@ -144,7 +149,11 @@ func (m *merchant) loadPlan(ctx workflow.Context) error {
 		return err
 	}
 	old := m.state.Jobs
-	m.state.Plan, m.state.Paused, m.state.Jobs = p, p.Paused, make(map[string]*JobState)
+	if old == nil {
+		// From now on only this workflow pauses: what it knows is newer than what it read.
+		m.state.Paused = p.Paused
+	}
+	m.state.Plan, m.state.Jobs = p, make(map[string]*JobState)
 	for _, l := range p.Lanes {
 		for _, j := range jobsOf(l) {
 			key := jobKey(l.Connection, j)
@@ -201,24 +210,27 @@ func (m *merchant) lane(ctx workflow.Context, l activities.Lane) error {
 	return nil
 }
 
-// next returns the lane's most urgent due job, or how long until one is due.
+// next returns the job of the lane that has been due the longest, the most
+// urgent of several, or how long until one is due. Urgency alone would let a job
+// that is always due again, such as the reading of very many open orders, starve
+// the others.
 func (m *merchant) next(ctx workflow.Context, l activities.Lane) (relay.Job, time.Duration) {
 	const idle = 24 * time.Hour
 	if m.state.Paused || l.Stopped != "" {
 		return "", idle
 	}
+	var first relay.Job
 	now, wait := workflow.Now(ctx), idle
 	for _, j := range jobsOf(l) {
 		s := m.state.Jobs[jobKey(l.Connection, j)]
-		if s.Paused {
-			continue
+		if until := s.Due.Sub(now); !s.Paused && until < wait {
+			first, wait = j, until
 		}
-		if !s.Due.After(now) {
-			return j, 0
-		}
-		wait = min(wait, s.Due.Sub(now))
 	}
-	return "", wait
+	if wait > 0 {
+		return "", wait
+	}
+	return first, 0
 }
 
 // lookAround is how often a job that runs as soon as there is something to do
@@ -261,7 +273,24 @@ func (m *merchant) run(ctx workflow.Context, l activities.Lane, j relay.Job) err
 	s.Fails, s.Why = s.Fails+1, brief(err)
 	s.Due = workflow.Now(ctx).Add(min(time.Minute<<min(s.Fails-1, 4), 15*time.Minute))
 	workflow.GetLogger(ctx).Error("a job fails", "merchant", m.id, "connection", l.Connection, "job", j, "fails", s.Fails, "why", s.Why)
+	m.wakeAfter(ctx, j)
 	return nil
+}
+
+// wakeAfter wakes the jobs that follow from one that failed: it may have done a
+// part of its work.
+func (m *merchant) wakeAfter(ctx workflow.Context, j relay.Job) {
+	next, follows := map[relay.Job]relay.Job{
+		relay.PullOrders: relay.SubmitOrders, relay.PullShipments: relay.PushShipments, relay.PullInventory: relay.PushInventory,
+	}[j]
+	if !follows {
+		return
+	}
+	for _, l := range m.state.Plan.Lanes {
+		if slices.Contains(jobsOf(l), next) {
+			m.wake(ctx, l.Connection, next)
+		}
+	}
 }
 
 func (m *merchant) pullOrders(ctx workflow.Context, l activities.Lane, s *JobState, in activities.JobInput) error {
@@ -274,7 +303,7 @@ func (m *merchant) pullOrders(ctx workflow.Context, l activities.Lane, s *JobSta
 	if r.More {
 		s.Due = workflow.Now(ctx)
 	}
-	if r.New+r.Changed+r.Cancelled+len(r.Woken) > 0 {
+	if r.Again || r.New+r.Changed+r.Cancelled+len(r.Woken) > 0 {
 		s.Last = fmt.Sprintf("%d new, %d changed, %d cancelled", r.New, r.Changed, r.Cancelled)
 		m.wakeWarehouse(ctx)
 	}
@@ -400,66 +429,90 @@ func (m *merchant) stopped(ctx workflow.Context, l activities.Lane, stopped bool
 	m.reload = true // the plan tells why
 }
 
-// tellHolds lets hold workflows look at orders that something else moved.
+// tellHolds lets hold workflows look at orders that something else moved, 200
+// at a time: the server refuses more than 2,000 pending signals.
 func (m *merchant) tellHolds(ctx workflow.Context, refs []relay.Reference) {
-	futures := make([]workflow.Future, len(refs))
-	for i, r := range refs {
-		futures[i] = workflow.SignalExternalWorkflow(ctx, HoldID(m.id, r), "", Look, nil)
-	}
-	for _, f := range futures {
-		// A hold that has ended already needs no telling.
-		_ = f.Get(ctx, nil)
+	for batch := range slices.Chunk(refs, 200) {
+		futures := make([]workflow.Future, len(batch))
+		for i, r := range batch {
+			futures[i] = workflow.SignalExternalWorkflow(ctx, HoldID(m.id, r), "", Look, nil)
+		}
+		for _, f := range futures {
+			// A hold that has ended already needs no telling.
+			_ = f.Get(ctx, nil)
+		}
 	}
 }
 
-// holds starts a workflow for every order on hold that has none, and lets
-// orders go whose mapping has come.
+// holds starts a workflow for every order on hold that has none, lets orders go
+// whose mapping has come, and goes on with large releases.
 func (m *merchant) holds(ctx workflow.Context) error {
-	for !m.leaving(ctx) {
-		err := workflow.Await(ctx, func() bool { return m.state.HoldsDue || m.state.Recheck || m.leaving(ctx) })
-		if err != nil {
+	due := func() bool {
+		return m.state.HoldsDue || m.state.Recheck || m.state.RecheckAfter != 0 || len(m.state.Releases) > 0
+	}
+	for {
+		err := workflow.Await(ctx, func() bool { return m.leaving(ctx) || due() })
+		if err != nil || m.leaving(ctx) {
 			return err
 		}
-		if m.state.Recheck {
-			m.state.Recheck = false
-			if err := m.recheck(ctx); err != nil {
-				return err
-			}
+		var pause time.Duration
+		again, err := m.tend(ctx)
+		switch {
+		case temporal.IsCanceledError(err):
+			return err
+		case err != nil:
+			workflow.GetLogger(ctx).Error("holds can't be looked after; will try again", "merchant", m.id, "why", brief(err))
+			pause = time.Minute
+		case again:
+			// The workflow of an earlier hold is about to end; then the new hold gets its own.
+			pause = 15 * time.Second
+		default:
+			continue
 		}
-		if m.state.HoldsDue {
-			m.state.HoldsDue = false
-			again, err := m.startHolds(ctx)
-			if err != nil {
-				return err
-			}
-			if again {
-				// The workflow of an earlier hold is about to end; then the new hold gets its own.
-				m.state.HoldsDue = true
-				if _, err := workflow.AwaitWithTimeout(ctx, 15*time.Second, func() bool { return m.leaving(ctx) }); err != nil {
-					return err
-				}
-			}
+		if _, err := workflow.AwaitWithTimeout(ctx, pause, func() bool { return m.leaving(ctx) }); err != nil {
+			return err
 		}
+	}
+}
+
+// tend does one step of what holds need, and reports whether to come again in a little while.
+func (m *merchant) tend(ctx workflow.Context) (again bool, err error) {
+	switch {
+	case m.state.Recheck || m.state.RecheckAfter != 0:
+		return false, m.recheck(ctx)
+	case len(m.state.Releases) > 0:
+		out, err := m.release(ctx, m.state.Releases[0])
+		if err == nil && !out.More {
+			m.state.Releases = m.state.Releases[1:]
+		}
+		return false, err
+	}
+	m.state.HoldsDue = false
+	again, err = m.startHolds(ctx)
+	if again || err != nil {
+		m.state.HoldsDue = true
+	}
+	return again, err
+}
+
+// recheck looks at one page of the orders on hold for a mapping.
+func (m *merchant) recheck(ctx workflow.Context) error {
+	if m.state.Recheck { // from the start, also when the settings changed midway
+		m.state.Recheck, m.state.RecheckAfter = false, 0
+	}
+	var a *activities.Activities
+	var out activities.RecheckOutcome
+	in := activities.RecheckInput{Merchant: m.id, After: m.state.RecheckAfter}
+	if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.RecheckHolds, in).Get(ctx, &out); err != nil {
+		m.state.Recheck = true
+		return err
+	}
+	m.state.RecheckAfter = out.After
+	m.tellHolds(ctx, out.References)
+	if out.Released > 0 {
+		m.wakeWarehouse(ctx)
 	}
 	return nil
-}
-
-func (m *merchant) recheck(ctx workflow.Context) error {
-	var a *activities.Activities
-	for in := (activities.RecheckInput{Merchant: m.id}); ; {
-		var out activities.RecheckOutcome
-		if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.RecheckHolds, in).Get(ctx, &out); err != nil {
-			return err
-		}
-		m.tellHolds(ctx, out.References)
-		if out.Released > 0 {
-			m.wakeWarehouse(ctx)
-		}
-		if out.After == 0 {
-			return nil
-		}
-		in.After = out.After
-	}
 }
 
 // startHolds starts the missing workflows, and reports whether some must wait for
@@ -472,7 +525,9 @@ func (m *merchant) startHolds(ctx workflow.Context) (again bool, err error) {
 			return again, err
 		}
 		for _, h := range out.Holds {
-			running, err := m.startHold(ctx, h, out)
+			running, err := m.startHold(ctx, HoldInput{
+				Merchant: m.id, Order: h.Order, Reference: h.Reference, Warehouse: out.Warehouse, Connector: out.Connector, Reason: h.Reason,
+			})
 			if err != nil {
 				return again, err
 			}
@@ -490,7 +545,7 @@ func (m *merchant) startHolds(ctx workflow.Context) (again bool, err error) {
 
 // startHold starts the workflow of one hold and waits until it has begun: a
 // child that was not would be lost in a continue-as-new.
-func (m *merchant) startHold(ctx workflow.Context, h activities.HeldOrder, out activities.HoldsOutput) (running bool, err error) {
+func (m *merchant) startHold(ctx workflow.Context, h HoldInput) (running bool, err error) {
 	m.children++
 	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 		WorkflowID:            HoldID(m.id, h.Reference),
@@ -503,9 +558,7 @@ func (m *merchant) startHold(ctx workflow.Context, h activities.HeldOrder, out a
 			AttrMerchant.ValueSet(string(m.id)), AttrOrder.ValueSet(string(h.Reference)),
 			AttrHoldReason.ValueSet(string(h.Reason)), AttrState.ValueSet(string(relay.OrderHeld))),
 	})
-	child := workflow.ExecuteChildWorkflow(ctx, HoldWorkflow, HoldInput{
-		Merchant: m.id, Order: h.Order, Reference: h.Reference, Warehouse: out.Warehouse, Connector: out.Connector, Reason: h.Reason,
-	})
+	child := workflow.ExecuteChildWorkflow(ctx, HoldWorkflow, h)
 	err = child.GetChildWorkflowExecution().Get(ctx, nil)
 	var already *temporal.ChildWorkflowExecutionAlreadyStartedError
 	if errors.As(err, &already) {

@@ -63,6 +63,8 @@ func (r ReleaseRequest) Check() error {
 // ReleaseAnswer counts the orders let go.
 type ReleaseAnswer struct {
 	Released int `json:"released"`
+	// More says that they were too many for one go: the rest follows by itself.
+	More bool `json:"more,omitempty"`
 }
 
 // JobRequest names jobs, for sync-now, pause and resume. Empty fields mean all.

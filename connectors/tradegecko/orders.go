@@ -34,7 +34,12 @@ func (c *connection) PullOrders(ctx context.Context, q connectors.OrdersQuery) (
 		return connectors.OrdersPage{}, err
 	}
 	wanted := c.ready(rows, q.Earliest)
-	fresh, err := unknown(ctx, wanted, q.Known)
+	known := q.Known
+	if cur.Walk == nil || (cur.Walk.Full && !cur.Swept.IsZero()) {
+		// A later sweep is there for changes that moved no timestamp.
+		known = nil
+	}
+	fresh, err := unknown(ctx, wanted, known)
 	if err != nil {
 		return connectors.OrdersPage{}, err
 	}

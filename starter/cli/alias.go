@@ -89,6 +89,10 @@ func (a *app) importAliases(ctx context.Context, r importRequest, path string) e
 		}
 		return a.print(previewImport(m, old, list, r.replace))
 	}
+	// Before anything is written: orders that wait for these aliases must be told.
+	if _, err := a.engine(ctx); err != nil {
+		return err
+	}
 	actor := "operator"
 	if name := a.actor(r.actor); name != "" {
 		actor += " " + name

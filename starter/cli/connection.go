@@ -42,9 +42,9 @@ func (a *app) testConnection(ctx context.Context, in workflows.CheckInput) error
 	if err != nil {
 		return err
 	}
-	c, ok := m.Connection(in.Connection)
-	if !ok {
-		return fmt.Errorf("connection %s of merchant %s: %w; it has %s", in.Connection, in.Merchant, store.ErrNotFound, connectionNames(m))
+	c, err := connectionOf(m, in.Connection)
+	if err != nil {
+		return err
 	}
 	in.Connector = c.Connector
 	e, err := a.engine(ctx)
@@ -64,12 +64,17 @@ func (a *app) testConnection(ctx context.Context, in workflows.CheckInput) error
 	return nil
 }
 
-func connectionNames(m store.Merchant) string {
+// connectionOf finds a merchant's connection, or says which there are.
+func connectionOf(m store.Merchant, name relay.ConnectionName) (store.Connection, error) {
+	c, ok := m.Connection(name)
+	if ok {
+		return c, nil
+	}
 	var names []string
 	for _, c := range m.Connections {
 		names = append(names, string(c.Name))
 	}
-	return strings.Join(names, ", ")
+	return c, fmt.Errorf("connection %s of merchant %s: %w; it has %s", name, m.ID, store.ErrNotFound, strings.Join(names, ", "))
 }
 
 type testView struct {

@@ -240,6 +240,7 @@ func (e *temporalEngine) explain(ctx context.Context, what string, err error, qu
 	var missing *serviceerror.NotFound
 	var app *temporal.ApplicationError
 	var late *temporal.TimeoutError
+	var unanswered *client.WorkflowUpdateServiceTimeoutOrCanceledError
 	switch {
 	case err == nil:
 		return nil
@@ -247,7 +248,7 @@ func (e *temporalEngine) explain(ctx context.Context, what string, err error, qu
 		return fmt.Errorf("%s: %w", what, errNoWorkflow)
 	case errors.As(err, &app):
 		return fmt.Errorf("%s: %s", what, app.Message())
-	case ctx.Err() != nil || errors.As(err, &late):
+	case ctx.Err() != nil || errors.As(err, &late) || errors.As(err, &unanswered):
 		return e.noAnswer(ctx, what, queues)
 	}
 	return fmt.Errorf("%s: %w", what, err)

@@ -85,7 +85,7 @@ func (a *app) actor(flag string) string {
 	return a.parts.login()
 }
 
-// limits of how many rows a list may be asked for.
+// mostRows is how many rows a list may be asked for.
 const mostRows = 10_000
 
 func limitFlag(cmd *cobra.Command, to *int) {

@@ -17,6 +17,13 @@ import (
 	"orderferry/workflows"
 )
 
+// merchantLedger is what the ledger knows of merchants.
+type merchantLedger interface {
+	Merchant(ctx context.Context, id relay.MerchantID) (store.Merchant, error)
+	Merchants(ctx context.Context) ([]store.Merchant, error)
+	CountsByMerchant(ctx context.Context) ([]store.MerchantCounts, error)
+}
+
 func (a *app) merchantCommand() *cobra.Command {
 	group := a.group("merchant", "Set up merchants, and pause, resume or sync them", "Set up merchants, and pause, resume or sync their jobs.", `  ferry merchant onboard --file merchant.yaml
   ferry merchant show --merchant acme`)
@@ -323,8 +330,14 @@ func (a *app) askJobs(ctx context.Context, verb, message string, id relay.Mercha
 	if err != nil {
 		return err
 	}
-	if _, err := known(ctx, l, id); err != nil {
+	m, err := known(ctx, l, id)
+	if err != nil {
 		return err
+	}
+	if r.Connection != "" {
+		if _, err := connectionOf(m, r.Connection); err != nil {
+			return err
+		}
 	}
 	var answer workflows.JobAnswer
 	if err := a.askMerchant(ctx, id, message, r, &answer); err != nil {

@@ -62,7 +62,7 @@ func (a *app) migrate(ctx context.Context, noTemporal bool) error {
 		return err
 	}
 	if v.Schema.Before, v.Schema.After, err = a.parts.migrate(ctx, url); err != nil {
-		return s.orGone(s.Database, err)
+		return s.unreachable(s.Database, err)
 	}
 	if !noTemporal {
 		if v.SearchAttributes, err = a.register(ctx, s.Namespace.Value); err != nil {

@@ -9,7 +9,6 @@ import (
 
 	"orderferry/relay"
 	"orderferry/starter/merchantfile"
-	"orderferry/store"
 	"orderferry/workflows"
 )
 
@@ -49,6 +48,10 @@ func (a *app) onboard(ctx context.Context, path, actor string) error {
 	}
 	l, err := a.vault(ctx)
 	if err != nil {
+		return err
+	}
+	// Before anything is written: the ledger alone would start nothing.
+	if _, err := a.engine(ctx); err != nil {
 		return err
 	}
 	credentials := make(map[relay.ConnectionName]map[string]string)
@@ -119,11 +122,4 @@ func (v onboardView) text(p *page) {
 	for _, c := range v.Connections {
 		p.line("test it: ferry connection test --merchant %s --connection %s", v.Merchant, c.Name)
 	}
-}
-
-// merchantLedger is what the ledger knows of merchants.
-type merchantLedger interface {
-	Merchant(ctx context.Context, id relay.MerchantID) (store.Merchant, error)
-	Merchants(ctx context.Context) ([]store.Merchant, error)
-	CountsByMerchant(ctx context.Context) ([]store.MerchantCounts, error)
 }

@@ -97,7 +97,7 @@ func (a *app) open(ctx context.Context, withKey bool) (ledger, error) {
 	}
 	l, err := a.parts.openLedger(ctx, url, key)
 	if err != nil {
-		return nil, s.orGone(s.Database, err)
+		return nil, s.unreachable(s.Database, err)
 	}
 	a.closers = append(a.closers, l.Close)
 	return l, nil
@@ -118,7 +118,7 @@ func (a *app) engine(ctx context.Context) (engine, error) {
 	}
 	e, err := a.parts.dialEngine(ctx, o)
 	if err != nil {
-		return nil, s.orGone(s.Address, fmt.Errorf("reach Temporal at %s: %w", o.HostPort, err))
+		return nil, s.unreachable(s.Address, fmt.Errorf("reach Temporal at %s: %w", o.HostPort, err))
 	}
 	a.dialled, a.closers = e, append(a.closers, e.Close)
 	return e, nil

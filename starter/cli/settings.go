@@ -8,7 +8,6 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"syscall"
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
@@ -180,22 +179,13 @@ func (s settings) temporal() (client.Options, error) {
 	return o, nil
 }
 
-// orGone adds to a failure that the standalone which named the address has ended.
-func (s settings) orGone(v setting, err error) error {
-	if v.Origin != fromFile || alive(s.File.found.PID) {
+// unreachable adds to a failure where the address came from, when a standalone
+// named it: its file outlives a standalone that was killed.
+func (s settings) unreachable(v setting, err error) error {
+	if v.Origin != fromFile {
 		return err
 	}
-	return fmt.Errorf("%w (the standalone that wrote %s has ended: start it again)", err, s.File.Path)
-}
-
-// alive reports whether a process with this id exists.
-func alive(pid int) bool {
-	p, err := os.FindProcess(pid)
-	if err != nil {
-		return false
-	}
-	err = p.Signal(syscall.Signal(0))
-	return err == nil || errors.Is(err, fs.ErrPermission)
+	return fmt.Errorf("%w (the address is from %s, which a standalone wrote as process %d: does it still run?)", err, s.File.Path, s.File.found.PID)
 }
 
 // lookup lets envconfig read the environment.

@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -149,17 +150,19 @@ func TestKeyFileIsMissing(t *testing.T) {
 	require.Contains(t, stderr, "key-file is not set: want --key-file or ORDERFERRY_KEY_FILE")
 }
 
-func TestStandaloneThatHasEnded(t *testing.T) {
+func TestStandaloneThatDoesNotAnswer(t *testing.T) {
 	w := standalone(t)
-	dir := w.env[localfile.EnvData]
-	f, err := localfile.Read(localfile.In(dir))
-	require.NoError(t, err)
-	f.PID = 1 << 30 // beyond what any kernel hands out
-	require.NoError(t, localfile.Write(dir, f))
+	file := localfile.In(w.env[localfile.EnvData])
+	says := fmt.Sprintf("connection refused (the address is from %s, which a standalone wrote as process %d: does it still run?)", file, os.Getpid())
 	w.openErr = errors.New("connection refused")
-	code, _, stderr := w.ferry(t, "merchant", "list")
+	for _, args := range [][]string{{"merchant", "list"}, {"migrate", "--no-temporal"}} {
+		code, _, stderr := w.ferry(t, args...)
+		require.Equal(t, exitFailed, code)
+		require.Contains(t, stderr, says)
+	}
+	code, _, stderr := w.ferry(t, "merchant", "list", "--database-url", "postgres://elsewhere/orderferry")
 	require.Equal(t, exitFailed, code)
-	require.Contains(t, stderr, "connection refused (the standalone that wrote "+localfile.In(dir)+" has ended: start it again)")
+	require.Equal(t, "ferry: connection refused\n", stderr)
 }
 
 func TestConfigShowTable(t *testing.T) {

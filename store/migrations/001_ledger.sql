@@ -111,9 +111,10 @@ create table orders (
 create unique index orders_one_warehouse_order on orders (warehouse_id, warehouse_order_id) where warehouse_order_id is not null;
 create index orders_new on orders (merchant_id, id) where state = 'new';
 create index orders_in_doubt on orders (merchant_id, next_look_at) where state = 'in_doubt';
+create index orders_held_by_cart on orders (cart_id, id) where state = 'held';
 create index orders_cancelling on orders (warehouse_id, cancel_next_at) where state = 'cancel_requested';
 create index orders_held on orders (merchant_id, hold_reason, held_at) where state = 'held';
-create index orders_open on orders (warehouse_id, id) where state in ('at_warehouse', 'cancel_requested') or (state = 'shipped' and not ship_complete);
+create index orders_open on orders (warehouse_id, id) where state in ('at_warehouse', 'cancel_requested', 'cancelled') or (state = 'shipped' and not ship_complete);
 create index orders_by_number on orders (merchant_id, number);
 
 create table order_lines (
@@ -193,6 +194,8 @@ create table shipments (
 );
 create index shipments_ready on shipments (cart_id, id) where state = 'ready';
 create index shipments_waiting on shipments (seen_at) where state = 'waiting';
+create index shipments_merged on shipments (merged_into) where merged_into is not null;
+create index shipments_on_their_way on shipments (seen_at) where not delivery_ended;
 
 create table shipment_lines (
   shipment_id bigint not null references shipments,
