@@ -133,6 +133,20 @@ func TestChangedWhileBeingSent(t *testing.T) {
 	require.Equal(t, "2 Example Street", again[0].Order.ShipTo.Street1)
 }
 
+// A cancelled order that is ready again at its cart is for a person to decide.
+func TestBackAtTheCart(t *testing.T) {
+	b := newBench(t)
+	b.takeIn(anOrder(1))
+	b.cancel(b.id(1))
+	back := anOrder(1)
+	back.UpdatedAt = placed.Add(time.Hour)
+	require.Equal(t, store.TakenIn{Back: 1}, b.takeIn(back))
+	require.Equal(t, store.TakenIn{}, b.takeIn(back))
+	b.want(b.id(1), relay.OrderSendingCancelled)
+	require.Equal(t, store.EventBackAtCart, b.last(b.id(1)).Kind)
+	require.Empty(t, b.claim("me"))
+}
+
 func TestReferences(t *testing.T) {
 	b := newBench(t, "shop", "outlet")
 	same := func(n int) relay.CartOrder {

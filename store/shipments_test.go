@@ -107,7 +107,7 @@ func TestCancelledAtTheWarehouse(t *testing.T) {
 	b := newBench(t)
 	sub := b.atWarehouse(1)
 	id := sub.Order.ID
-	require.Equal(t, store.Recorded{Cancelled: 1}, b.progress(store.Progress{Order: id, Status: "refunded", Cancelled: true}))
+	require.Equal(t, store.Recorded{Cancelled: 1, Alarms: 1}, b.progress(store.Progress{Order: id, Status: "refunded", Cancelled: true}), "nobody asked for it")
 	b.want(id, relay.OrderCancelled)
 	require.Equal(t, []string{"withdrawn"}, list[string](b, `select state from submissions`))
 	require.Equal(t, store.Recorded{}, b.progress(store.Progress{Order: id, Status: "refunded", Cancelled: true}))
@@ -116,6 +116,29 @@ func TestCancelledAtTheWarehouse(t *testing.T) {
 	b.progress(store.Progress{Order: id, Complete: true, Packages: []relay.Package{parcel("1Z", item("MUG", 2), item("CAP", 1))}})
 	b.want(id, relay.OrderShipped)
 	require.Contains(t, b.kinds(id), store.EventShippedAfterAll)
+	require.Equal(t, 1, b.tell())
+	b.want(id, relay.OrderConfirmed)
+}
+
+// What a warehouse does not know any more is cancelled only when we asked for it.
+func TestGoneFromTheWarehouse(t *testing.T) {
+	b := newBench(t)
+	lost, asked := b.atWarehouse(1).Order.ID, b.atWarehouse(2).Order.ID
+	b.cancel(asked)
+	reports := []store.Progress{{Order: lost, Gone: true}, {Order: asked, Gone: true}}
+	require.Equal(t, store.Recorded{Cancelled: 1, Alarms: 1}, b.progress(reports...))
+	b.want(lost, relay.OrderAtWarehouse)
+	b.want(asked, relay.OrderCancelled)
+	require.Zero(t, b.progress(reports...).Alarms, "an alarm once")
+}
+
+// A substitute was sent, or codes are written in another way: the cart hears of the parcel.
+func TestAllIsSurplus(t *testing.T) {
+	b := newBench(t)
+	id := b.atWarehouse(1).Order.ID
+	b.progress(store.Progress{Order: id, Packages: []relay.Package{parcel("1Z", item("PEN", 3))}})
+	require.Empty(t, b.toTell())
+	b.progress(store.Progress{Order: id, Complete: true})
 	require.Equal(t, 1, b.tell())
 	b.want(id, relay.OrderConfirmed)
 }

@@ -73,7 +73,7 @@ func TestJobsWakeEachOther(t *testing.T) {
 	pulled := s.first("PullOrders", "shop", 10*time.Minute).at + took
 	require.Equal(t, pulled, s.first("SubmitOrders", "east", 10*time.Minute).at)
 	shipped := s.first("PullShipments", "east", 30*time.Minute).at + took
-	require.Equal(t, shipped, s.first("PushShipments", "shop", 30*time.Minute).at)
+	require.InDelta(t, shipped, s.first("PushShipments", "shop", 30*time.Minute).at, float64(took), "after what runs on shop just then")
 	require.Greater(t, s.first("PushShipments", "outlet", 10*time.Minute).at, 59*time.Minute, "it has nothing to be told")
 	counted := s.first("PullInventory", "east", 50*time.Minute).at + took
 	for _, cart := range []relay.ConnectionName{"shop", "outlet"} {
@@ -130,9 +130,6 @@ func TestOneConnectionIsSerialAndTwoAreNot(t *testing.T) {
 	require.Empty(t, s.overlaps)
 	require.True(t, s.together, "connections wait for each other")
 	for _, c := range []relay.ConnectionName{"shop", "outlet", "east"} {
-		for job := range map[string]bool{"shop PullOrders": true} {
-			_ = job
-		}
 		var runs int
 		for _, p := range s.steps {
 			if p.connection == c {
@@ -255,7 +252,7 @@ func TestAFailingJobBacksOffAndOthersGoOn(t *testing.T) {
 	}
 	require.Equal(t, 5*failed+len(runs)-failed, s.tries["PullShipments"])
 	require.Contains(t, failing, "| east | pull_shipments | 15m0s |")
-	require.Regexp(t, `fails since 2026-03-02T12:00:\d\dZ, [78] times: read shipments: 503`, failing)
+	require.Regexp(t, `fails since 2026-03-02T12:00:\d\dZ, 9 times: read shipments: 503`, failing)
 	require.NotContains(t, well, "fails")
 	require.Contains(t, well, "4 open orders read, 1 new packages, 0 cancelled there")
 	require.Len(t, s.named("PullOrders", "shop"), 31, "another connection")
@@ -287,7 +284,7 @@ func TestAConnectionThatIsRefusedStopsUntilResumed(t *testing.T) {
 	on(s, "PullOrders", func(in activities.JobInput) (activities.PullOrdersResult, error) {
 		return activities.PullOrdersResult{Stopped: in.Connection == "shop" && !fixed && s.since() > time.Hour}, nil
 	})
-	on(s, "ResumeConnections", func(activities.MerchantInput) (none, error) { fixed = true; return none{}, nil })
+	on(s, "ResumeConnections", func(activities.JobInput) (none, error) { fixed = true; return none{}, nil })
 	var details string
 	var resumed *reply
 	s.at(3*time.Hour, func() { details = s.details() })
@@ -302,7 +299,7 @@ func TestAConnectionThatIsRefusedStopsUntilResumed(t *testing.T) {
 	require.True(t, resumed.done)
 	require.NoError(t, resumed.err)
 	require.Len(t, resumed.answer.(workflows.JobAnswer).Jobs, 9)
-	require.Equal(t, []activities.MerchantInput{{Merchant: "acme"}}, inputs[activities.MerchantInput](s, "ResumeConnections"))
+	require.Equal(t, []activities.JobInput{{Merchant: "acme"}}, inputs[activities.JobInput](s, "ResumeConnections"))
 	require.Equal(t, []activities.PauseInput{{Merchant: "acme"}}, inputs[activities.PauseInput](s, "SetPaused"))
 	require.Equal(t, 3, loads)
 	require.Less(t, s.first("PullOrders", "shop", 5*time.Hour).at, 5*time.Hour+10*took)
@@ -363,12 +360,11 @@ func TestAHoldWhoseWorkflowRunsAlready(t *testing.T) {
 	on(s, "HoldsToStart", func(activities.HoldsInput) (activities.HoldsOutput, error) {
 		return activities.HoldsOutput{Warehouse: "east", Connector: "easypost", Holds: []activities.HeldOrder{{Order: 5, Reference: "A-5", Reason: relay.HoldRejected}}}, nil
 	})
-	s.at(40*time.Second, func() {
+	s.at(45*time.Second, func() {
 		s.running["hold/acme/A-5"] = false
-		on(s, "HoldsToStart", inTurn[activities.HoldsInput](activities.HoldsOutput{Warehouse: "east", Connector: "easypost", Holds: []activities.HeldOrder{{Order: 5, Reference: "A-5", Reason: relay.HoldRejected}}}))
 	})
 	s.runMerchant(50 * time.Minute)
-	require.Len(t, s.children, 4, "refused at 4, 21 and 38 s")
+	require.Len(t, s.children, 4, "refused at 6, 23 and 40 s")
 	require.Len(t, s.signals, 3)
 	for i, told := range s.signals {
 		require.Equal(t, "hold/acme/A-5", told.workflow)

@@ -61,7 +61,7 @@ type step struct {
 	name       string
 	at         time.Duration // since start
 	in         any
-	connection relay.ConnectionName
+	connection relay.ConnectionName // of a vendor's step
 	options    workflow.ActivityOptions
 }
 
@@ -108,7 +108,7 @@ func newStage(t *testing.T) *stage {
 		})
 	mocked(s, "LoadPlan", func(activities.MerchantInput) (activities.Plan, error) { return plan(), nil })
 	mocked[activities.PauseInput, none](s, "SetPaused", nil)
-	mocked[activities.MerchantInput, none](s, "ResumeConnections", nil)
+	mocked[activities.JobInput, none](s, "ResumeConnections", nil)
 	mocked[activities.CancelInput, activities.CancelOutcome](s, "CancelOrder", nil)
 	mocked[activities.ReleaseInput, activities.ReleaseOutcome](s, "ReleaseOrders", nil)
 	mocked[activities.RecheckInput, activities.RecheckOutcome](s, "RecheckHolds", nil)
@@ -171,7 +171,7 @@ func inTurn[I, O any](answers ...O) func(I) (O, error) {
 
 func (s *stage) begun(info *activity.Info, _ context.Context, args converter.EncodedValues) {
 	var in activities.JobInput
-	if args.Get(&in) != nil || in.Connection == "" {
+	if args.Get(&in) != nil || in.Connection == "" || info.TaskQueue == workflows.TaskQueue {
 		return
 	}
 	c := string(in.Connection)
@@ -355,7 +355,7 @@ type outbound struct {
 func (o *outbound) ExecuteActivity(ctx workflow.Context, name string, args ...any) workflow.Future {
 	s := o.stage
 	p := step{name: name, at: workflow.Now(ctx).Sub(start), in: args[0], options: workflow.GetActivityOptions(ctx)}
-	if b, err := json.Marshal(args[0]); err == nil {
+	if b, err := json.Marshal(args[0]); err == nil && p.options.TaskQueue != workflows.TaskQueue {
 		var in activities.JobInput
 		if json.Unmarshal(b, &in) == nil {
 			p.connection = in.Connection

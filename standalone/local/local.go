@@ -122,27 +122,32 @@ func Run(ctx context.Context, cfg Config, work func(context.Context, Instance) e
 			Listen: net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.Health)),
 		}, func(listen string) { ready <- listen })
 	})
-	g.Go(func() error {
-		defer finish()
-		select {
-		case in.Health = <-ready:
-		case <-ctx.Done():
-			return nil
-		}
-		if cfg.Announce == "" {
-			cfg.Announce = in.Dir
-		}
-		if err := announce(cfg.Announce, in); err != nil {
-			return err
-		}
-		defer os.Remove(localfile.In(cfg.Announce))
-		return work(ctx, in)
-	})
-	err = g.Wait()
+	err = begin(ctx, cfg, in, ready, work)
+	finish()
+	if failed := g.Wait(); failed != nil {
+		err = failed
+	}
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err
+}
+
+// begin announces the instance once its worker is up, and does the work.
+func begin(ctx context.Context, cfg Config, in Instance, ready <-chan string, work func(context.Context, Instance) error) error {
+	select {
+	case in.Health = <-ready:
+	case <-ctx.Done():
+		return nil
+	}
+	if cfg.Announce == "" {
+		cfg.Announce = in.Dir
+	}
+	if err := announce(cfg.Announce, in); err != nil {
+		return err
+	}
+	defer os.Remove(localfile.In(cfg.Announce))
+	return work(ctx, in)
 }
 
 func stopWithin(d time.Duration, stop func(context.Context) error) {
