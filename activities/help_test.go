@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,8 +23,6 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
-
-	"context"
 
 	"orderferry/activities"
 	"orderferry/connectors"
@@ -101,7 +100,6 @@ type setup struct {
 	shop     map[string]string
 	behave   depotsim.Behaviour
 	aliases  []relay.Alias
-	unstored bool
 }
 
 func newWorld(t *testing.T, s setup) *world {
@@ -280,7 +278,7 @@ func (w *world) sell(lines ...shopsim.NewLine) string {
 	return number
 }
 
-// sold returns the order taken in and what the ledger knows of it.
+// order returns what the ledger knows of an order.
 func (w *world) order(number string) store.OrderDetail {
 	w.t.Helper()
 	found, err := w.ledger.FindOrders(w.t.Context(), "acme", number)

@@ -287,6 +287,12 @@ func (a *Activities) ViewHold(ctx context.Context, in ViewInput) (HoldView, erro
 	if out.Reason.ResendsNightly() {
 		out.Resend, err = v.Resend.Next(in.Now, relay.Stagger(in.Key))
 	}
+	if out.Reason == relay.HoldWarehouseUnreachable {
+		// An outage ends at any hour: not only the night tells.
+		if soon := in.Now.Add(backOff(out.Attempts, 15*time.Minute, 4*time.Hour)); soon.Before(out.Resend) {
+			out.Resend = soon
+		}
+	}
 	return out, err
 }
 

@@ -32,11 +32,11 @@ type webUI struct {
 func startUI(cfg Config, frontend string, conn *grpc.ClientConn) (*webUI, error) {
 	handler, err := uiHandler(cfg, frontend, conn)
 	if err != nil {
-		return nil, fmt.Errorf("Web UI: %w", err)
+		return nil, fmt.Errorf("serve the Web UI: %w", err)
 	}
 	listener, err := net.Listen("tcp4", hostPort(cfg.UIPort))
 	if err != nil {
-		return nil, fmt.Errorf("Web UI: %w", err)
+		return nil, fmt.Errorf("serve the Web UI: %w", err)
 	}
 	w := &webUI{
 		address: "http://" + listener.Addr().String(),

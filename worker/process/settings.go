@@ -52,7 +52,7 @@ func FromEnv(env func(string) string, log *slog.Logger) (Config, error) {
 func TemporalFromEnv() (client.Options, error) {
 	o, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
-		return o, fmt.Errorf("Temporal's settings: %w", err)
+		return o, fmt.Errorf("read Temporal's settings: %w", err)
 	}
 	if o.HostPort == "" {
 		o.HostPort = client.DefaultHostPort

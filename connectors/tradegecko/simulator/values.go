@@ -18,10 +18,11 @@ type amount int64
 // level is an amount written as stock is: whole numbers have no decimals.
 type level amount
 
+const one amount = 10_000
+
 const (
-	one          amount = 10_000
-	places              = 4
-	amountDigits        = 12 // most digits before the point
+	places       = 4
+	amountDigits = 12 // most digits before the point
 )
 
 var errAmount = errors.New("is not a number")

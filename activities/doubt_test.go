@@ -1,0 +1,218 @@
+package activities_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"orderferry/activities"
+	"orderferry/connectors"
+	"orderferry/connectors/easypost"
+	depotsim "orderferry/connectors/easypost/simulator"
+	"orderferry/relay"
+	"orderferry/store"
+)
+
+// Promise 1 and 2: whatever becomes of the answer to an order, the warehouse has
+// it once in the end, whether or not it can be searched.
+func TestLostAnswers(t *testing.T) {
+	for _, kind := range []depotsim.FaultKind{
+		depotsim.CommitThenTimeout, depotsim.CommitThenDrop, depotsim.CommitThen500, depotsim.CommitThen502, depotsim.BrokenJSON, depotsim.Empty2xx,
+		depotsim.Error500, depotsim.HTML502, depotsim.ResetBefore, depotsim.TimeoutNoCommit,
+	} {
+		for name, b := range map[string]depotsim.Behaviour{
+			"":                       {},
+			" no search":             {QueryUnsupported: true},
+			" no search or marks":    {QueryUnsupported: true, DropDescription: true},
+			" and a list that lags":  {ListDelay: 20 * time.Millisecond},
+			" no marks, on one page": {DropDescription: true, OldestFirst: true},
+		} {
+			t.Run(string(kind)+name, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, setup{behave: b, Options: activities.Options{
+					Lease: time.Second, Looks: []time.Duration{5 * time.Millisecond, 10 * time.Millisecond, 50 * time.Millisecond},
+				}})
+				other := w.sell() // must not be taken for the other one
+				w.pull()
+				w.submitUntil(other, relay.OrderAtWarehouse)
+				number := w.sell()
+				w.pull()
+				w.inject(depotsim.Fault{Route: "create_order", Kind: kind, Delay: 50 * time.Millisecond})
+				d := w.submitUntil(number, relay.OrderAtWarehouse)
+				require.Len(t, w.books(), 2)
+				require.NotEqual(t, w.order(other).WarehouseOrderID, d.WarehouseOrderID)
+				_, ok := w.depot.Order(string(d.WarehouseOrderID))
+				require.True(t, ok)
+				require.Len(t, d.Submissions, 1, "never a second token")
+				require.Contains(t, w.kinds(number), store.EventUnknown)
+			})
+		}
+	}
+}
+
+// A warehouse that can't be searched at all calls a person; release looks again.
+func TestNobodyCanTell(t *testing.T) {
+	w := newWorld(t, setup{Options: activities.Options{Lease: 200 * time.Millisecond}, behave: depotsim.Behaviour{DropDescription: true}})
+	first, second := w.sell(), w.sell() // alike in all but their numbers
+	w.pull()
+	w.inject(depotsim.Fault{Route: "create_order", Kind: depotsim.CommitThen500, Count: 2})
+	w.until(func() bool {
+		return w.order(first).State == relay.OrderHeld && w.order(second).State == relay.OrderHeld
+	}, func() { w.submit() })
+	d := w.order(first)
+	require.Equal(t, relay.HoldUnknownOutcome, d.Hold.Reason)
+	require.Len(t, w.books(), 2, "nothing was sent again on a guess")
+	view := do[activities.HoldView](w, w.acts.ViewHold, activities.ViewInput{Order: d.ID, Key: "k", Now: time.Now()})
+	require.Zero(t, view.Resend, "not by the clock")
+	require.Equal(t, 1, do[activities.ReleaseOutcome](w, w.acts.ReleaseOrders,
+		activities.ReleaseInput{Merchant: "acme", References: []relay.Reference{d.Reference}, Actor: "operator alice"}).Released)
+	w.want(first, relay.OrderInDoubt)
+	w.submitUntil(first, relay.OrderHeld)
+	require.Len(t, w.books(), 2)
+	require.Len(t, w.order(first).Submissions, 1)
+}
+
+// The warehouse took one order twice: the oldest is kept, the others are
+// cancelled, and somebody hears of it.
+func TestTakenTwice(t *testing.T) {
+	w := newWorld(t, setup{Options: activities.Options{Lease: 300 * time.Millisecond}})
+	number := w.sell()
+	w.pull()
+	var bodies atomic.Int32
+	double := func(rw http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/orders") || bodies.Add(1) > 1 {
+			return false
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return false
+		}
+		for range 2 {
+			again, err := http.NewRequestWithContext(r.Context(), r.Method, w.urls.depot+"/orders", strings.NewReader(string(body)))
+			if err != nil {
+				return false
+			}
+			again.Header = r.Header.Clone()
+			answer, err := http.DefaultTransport.RoundTrip(again)
+			if err != nil {
+				return false
+			}
+			answer.Body.Close()
+		}
+		rw.WriteHeader(http.StatusInternalServerError)
+		return true
+	}
+	w.wrap.Store(&double)
+	t.Cleanup(http.DefaultTransport.(*http.Transport).CloseIdleConnections)
+	d := w.submitUntil(number, relay.OrderAtWarehouse)
+	all := w.depot.Orders(depotsim.Production)
+	require.Len(t, all, 2)
+	require.Equal(t, all[0].ID, string(d.WarehouseOrderID), "the oldest")
+	require.Equal(t, depotsim.Refunded, all[1].State)
+	require.Contains(t, w.kinds(number), store.EventDuplicate)
+	require.Contains(t, w.said.String(), "took an order more than once")
+}
+
+// A worker died between sending an order and writing the answer down. Its
+// activity's next attempt takes over at once, any other when the lease is over.
+func TestKilledBetweenSendingAndRecording(t *testing.T) {
+	for name, same := range map[string]bool{"next attempt": true, "another worker": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, setup{})
+			number := w.sell()
+			w.pull()
+			w.newEnv()
+			owner := do[string](w, "owner", nil)
+			lease := time.Hour
+			if !same {
+				owner, lease = "somebody else", time.Millisecond
+			}
+			w.sendAndDie(owner, lease)
+			w.want(number, relay.OrderSubmitting)
+			w.newEnv()
+			got := w.submit()
+			w.until(func() bool { return w.order(number).State == relay.OrderAtWarehouse }, func() { got = w.submit() })
+			require.Equal(t, 1, got.Adopted)
+			require.Len(t, w.books(), 1)
+			require.Equal(t, []store.EventKind{store.EventSeen, store.EventSubmitting, store.EventUnknown, store.EventAdopted}, w.kinds(number))
+		})
+	}
+	t.Run("while it still may send", func(t *testing.T) {
+		w := newWorld(t, setup{})
+		number := w.sell()
+		w.pull()
+		w.sendAndDie("somebody else", time.Hour)
+		require.Equal(t, activities.SubmitResult{}, w.submit())
+		w.want(number, relay.OrderSubmitting)
+		require.Len(t, w.books(), 1)
+	})
+}
+
+// sendAndDie claims and sends the one order as a worker does, and forgets the answer.
+func (w *world) sendAndDie(owner string, lease time.Duration) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	m, err := w.ledger.Merchant(ctx, "acme")
+	require.NoError(w.t, err)
+	depot := m.StoredWarehouse()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	conn, err := easypost.Connector().Open(connectors.Config{
+		Merchant: "acme", Name: "depot", BaseURL: depot.BaseURL, Mode: depot.Mode, Settings: depot.Settings, Transport: transport,
+		Vault: &connectors.StaticVault{Credentials: connectors.Credentials{"production_key": depotKey}},
+	})
+	require.NoError(w.t, err)
+	sink := conn.(connectors.OrderSink)
+	var request connectors.Prepared
+	aliases := relay.NewAliases([]relay.Alias{{SKU: "TOTE", Code: toteCode}, {SKU: "MUG", Code: mugCode}}, false)
+	_, err = w.ledger.Claim(ctx, store.ClaimQuery{Merchant: m, Owner: owner, Lease: lease, Limit: 1, Actor: "job submit_orders"},
+		func(o relay.Order, token relay.Token) (store.Claim, error) {
+			items, hold := aliases.Translate(o.Cart, o.CartOrder)
+			require.Nil(w.t, hold)
+			var err error
+			request, err = sink.PrepareOrder(connectors.WarehouseOrder{Token: token, Reference: o.Reference, Number: o.Number, ShipTo: o.ShipTo,
+				Items: relay.MergeItems(items), PlacedAt: o.PlacedAt})
+			return store.Claim{Items: items, Digest: request.Digest()}, err
+		})
+	require.NoError(w.t, err)
+	_, err = sink.SubmitOrder(context.WithoutCancel(ctx), request)
+	require.NoError(w.t, err)
+}
+
+// Cancels that come while an order is in doubt get the true answer.
+func TestCancelInDoubt(t *testing.T) {
+	for kind, end := range map[depotsim.FaultKind]relay.OrderState{
+		depotsim.CommitThen500: relay.OrderCancelled,        // it was there
+		depotsim.Error500:      relay.OrderSendingCancelled, // it never was
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			w := newWorld(t, setup{Options: activities.Options{Lease: 300 * time.Millisecond}})
+			number := w.sell()
+			w.pull()
+			w.inject(depotsim.Fault{Route: "create_order", Kind: kind})
+			// The search fails too, until the cancel has come.
+			w.inject(depotsim.Fault{Route: "list_orders", Kind: depotsim.Error503, Count: 100})
+			w.submit()
+			w.want(number, relay.OrderInDoubt)
+			got := w.cancel(number)
+			require.Equal(t, "pending", got.Result)
+			w.depot.ClearFaults()
+			w.exec(`update orders set next_look_at = now()`)
+			w.submitUntil(number, end)
+			require.Empty(t, w.books())
+		})
+	}
+}
+
+func (w *world) cancel(number string) activities.CancelOutcome {
+	w.t.Helper()
+	return do[activities.CancelOutcome](w, w.acts.CancelOrder, activities.CancelInput{
+		Merchant: "acme", Reference: w.order(number).Reference, Actor: "operator alice", Reason: "buyer cancelled",
+	})
+}
