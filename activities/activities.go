@@ -188,7 +188,7 @@ func (a *Activities) connect(m store.Merchant, c store.Connection) (connectors.C
 	v, err := kind.Open(connectors.Config{
 		Merchant: m.ID, Name: c.Name, BaseURL: c.BaseURL, Mode: c.Mode, Settings: connectors.Values(c.Settings),
 		Vault: &vault{Vault: a.store.Vault(c)}, Transport: a.transport,
-		Log: a.log.With("merchant", m.ID, "connection", c.Name),
+		Log: a.log, // connectors add the merchant and the connection themselves
 	})
 	if err != nil {
 		return nil, err

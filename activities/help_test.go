@@ -96,10 +96,10 @@ func (l *lockedBuffer) String() string {
 
 type setup struct {
 	activities.Options
-	depot    map[string]string // settings of the warehouse connection
-	shop     map[string]string
-	behave   depotsim.Behaviour
-	aliases  []relay.Alias
+	depot   map[string]string // settings of the warehouse connection
+	shop    map[string]string
+	behave  depotsim.Behaviour
+	aliases []relay.Alias
 }
 
 func newWorld(t *testing.T, s setup) *world {
@@ -115,7 +115,11 @@ func newWorld(t *testing.T, s setup) *world {
 	w.shop, err = shopsim.New(shopsim.Config{Seed: 1, RateLimit: -1, Accounts: []shopsim.Account{{Name: "acme", Tokens: []string{shopToken}}}})
 	require.NoError(t, err)
 	s.behave.ManualWebhooks = true
-	w.depot, err = depotsim.New(depotsim.Config{Seed: 1, Keys: depotsim.Keys{Production: depotKey, Test: depotKey + "-test"}, Behaviour: s.behave})
+	var ticks atomic.Int64
+	w.depot, err = depotsim.New(depotsim.Config{Seed: 1,
+		// No two things happen in one millisecond.
+		Clock: func() time.Time { return time.Now().Add(time.Duration(ticks.Add(1)) * time.Millisecond) },
+		Keys:  depotsim.Keys{Production: depotKey, Test: depotKey + "-test"}, Behaviour: s.behave})
 	require.NoError(t, err)
 	serve := func(h http.Handler, wrap *atomic.Pointer[func(http.ResponseWriter, *http.Request) bool]) string {
 		server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

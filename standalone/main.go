@@ -86,15 +86,22 @@ several packages.`,
 	flags.StringVar(&o.look, "look-again", "", "pauses between looks for an order whose outcome is unknown (default 5s,30s,2m,10m; with --demo 1s,2s,4s)")
 	cmd.PersistentFlags().BoolVar(&o.verbose, "verbose", false, "log what the worker does")
 	cmd.AddCommand(bench.Command(&o.dir, stdout, stderr), simulateCommand(stdin, stdout))
+	for _, sub := range cmd.Commands() {
+		work := sub.RunE
+		sub.RunE = func(cmd *cobra.Command, args []string) error {
+			running = true
+			return work(cmd, args)
+		}
+	}
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	if err := cmd.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(stderr, "standalone:", err)
-		if running || cmd.CalledAs() == "" {
+		if running {
 			return 1
 		}
-		return 2
+		return 2 // bad usage: nothing was started
 	}
 	return 0
 }

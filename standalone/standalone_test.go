@@ -330,3 +330,23 @@ func TestLostRepliesEndToEnd(t *testing.T) {
 		}
 	})
 }
+
+// Bad usage is refused before anything starts.
+func TestBadUsage(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		says string
+	}{
+		{"--orders 5", "go with --demo"},
+		{"--demo --until-idle", "want 1 or more"},
+		{"--demo --orders -1", "want 1 or more"},
+		{"--look-again soon", "want pauses such as"},
+		{"--quick", "unknown flag"},
+		{"bench --merchants 0", "want 1 or more"},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), strings.Fields(c.args), func(string) string { return "" }, strings.NewReader(""), &stdout, &stderr)
+		require.Equal(t, 2, code, c.args)
+		require.Contains(t, stderr.String(), c.says, c.args)
+	}
+}

@@ -424,12 +424,14 @@ func randomStep(b *bench, r *rand.Rand, owner string, page []relay.CartOrder) er
 	ctx := b.t.Context()
 	switch r.IntN(6) {
 	case 0:
-		r.Shuffle(len(page), func(i, j int) {}) // keep the dice rolling; the page itself is shared
 		_, err := b.TakeIn(ctx, b.cart("shop"), page, "orders", owner, owner)
 		return err
 	case 1:
-		ids := list[relay.OrderID](b, `select id from orders where state = 'held' order by random() limit 5`)
-		_, err := b.Release(ctx, ids, owner, "again")
+		ids, err := b.HeldOrders(ctx, "acme", "", nil, 5)
+		if err != nil {
+			return err
+		}
+		_, err = b.Release(ctx, ids, owner, "again")
 		return err
 	case 2:
 		if _, err := b.TakeOver(ctx, b.depot(), owner, owner); err != nil {

@@ -42,7 +42,8 @@ type stage struct {
 	steps    []step
 	children []child
 	signals  []sent
-	attrs    []temporal.SearchAttributes
+	attrs    []temporal.SearchAttributes // as they stood after each change
+	updates  []temporal.SearchAttributeUpdate
 
 	running map[string]bool // ids of children that are there already
 	gone    map[string]bool // ids of workflows that can't be signalled
@@ -371,7 +372,8 @@ func (o *outbound) SignalExternalWorkflow(ctx workflow.Context, id, run, name st
 }
 
 func (o *outbound) UpsertTypedSearchAttributes(ctx workflow.Context, updates ...temporal.SearchAttributeUpdate) error {
-	o.stage.attrs = append(o.stage.attrs, temporal.NewSearchAttributes(updates...))
+	o.stage.updates = append(o.stage.updates, updates...)
+	o.stage.attrs = append(o.stage.attrs, temporal.NewSearchAttributes(o.stage.updates...))
 	return o.Next.UpsertTypedSearchAttributes(ctx, updates...)
 }
 

@@ -48,10 +48,13 @@ workflow per order with an activity per step on the same server. Uses a fresh
 directory below the data directory and removes it afterwards.`,
 		Example: "  standalone bench --orders 10000 --merchants 4",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		PreRunE: func(*cobra.Command, []string) error {
 			if cfg.orders < 1 || cfg.merchants < 1 || cfg.merchants > 50 || cfg.perOrder < 1 {
 				return fmt.Errorf("--orders, --merchants (at most 50) and --per-order-workflows: want 1 or more")
 			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.dir = *dir
 			return cfg.run(cmd.Context())
 		},
