@@ -51,6 +51,7 @@ type stage struct {
 	mu      sync.Mutex // steps run beside the workflow
 	scripts map[string]any
 	tries   map[string]int
+	turn    sync.Mutex // one script at a time
 
 	onConnection map[string]string // connection -> activity at work on it
 	overlaps     []string          // two at once on one connection
@@ -143,6 +144,8 @@ func mocked[I, O any](s *stage, name string, script func(I) (O, error)) {
 			var zero O
 			return zero, nil
 		}
+		s.turn.Lock()
+		defer s.turn.Unlock()
 		return script(in)
 	}
 	call := s.OnActivity(name, mock.Anything, mock.Anything).After(took)
