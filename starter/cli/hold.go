@@ -222,7 +222,7 @@ func (a *app) releaseHolds(ctx context.Context, id relay.MerchantID, r workflows
 	if err := a.askMerchant(ctx, id, workflows.ReleaseOrders, r, &answer); err != nil {
 		return fmt.Errorf("%w (ferry hold list tells what is still on hold)", err)
 	}
-	v.Released = answer.Released
+	v.Released, v.More = answer.Released, answer.More
 	return a.print(v)
 }
 
@@ -241,6 +241,7 @@ type releaseView struct {
 	DryRun   bool             `json:"dry_run"`
 	Held     int64            `json:"held"`     // beforehand
 	Released int              `json:"released"` // 0 with dry_run
+	More     bool             `json:"more"`     // others are being released still
 }
 
 func (v releaseView) text(p *page) {
@@ -253,4 +254,7 @@ func (v releaseView) text(p *page) {
 		return
 	}
 	p.line("%s of merchant %s released; %d had been %s", count(v.Released, "order"), v.Merchant, v.Held, why)
+	if v.More {
+		p.line("the others are being released still")
+	}
 }
