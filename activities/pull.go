@@ -383,6 +383,7 @@ func (a *Activities) PullInventory(ctx context.Context, in JobInput) (PullInvent
 	}
 	began := time.Now()
 	var codes []relay.ItemCode
+	partial := false
 	for cursor := ""; ; {
 		observed := time.Now()
 		page, err := source.PullInventory(ctx, connectors.InventoryQuery{Cursor: cursor, Limit: 1000})
@@ -401,7 +402,13 @@ func (a *Activities) PullInventory(ctx context.Context, in JobInput) (PullInvent
 		for _, l := range page.Levels {
 			codes = append(codes, l.Code)
 		}
-		if !page.More || page.Cursor == cursor {
+		if partial = partial || page.Partial; partial {
+			codes = nil
+		}
+		if page.More && page.Cursor == cursor {
+			return r, &relay.Error{Kind: relay.Invalid, Op: "pull inventory", Err: errors.New("the connector gave the same cursor twice")}
+		}
+		if !page.More {
 			return r, j.store.RecordLevelsRead(ctx, j.conn.ID, codes, began)
 		}
 		cursor = page.Cursor

@@ -50,7 +50,7 @@ func (a *Activities) SubmitOrders(ctx context.Context, in JobInput) (SubmitResul
 	}
 	size := 2 * s.opt.InFlight
 	for !s.spent() && !s.halted && s.result.Accepted < turn {
-		if err := s.lookForDoubtful(ctx); err != nil {
+		if err := s.lookForDoubtful(ctx, 0); err != nil {
 			return s.result, err
 		}
 		began := time.Now()
@@ -110,7 +110,7 @@ func (a *Activities) ResendHeld(ctx context.Context, in ResendInput) (SubmitResu
 		if err != nil || len(released) == 0 {
 			return s.result, err
 		}
-		return s.result, s.lookForDoubtful(ctx)
+		return s.result, s.lookForDoubtful(ctx, in.Order)
 	}
 	return s.result, s.send(ctx, claimed.Submissions)
 }
@@ -220,6 +220,9 @@ func (s *submitter) send(ctx context.Context, subs []store.Submission) error {
 	if err := s.record(ctx, outcomes); err != nil {
 		return err
 	}
+	if err := s.cancelStrays(ctx, subs, outcomes); err != nil {
+		return err
+	}
 	for _, o := range outcomes {
 		switch {
 		case o.Accepted != "":
@@ -317,9 +320,9 @@ const skew = 2 * time.Minute
 // lookForDoubtful looks for submissions whose outcome is not known: adopts
 // those that are there, sends those again that are surely not, and calls a
 // person for the rest.
-func (s *submitter) lookForDoubtful(ctx context.Context) error {
+func (s *submitter) lookForDoubtful(ctx context.Context, only relay.OrderID) error {
 	for !s.spent() && !s.halted {
-		subs, err := s.store.InDoubt(ctx, s.conn.ID, 100)
+		subs, err := s.store.InDoubt(ctx, s.conn.ID, only, 100)
 		if err != nil || len(subs) == 0 {
 			return err
 		}
@@ -331,9 +334,9 @@ func (s *submitter) lookForDoubtful(ctx context.Context) error {
 			s.log.Warn("could not look for orders in doubt", "orders", len(subs), "error", err)
 			looks := make([]store.Look, len(subs))
 			for i, sub := range subs {
-				looks[i] = store.Look{Submission: sub.ID, Order: sub.Order.ID, Again: 30 * time.Second, Failed: true}
-				if sub.LeaseLeft < -time.Hour {
-					looks[i] = store.Look{Submission: sub.ID, Order: sub.Order.ID, Hold: undecided("the warehouse could not be searched for an hour")}
+				looks[i] = store.Look{Submission: sub.ID, Order: sub.Order.ID, Send: sub.Sends, Again: 30 * time.Second, Failed: true}
+				if sub.InDoubtFor > time.Hour {
+					looks[i] = store.Look{Submission: sub.ID, Order: sub.Order.ID, Send: sub.Sends, Hold: undecided("the warehouse could not be searched")}
 				}
 			}
 			return s.store.RecordLooks(ctx, s.actor, looks)
@@ -375,7 +378,7 @@ func (s *submitter) settle(ctx context.Context, subs []store.Submission, found [
 	var again []store.Submission
 	for i, sub := range subs {
 		f := found[i]
-		look := store.Look{Submission: sub.ID, Order: sub.Order.ID}
+		look := store.Look{Submission: sub.ID, Order: sub.Order.ID, Send: sub.Sends}
 		if len(f.Matches) > 1 && f.Matches[0].By == "content" {
 			// They look alike, but only a token says whose they are: nothing is cancelled on a likeness.
 			look.Hold = undecided("several orders there look like it")
@@ -476,6 +479,34 @@ func (s *submitter) cancelDuplicates(ctx context.Context, sub store.Submission, 
 	}
 	s.log.Error("the warehouse took an order more than once; all but the oldest were cancelled", "order", sub.Order.Reference, "answers", answers)
 	return s.store.RecordDuplicates(ctx, s.actor, sub.Order.ID, answers)
+}
+
+// cancelStrays cancels what the warehouse accepted though another send of the
+// same order had been accepted before: its yes came too late to count.
+func (s *submitter) cancelStrays(ctx context.Context, subs []store.Submission, outcomes []store.Outcome) error {
+	var accepted []relay.WarehouseOrderID
+	var of []store.Submission
+	for i, o := range outcomes {
+		if o.Accepted != "" {
+			accepted, of = append(accepted, o.Accepted), append(of, subs[i])
+		}
+	}
+	if len(accepted) == 0 {
+		return nil
+	}
+	ctx = context.WithoutCancel(ctx)
+	owned, err := s.store.Owned(ctx, s.conn.ID, accepted)
+	if err != nil {
+		return err
+	}
+	for i, id := range accepted {
+		if !owned[i] {
+			if err := s.cancelDuplicates(ctx, of[i], []connectors.Match{{ID: id, By: "answer"}}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // cancels asks the warehouse to cancel what is to be cancelled.

@@ -301,6 +301,9 @@ type InventoryPage struct {
 	Levels []relay.InventoryLevel // a level for every site of every code in the page
 	Cursor string
 	More   bool
+	// Partial says that some codes could not be read this time: nothing follows
+	// from their absence.
+	Partial bool
 	// Meaning says what the quantities are.
 	Meaning StockMeaning
 }

@@ -196,11 +196,11 @@ func (s *Store) CartOrders(ctx context.Context, cart ConnectionID, ids []relay.E
 	return out, nil
 }
 
-// Watched returns cart ids of held orders of a cart, to be looked at for
-// cancels that the cart's feed missed: from after (an order id), in order.
+// Watched returns cart ids of orders of a cart that wait to be sent, to be
+// looked at for cancels that the cart's feed missed: from after (an order id), in order.
 func (s *Store) Watched(ctx context.Context, cart ConnectionID, after relay.OrderID, limit int) ([]relay.ExternalID, relay.OrderID, error) {
 	rows, err := s.pool.Query(ctx, `
-		select external_id, id from orders where cart_id = $1 and state = 'held' and id > $2 order by id limit $3`, cart, after, limit)
+		select external_id, id from orders where cart_id = $1 and state in ('new', 'held') and id > $2 order by id limit $3`, cart, after, limit)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read held orders: %w", err)
 	}

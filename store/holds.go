@@ -21,7 +21,7 @@ type HeldOrder struct {
 // between the ledger and Temporal nor the loss of a workflow leaves an order without one.
 func (s *Store) HoldsToStart(ctx context.Context, merchant relay.MerchantID, after relay.OrderID, limit int) ([]HeldOrder, error) {
 	rows, err := s.pool.Query(ctx, `
-		select id, reference, hold_reason from orders where merchant_id = $1 and state = 'held' and (hold_workflow_at is null or hold_workflow_at < now() - interval '30 hours') and id > $2
+		select id, reference, hold_reason from orders where merchant_id = $1 and state = 'held' and (hold_workflow_at is null or hold_workflow_at < now() - interval '36 hours') and id > $2
 		order by id limit $3`, merchant, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read holds: %w", err)

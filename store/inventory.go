@@ -42,11 +42,11 @@ func (s *Store) RecordLevels(ctx context.Context, warehouse ConnectionID, levels
 
 // RecordLevelsRead notes that a full reading of a warehouse's stock, begun at
 // observed, has ended, and forgets the codes that it did not name: what is not
-// known is not sent to any cart.
+// known is not sent to any cart. No codes at all mean that nothing is forgotten.
 func (s *Store) RecordLevelsRead(ctx context.Context, warehouse ConnectionID, codes []relay.ItemCode, observed time.Time) error {
 	err := s.begin(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `
-			delete from inventory_levels v where warehouse_id = $1 and observed_at < $3
+			delete from inventory_levels v where warehouse_id = $1 and observed_at < $3 and cardinality($2::text[]) > 0
 				and not exists (select from unnest($2::text[]) as named(code) where named.code = v.code)`, warehouse, texts(codes), observed); err != nil {
 			return err
 		}

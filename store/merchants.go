@@ -87,32 +87,39 @@ func (s *Store) SaveMerchant(ctx context.Context, m relay.Merchant, credentials 
 }
 
 // refuseStranding refuses to take a connection away, or to change its mode,
-// while orders are under way on it: nobody would follow them any more.
+// while orders are under way on it: nobody would follow them any more. Nor may
+// the warehouse's address change while an order may or may not be there: it
+// would be looked for in the wrong place, and sent twice.
 func refuseStranding(ctx context.Context, tx pgx.Tx, m relay.Merchant, names []string) error {
-	modes := map[relay.ConnectionName]relay.Mode{m.Warehouse.Name: m.Warehouse.Mode}
+	next := map[relay.ConnectionName]relay.Connection{m.Warehouse.Name: m.Warehouse}
 	for _, c := range m.Carts {
-		modes[c.Name] = c.Mode
+		next[c.Name] = c
 	}
 	rows, err := tx.Query(ctx, `
-		select c.name, c.mode, count(*) from connections c join orders o on o.cart_id = c.id or o.warehouse_id = c.id
+		select c.name, c.mode, c.base_url, count(*),
+			count(*) filter (where exists (select from submissions s where s.order_id = o.id and s.warehouse_id = c.id and s.state in ('open', 'in_doubt')))
+		from connections c join orders o on o.cart_id = c.id or o.warehouse_id = c.id
 		where c.merchant_id = $1 and c.removed_at is null
 			and (o.state in ('submitting', 'in_doubt', 'at_warehouse', 'cancel_requested', 'shipped')
 				or (o.state in ('new', 'held') and (o.cart_id = c.id
 					or exists (select from submissions s where s.order_id = o.id and s.warehouse_id = c.id and s.state in ('open', 'in_doubt')))))
-		group by c.name, c.mode`, m.ID)
+		group by c.name, c.mode, c.base_url`, m.ID)
 	if err != nil {
 		return err
 	}
 	var name relay.ConnectionName
 	var mode relay.Mode
-	var n int
+	var address string
+	var n, doubtful int
 	var refused error
-	_, err = pgx.ForEachRow(rows, []any{&name, &mode, &n}, func() error {
-		switch now, kept := modes[name]; {
+	_, err = pgx.ForEachRow(rows, []any{&name, &mode, &address, &n, &doubtful}, func() error {
+		switch now, kept := next[name]; {
 		case !slices.Contains(names, string(name)):
 			refused = errors.Join(refused, fmt.Errorf("connection %s can't be taken away: %d orders are under way on it", name, n))
-		case kept && now != mode:
-			refused = errors.Join(refused, fmt.Errorf("connection %s can't change from mode %s to %s: %d orders are under way on it", name, mode, now, n))
+		case kept && now.Mode != mode:
+			refused = errors.Join(refused, fmt.Errorf("connection %s can't change from mode %s to %s: %d orders are under way on it", name, mode, now.Mode, n))
+		case kept && now.BaseURL != address && doubtful > 0:
+			refused = errors.Join(refused, fmt.Errorf("connection %s can't change its base_url: %d orders are being sent or looked for there", name, doubtful))
 		}
 		return nil
 	})

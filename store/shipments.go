@@ -40,6 +40,9 @@ type Progress struct {
 	Order    relay.OrderID
 	Status   string // the warehouse's own word
 	Complete bool   // it says that no more packages follow
+	// Settle lets parcels of unknown contents stand for all that is left, though
+	// more may follow.
+	Settle bool
 	// Cancelled says that it will not ship, by the warehouse's own doing or ours.
 	Cancelled bool
 	// Gone says that the warehouse does not know the order. After a cancel that
@@ -66,6 +69,7 @@ type shippingOrder struct {
 	known    map[string]bool
 	shipped  map[relay.LineID]int64
 	waiting  bool // for more to be known: the contents of a parcel
+	assumed  bool // a parcel's contents were assumed: only the warehouse can say that no more follow
 	surplus  bool // a parcel holds nothing that was ordered, as far as its codes tell
 }
 
@@ -138,16 +142,18 @@ func lockShipping(ctx context.Context, tx pgx.Tx, ids []int64) ([]*shippingOrder
 		return nil, err
 	}
 	rows, err = tx.Query(ctx, `
-		select s.order_id, s.package_key, s.state, coalesce(l.line_id, ''), coalesce(l.units, 0)
+		select s.order_id, s.package_key, s.state, s.assumed, coalesce(l.line_id, ''), coalesce(l.units, 0)
 		from shipments s left join shipment_lines l on l.shipment_id = s.id where s.order_id = any($1) order by s.id`, ids)
 	if err != nil {
 		return nil, err
 	}
 	var units int64
 	var key, state string
+	var assumed bool
 	var line relay.LineID
-	_, err = pgx.ForEachRow(rows, []any{&id, &key, &state, &line, &units}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&id, &key, &state, &assumed, &line, &units}, func() error {
 		o := at[id]
+		o.assumed = o.assumed || assumed
 		o.known[key] = true
 		o.waiting = o.waiting || state == "waiting"
 		o.surplus = o.surplus || state == "surplus"
@@ -200,7 +206,8 @@ func (w *shipmentWriter) report(o *shippingOrder, r Progress) {
 		w.addPackage(o, p)
 	}
 	// What was cancelled after a part had left leaves nothing more to expect.
-	complete := o.complete || r.Complete || (r.Cancelled && len(o.known) > 0) || (len(o.items) > 0 && len(o.known) > 0 && len(relay.Remaining(o.items, o.shipped)) == 0)
+	ended := (r.Cancelled || r.Gone) && len(o.known) > 0
+	complete := o.complete || r.Complete || ended || (!o.assumed && len(o.items) > 0 && len(o.known) > 0 && len(relay.Remaining(o.items, o.shipped)) == 0)
 	switch {
 	case len(fresh) > 0:
 		if state == relay.OrderCancelled || state == relay.OrderCancelRequested {
@@ -220,7 +227,7 @@ func (w *shipmentWriter) report(o *shippingOrder, r Progress) {
 		w.events = append(w.events, newEvent{o.id, EventCancelled, map[string]any{"status": r.Status, "asked": o.state == relay.OrderCancelRequested}})
 		w.batch.Queue(`update submissions set state = 'withdrawn' where order_id = $1 and state = 'accepted'`, o.id)
 	}
-	if left := relay.Remaining(o.items, o.shipped); complete && (o.waiting || (o.surplus && len(left) > 0)) {
+	if left := relay.Remaining(o.items, o.shipped); (complete || r.Settle) && (o.waiting || (o.surplus && len(left) > 0)) {
 		w.settle(o, left)
 	}
 	status := plain(r.Status)
@@ -296,7 +303,7 @@ const settleSQL = `
 		select distinct w.first, q.line, q.units from w, unnest($2::text[], $3::bigint[]) as q(line, units))
 	update shipments s set
 		state = case when s.id <> w.first then 'merged' when cardinality($2::text[]) = 0 then 'surplus' else 'ready' end,
-		merged_into = case when s.id <> w.first then w.first end
+		merged_into = case when s.id <> w.first then w.first end, assumed = true
 	from w where s.id = w.id`
 
 func (w *shipmentWriter) write(ctx context.Context, tx pgx.Tx) error {
@@ -350,23 +357,29 @@ const confirmSQL = `
 	e as (insert into order_events (order_id, kind, actor) select id, 'confirmed', $2 from u)
 	select count(*) from u`
 
+// lastParcel is how long after its last parcel an order whose contents were
+// assumed is still asked about: then no more packages are expected.
+const lastParcel = 14 * 24 * time.Hour
+
 // SettleOverdue settles parcels of unknown contents that nothing was added to
-// for so long that the order is taken to be complete. Without it, an order of a
-// warehouse that never says so would wait without an end.
+// for so long, though the order may not be complete, lest the cart wait without
+// an end for a warehouse that never says so. It ends such orders after two weeks.
 func (s *Store) SettleOverdue(ctx context.Context, warehouse ConnectionID, age time.Duration, actor string) (Recorded, error) {
 	rows, err := s.pool.Query(ctx, `
-		select o.id from shipments s join orders o on o.id = s.order_id where s.state = 'waiting' and o.warehouse_id = $1
-		group by o.id having max(s.seen_at) < now() - $2::interval order by o.id limit 500`, warehouse, age)
+		select o.id, max(s.seen_at) < now() - $3::interval from shipments s join orders o on o.id = s.order_id
+		where o.warehouse_id = $1 and (s.state = 'waiting' or (s.assumed and o.state = 'shipped' and not o.ship_complete))
+		group by o.id having max(s.seen_at) < now() - case when bool_or(s.state = 'waiting') then $2::interval else $3::interval end
+		order by o.id limit 500`, warehouse, age, lastParcel)
 	if err != nil {
 		return Recorded{}, fmt.Errorf("settle overdue parcels: %w", err)
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[relay.OrderID])
+	reports, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p Progress, err error) {
+		p.Settle = true
+		err = row.Scan(&p.Order, &p.Complete)
+		return p, err
+	})
 	if err != nil {
 		return Recorded{}, fmt.Errorf("settle overdue parcels: %w", err)
-	}
-	reports := make([]Progress, len(ids))
-	for i, id := range ids {
-		reports[i] = Progress{Order: id, Complete: true}
 	}
 	return s.RecordProgress(ctx, actor, reports)
 }

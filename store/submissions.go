@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -29,8 +30,10 @@ type Submission struct {
 	// LeaseLeft is how much of the lease was left when the submission was read, by
 	// Postgres's clock; negative when it has ended.
 	LeaseLeft time.Duration
-	Sends     int // how often it was sent, this time included
-	Looks     int // how often it was looked for since it was last sent
+	// InDoubtFor is since when it is being looked for.
+	InDoubtFor time.Duration
+	Sends      int // how often it was sent, this time included
+	Looks      int // how often it was looked for since it was last sent
 }
 
 // Claim is what is to become of an order that is about to be submitted.
@@ -54,6 +57,9 @@ type ClaimQuery struct {
 	Actor string
 }
 
+// ErrSettingsChanged tells that the merchant was onboarded again since it was read.
+var ErrSettingsChanged = errors.New("the merchant's settings changed meanwhile")
+
 // Claimed is the outcome of a claim.
 type Claimed struct {
 	Submissions []Submission
@@ -68,6 +74,14 @@ func (s *Store) Claim(ctx context.Context, q ClaimQuery, prepare func(o relay.Or
 	var out Claimed
 	err := s.begin(ctx, func(tx pgx.Tx) error {
 		out = Claimed{}
+		// Nothing is claimed for a connection that is being replaced just now.
+		var version int64
+		if err := tx.QueryRow(ctx, `select settings_version from merchants where id = $1 for share`, q.Merchant.ID).Scan(&version); err != nil {
+			return notFound(err)
+		}
+		if version != q.Merchant.SettingsVersion {
+			return ErrSettingsChanged
+		}
 		orders, err := lockReady(ctx, tx, q)
 		if err != nil || len(orders) == 0 {
 			return err
@@ -360,6 +374,10 @@ func recordOutcomes(ctx context.Context, tx pgx.Tx, actor string, outcomes []Out
 		case o.Refused != nil:
 			refused = append(refused, holdRow{order: o.Order, hold: *o.Refused, submission: o.Submission, status: o.Status})
 			refusedIDs, refusedSends = append(refusedIDs, int64(o.Submission)), append(refusedSends, int32(o.Send))
+		case o.Unsent && o.Send > 1:
+			// An earlier send may have got there: it keeps its token, and is looked for.
+			o.Look = o.Retry
+			unk = append(unk, o)
 		case o.Unsent:
 			uns = append(uns, o)
 		default:
@@ -481,6 +499,7 @@ func recordUnsent(ctx context.Context, tx pgx.Tx, actor string, uns []Outcome) e
 				hold_reason = case when cancel_requested_at is null and s.spent > 0 and send_failures + 1 >= s.spent then 'warehouse_unreachable' end,
 				held_at = case when cancel_requested_at is null and s.spent > 0 and send_failures + 1 >= s.spent then now() end,
 				first_held_at = case when cancel_requested_at is null and s.spent > 0 and send_failures + 1 >= s.spent then coalesce(first_held_at, now()) else first_held_at end,
+				hold_attempts = hold_attempts + case when cancel_requested_at is null and s.spent > 0 and send_failures + 1 >= s.spent then 1 else 0 end,
 				send_failures = case when s.spent = 0 then send_failures when send_failures + 1 >= s.spent then 0 else send_failures + 1 end,
 				retry_at = now() + s.retry * case when s.spent = 0 then 1 else 2 ^ send_failures end, updated_at = now()
 			from s where o.id = s.order_id and o.state = 'submitting' returning o.id, s.sub, o.state)
@@ -521,19 +540,19 @@ func (s *Store) TakeOver(ctx context.Context, warehouse ConnectionID, owner, act
 }
 
 // InDoubt returns submissions in doubt that are due to be looked for, the
-// longest waiting first.
-func (s *Store) InDoubt(ctx context.Context, warehouse ConnectionID, limit int) ([]Submission, error) {
+// longest waiting first: those of one order, or of all when only is 0.
+func (s *Store) InDoubt(ctx context.Context, warehouse ConnectionID, only relay.OrderID, limit int) ([]Submission, error) {
 	rows, err := s.pool.Query(ctx, `
-		select `+orderColumns+`, s.id, s.token, s.service, s.opened_at, s.lease_until, s.lease_until - clock_timestamp(), s.sends, o.looks
+		select `+orderColumns+`, s.id, s.token, s.service, s.opened_at, s.lease_until, s.lease_until - clock_timestamp(), now() - o.updated_at, s.sends, o.looks
 		from orders o join connections c on c.id = o.cart_id join submissions s on s.order_id = o.id and s.state = 'in_doubt'
-		where s.warehouse_id = $1 and o.state = 'in_doubt' and o.next_look_at <= now() order by o.next_look_at limit $2`, warehouse, limit)
+		where s.warehouse_id = $1 and o.state = 'in_doubt' and o.next_look_at <= now() and $3::bigint in (0, o.id) order by o.next_look_at limit $2`, warehouse, limit, only)
 	if err != nil {
 		return nil, fmt.Errorf("read orders in doubt: %w", err)
 	}
 	var subs []Submission
 	var orders []relay.Order
 	subs, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (sub Submission, err error) {
-		sub.Order, err = scanOrder(r, &sub.ID, &sub.Token, &sub.Service, &sub.OpenedAt, &sub.LeaseUntil, &sub.LeaseLeft, &sub.Sends, &sub.Looks)
+		sub.Order, err = scanOrder(r, &sub.ID, &sub.Token, &sub.Service, &sub.OpenedAt, &sub.LeaseUntil, &sub.LeaseLeft, &sub.InDoubtFor, &sub.Sends, &sub.Looks)
 		return sub, err
 	})
 	if err != nil {
@@ -572,6 +591,7 @@ func (s *Store) InDoubt(ctx context.Context, warehouse ConnectionID, limit int) 
 type Look struct {
 	Submission SubmissionID
 	Order      relay.OrderID
+	Send       int // the last send before the look; 0: whichever
 	// Exactly one of the following is set.
 	Again  time.Duration // look again after this
 	Failed bool          // with Again: the look itself failed and does not count
@@ -582,7 +602,7 @@ type Look struct {
 // lockDoubtful locks the orders of those submissions that are in doubt still.
 func lockDoubtful(ctx context.Context, tx pgx.Tx, subs []int64) (map[SubmissionID]doubtful, error) {
 	rows, err := tx.Query(ctx, `
-		select s.id, o.id, o.cancel_requested_at is not null from submissions s join orders o on o.id = s.order_id
+		select s.id, s.sends, o.id, o.cancel_requested_at is not null from submissions s join orders o on o.id = s.order_id
 		where s.id = any($1) and s.state = 'in_doubt' and o.state = 'in_doubt' order by o.id for update`, subs)
 	if err != nil {
 		return nil, err
@@ -590,12 +610,13 @@ func lockDoubtful(ctx context.Context, tx pgx.Tx, subs []int64) (map[SubmissionI
 	out := make(map[SubmissionID]doubtful)
 	var id SubmissionID
 	var d doubtful
-	_, err = pgx.ForEachRow(rows, []any{&id, &d.order, &d.cancel}, func() error { out[id] = d; return nil })
+	_, err = pgx.ForEachRow(rows, []any{&id, &d.sends, &d.order, &d.cancel}, func() error { out[id] = d; return nil })
 	return out, err
 }
 
 type doubtful struct {
 	order  relay.OrderID
+	sends  int
 	cancel bool // was asked for
 }
 
@@ -617,8 +638,8 @@ func (s *Store) RecordLooks(ctx context.Context, actor string, looks []Look) err
 			return err
 		}
 		for _, l := range looks {
-			if _, ok := still[l.Submission]; !ok {
-				continue // settled meanwhile
+			if d, ok := still[l.Submission]; !ok || (l.Send != 0 && l.Send != d.sends) {
+				continue // settled, or sent again, meanwhile
 			}
 			if !l.Failed {
 				events = append(events, newEvent{l.Order, EventNotFound, map[string]any{"submission": l.Submission}})
@@ -670,6 +691,9 @@ func (s *Store) Reopen(ctx context.Context, subs []Submission, owner string, lea
 		var again, absent []int64
 		var cancelled []relay.OrderID
 		for id, d := range still {
+			if d.sends != at[id].Sends {
+				continue // Promise 2: it was sent again since we looked
+			}
 			if d.cancel {
 				absent, cancelled = append(absent, int64(id)), append(cancelled, d.order)
 				continue

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -298,7 +299,7 @@ func TestInDoubt(t *testing.T) {
 	o.Look = time.Hour
 	b.record(o)
 
-	due, err := b.InDoubt(t.Context(), b.depot(), 10)
+	due, err := b.InDoubt(t.Context(), b.depot(), 0, 10)
 	require.NoError(t, err)
 	require.Len(t, due, 1)
 	got := due[0]
@@ -317,12 +318,12 @@ func TestInDoubt(t *testing.T) {
 	}
 	look(store.Look{Again: time.Nanosecond})
 	look(store.Look{Again: time.Nanosecond, Failed: true})
-	due, err = b.InDoubt(t.Context(), b.depot(), 10)
+	due, err = b.InDoubt(t.Context(), b.depot(), 0, 10)
 	require.NoError(t, err)
 	require.Equal(t, 1, due[0].Looks, "a look that failed does not count")
 	require.Equal(t, store.EventNotFound, b.last(sub.Order.ID).Kind)
 	look(store.Look{Again: 90 * time.Minute})
-	due, err = b.InDoubt(t.Context(), b.depot(), 10)
+	due, err = b.InDoubt(t.Context(), b.depot(), 0, 10)
 	require.NoError(t, err)
 	require.Empty(t, due)
 	require.InDelta(t, 5400, list[float64](b, `select extract(epoch from next_look_at - now())::float8 from orders where id = $1`, sub.Order.ID)[0], 60)
@@ -379,7 +380,7 @@ func TestReleaseOfAnUnknownOutcome(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []relay.OrderID{sub.Order.ID}, got)
 	b.want(sub.Order.ID, relay.OrderInDoubt)
-	due, err := b.InDoubt(t.Context(), b.depot(), 10)
+	due, err := b.InDoubt(t.Context(), b.depot(), 0, 10)
 	require.NoError(t, err)
 	require.Len(t, due, 1)
 	b.record(store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Accepted: "found", Adopted: true})
@@ -437,7 +438,7 @@ func randomStep(b *bench, r *rand.Rand, owner string, page []relay.CartOrder) er
 		if _, err := b.TakeOver(ctx, b.depot(), owner, owner); err != nil {
 			return err
 		}
-		subs, err := b.InDoubt(ctx, b.depot(), 5)
+		subs, err := b.InDoubt(ctx, b.depot(), 0, 5)
 		if err != nil {
 			return err
 		}
@@ -447,7 +448,7 @@ func randomStep(b *bench, r *rand.Rand, owner string, page []relay.CartOrder) er
 		}
 		return recordRandomly(b, r, owner, subs)
 	case 3:
-		subs, err := b.InDoubt(ctx, b.depot(), 5)
+		subs, err := b.InDoubt(ctx, b.depot(), 0, 5)
 		if err != nil {
 			return err
 		}
@@ -474,4 +475,83 @@ func recordRandomly(b *bench, r *rand.Rand, owner string, subs []store.Submissio
 	}
 	r.Shuffle(len(outcomes), func(i, j int) { outcomes[i], outcomes[j] = outcomes[j], outcomes[i] })
 	return b.RecordOutcomes(b.t.Context(), owner, outcomes)
+}
+
+// Promise 1: what was found out about an earlier send says nothing of a later one.
+func TestOutcomesAndLooksAreOfTheirSend(t *testing.T) {
+	b := newBench(t)
+	sub := b.submitting(1)
+	b.record(store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Send: 1, Unknown: true})
+	first, err := b.InDoubt(t.Context(), b.depot(), 0, 10)
+	require.NoError(t, err)
+	require.Len(t, first, 1)
+	open, err := b.Reopen(t.Context(), first, "second", time.Minute, "test")
+	require.NoError(t, err)
+	require.Len(t, open, 1)
+
+	// The first sender wakes up: nothing of what it has to say counts any more.
+	b.record(
+		store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Send: 1, Unsent: true},
+		store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Send: 1, Refused: unknownOutcome()},
+	)
+	b.want(sub.Order.ID, relay.OrderSubmitting)
+
+	// The second send is in doubt too. A look that began before it must not send a third.
+	b.record(store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Send: 2, Unknown: true})
+	again, err := b.Reopen(t.Context(), first, "third", time.Minute, "test")
+	require.NoError(t, err)
+	require.Empty(t, again)
+	require.NoError(t, b.RecordLooks(t.Context(), "test", []store.Look{{Submission: sub.ID, Order: sub.Order.ID, Send: 1, Absent: unknownOutcome()}}))
+	b.want(sub.Order.ID, relay.OrderInDoubt)
+
+	// A second send that never left us leaves the first one in doubt, with its token.
+	second, err := b.InDoubt(t.Context(), b.depot(), sub.Order.ID, 10)
+	require.NoError(t, err)
+	require.Len(t, second, 1)
+	open, err = b.Reopen(t.Context(), second, "third", time.Minute, "test")
+	require.NoError(t, err)
+	require.Len(t, open, 1)
+	b.record(store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Send: 3, Unsent: true})
+	b.want(sub.Order.ID, relay.OrderInDoubt)
+	// And a yes counts whenever it comes.
+	b.record(store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Send: 1, Accepted: "W-1"})
+	b.want(sub.Order.ID, relay.OrderAtWarehouse)
+}
+
+// A run that began before the merchant was onboarded again claims nothing.
+func TestClaimAfterOnboarding(t *testing.T) {
+	b := newBench(t)
+	b.takeIn(anOrder(1))
+	stale, err := b.Merchant(t.Context(), "acme")
+	require.NoError(t, err)
+	_, err = b.SaveMerchant(t.Context(), stale.Merchant, nil)
+	require.NoError(t, err)
+	_, err = b.Claim(t.Context(), store.ClaimQuery{Merchant: stale, Owner: "me", Lease: time.Minute, Limit: 10, Actor: "test"},
+		func(relay.Order, relay.Token) (store.Claim, error) { panic("nothing is prepared") })
+	require.ErrorIs(t, err, store.ErrSettingsChanged)
+}
+
+// Nobody would follow orders on a connection that is gone, and one that is
+// looked for must be looked for where it was sent.
+func TestOnboardingStrandsNoOrder(t *testing.T) {
+	b := newBench(t)
+	m, err := b.Merchant(t.Context(), "acme")
+	require.NoError(t, err)
+	save := func(change func(*relay.Merchant)) error {
+		next := m.Merchant
+		next.Carts = slices.Clone(next.Carts)
+		change(&next)
+		_, err := b.SaveMerchant(t.Context(), next, nil)
+		return err
+	}
+	moved := func(next *relay.Merchant) { next.Warehouse.BaseURL = "https://elsewhere.example" }
+	replaced := func(next *relay.Merchant) { next.Warehouse.Name = "another" }
+	tested := func(next *relay.Merchant) { next.Warehouse.Mode = relay.ModeTest }
+	sub := b.submitting(1)
+	require.ErrorContains(t, save(moved), "base_url")
+	require.ErrorContains(t, save(replaced), "can't be taken away")
+	require.ErrorContains(t, save(tested), "mode")
+	b.record(store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Accepted: "W-1"})
+	require.NoError(t, save(moved), "the vendor may move")
+	require.ErrorContains(t, save(replaced), "can't be taken away")
 }

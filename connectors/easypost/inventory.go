@@ -28,6 +28,7 @@ type catalogue struct {
 	ids    map[string][]string // product ids of a barcode; several products may share one
 	sites  []string            // ids of the enabled warehouses that count
 	closed map[string]bool     // ids of the disabled ones
+	cut    bool                // the list of products may go on
 	readAt time.Time
 }
 
@@ -64,11 +65,21 @@ func (c *connection) PullInventory(ctx context.Context, q connectors.InventoryQu
 	if err != nil {
 		return connectors.InventoryPage{}, err
 	}
-	page := connectors.InventoryPage{Levels: levels, Meaning: c.meaning, More: from+len(codes) < len(cat.codes)}
+	page := connectors.InventoryPage{
+		Levels: levels, Meaning: c.meaning, More: from+len(codes) < len(cat.codes), Partial: cat.cut || countCodes(levels) < len(codes),
+	}
 	if page.More {
 		page.Cursor = cursorPrefix + codes[len(codes)-1]
 	}
 	return page, nil
+}
+
+func countCodes(levels []relay.InventoryLevel) int {
+	codes := make(map[relay.ItemCode]bool, len(levels))
+	for _, l := range levels {
+		codes[l.Code] = true
+	}
+	return len(codes)
 }
 
 // catalogue reads products and warehouses, or returns what was read lately.
@@ -124,7 +135,7 @@ func (c *connection) readCatalogue(ctx context.Context, op string) (*catalogue, 
 	if err != nil {
 		return nil, err
 	}
-	if !complete {
+	if cat.cut = !complete; cat.cut {
 		c.log.Warn("the list of products may be longer than could be read", "products", len(cat.ids))
 	}
 	cat.codes = slices.Sorted(maps.Keys(cat.ids))

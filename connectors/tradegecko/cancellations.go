@@ -65,6 +65,9 @@ func cancellations(rows []order, watch []id, watched map[id]order) []connectors.
 		}
 	}
 	for _, w := range unique(watch) {
+		if len(watched) == 0 {
+			break // not one of them is known here: rather the wrong account than that all are gone
+		}
 		if o, known := watched[w]; known && !seen[w] && o.FulfillmentStatus == "shipped" {
 			// A watched order has not left our warehouse: somebody shipped it in another way.
 			out = append(out, connectors.Cancellation{ID: externalID(w), Status: "shipped elsewhere", At: o.UpdatedAt.Time})

@@ -111,7 +111,7 @@ create table orders (
 create unique index orders_one_warehouse_order on orders (warehouse_id, warehouse_order_id) where warehouse_order_id is not null;
 create index orders_new on orders (merchant_id, id) where state = 'new';
 create index orders_in_doubt on orders (merchant_id, next_look_at) where state = 'in_doubt';
-create index orders_held_by_cart on orders (cart_id, id) where state = 'held';
+create index orders_waiting_by_cart on orders (cart_id, id) where state in ('new', 'held');
 create index orders_cancelling on orders (warehouse_id, cancel_next_at) where state = 'cancel_requested';
 create index orders_held on orders (merchant_id, hold_reason, held_at) where state = 'held';
 create index orders_open on orders (warehouse_id, id) where state in ('at_warehouse', 'cancel_requested', 'cancelled') or (state = 'shipped' and not ship_complete);
@@ -185,6 +185,7 @@ create table shipments (
   push_attempts    integer not null default 0,
   push_error       text,
   next_push_at     timestamptz,
+  assumed          boolean not null default false, -- its contents were not told: it stands for all that was left
   delivery_status  text,
   delivery_ended   boolean not null default false,
   tracked_at       timestamptz,
