@@ -72,7 +72,7 @@ func TestNobodyCanTell(t *testing.T) {
 	require.Equal(t, relay.HoldUnknownOutcome, d.Hold.Reason)
 	view := do[activities.HoldView](w, w.acts.ViewHold, activities.ViewInput{Order: d.ID, Key: "k", Now: time.Now()})
 	require.Zero(t, view.Resend, "not by the clock")
-	release := activities.ReleaseInput{Merchant: "acme", References: []relay.Reference{d.Reference}, Actor: "operator alice"}
+	release := activities.ReleaseInput{Merchant: "acme", References: []relay.Reference{d.Reference}, Actor: "operator clerk"}
 	require.Equal(t, 1, do[activities.ReleaseOutcome](w, w.acts.ReleaseOrders, release).Released)
 	w.want(number, relay.OrderInDoubt)
 	d = w.submitUntil(number, relay.OrderHeld)
@@ -223,6 +223,6 @@ func TestCancelInDoubt(t *testing.T) {
 func (w *world) cancel(number string) activities.CancelOutcome {
 	w.t.Helper()
 	return do[activities.CancelOutcome](w, w.acts.CancelOrder, activities.CancelInput{
-		Merchant: "acme", Reference: w.order(number).Reference, Actor: "operator alice", Reason: "buyer cancelled",
+		Merchant: "acme", Reference: w.order(number).Reference, Actor: "operator clerk", Reason: "buyer cancelled",
 	})
 }

@@ -105,7 +105,7 @@ func TestUnknownSKU(t *testing.T) {
 
 	recheck := activities.RecheckInput{Merchant: "acme"}
 	require.Zero(t, do[activities.RecheckOutcome](w, w.acts.RecheckHolds, recheck))
-	_, err := w.ledger.ImportAliases(t.Context(), "acme", []relay.Alias{{SKU: "TOTE", Code: toteCode}}, false, "alice")
+	_, err := w.ledger.ImportAliases(t.Context(), "acme", []relay.Alias{{SKU: "TOTE", Code: toteCode}}, false, "clerk")
 	require.NoError(t, err)
 	got := do[activities.RecheckOutcome](w, w.acts.RecheckHolds, recheck)
 	require.Equal(t, 1, got.Released)
@@ -119,7 +119,7 @@ func TestReleaseOrders(t *testing.T) {
 	a, b := w.sell(), w.sell()
 	w.pull()
 	require.Equal(t, 2, w.submit().Held)
-	in := activities.ReleaseInput{Merchant: "acme", Reason: relay.HoldOperator, Actor: "operator alice"}
+	in := activities.ReleaseInput{Merchant: "acme", Reason: relay.HoldOperator, Actor: "operator clerk"}
 	require.Zero(t, do[activities.ReleaseOutcome](w, w.acts.ReleaseOrders, in).Released)
 	in.References = []relay.Reference{w.order(a).Reference}
 	require.Equal(t, 1, do[activities.ReleaseOutcome](w, w.acts.ReleaseOrders, in).Released)
@@ -205,7 +205,7 @@ func TestInventory(t *testing.T) {
 	require.Equal(t, "1009 on hand, 1009 available", stock("MUG"))
 
 	// A SKU that the cart does not have takes nothing down with it.
-	_, err := w.ledger.ImportAliases(t.Context(), "acme", []relay.Alias{{SKU: "GHOST", Code: mugCode}}, false, "alice")
+	_, err := w.ledger.ImportAliases(t.Context(), "acme", []relay.Alias{{SKU: "GHOST", Code: mugCode}}, false, "clerk")
 	require.NoError(t, err)
 	require.NoError(t, w.depot.SetStock(mugCode, "WEST", 0))
 	require.Equal(t, 1, pull().Changed)

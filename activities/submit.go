@@ -79,7 +79,7 @@ func (a *Activities) SubmitOrders(ctx context.Context, in JobInput) (SubmitResul
 type ResendInput struct {
 	JobInput
 	Order relay.OrderID `json:"order"`
-	// Actor is who is named in the trail: "nightly resend", "operator alice".
+	// Actor is who is named in the trail: "nightly resend", "operator clerk".
 	Actor string `json:"actor"`
 }
 

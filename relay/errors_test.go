@@ -65,7 +65,7 @@ func TestErrorText(t *testing.T) {
 // Promise 6: a vendor quotes addresses back; its words and the messages of
 // fields stay in the ledger.
 func FuzzErrorTextHasNoWords(f *testing.F) {
-	f.Add("pull orders", 500, "E1", "Jane Doe, 1 Main St", "bad zip for Jane Doe", uint8(3))
+	f.Add("pull orders", 500, "E1", "Some One, 1 Main St", "bad zip for Some One", uint8(3))
 	f.Add("", 0, "", "x", "", uint8(0))
 	f.Fuzz(func(t *testing.T, op string, status int, code, words, message string, n uint8) {
 		e := &relay.Error{Kind: kinds[int(n)%len(kinds)], Op: op, Status: status, Code: code}

@@ -70,7 +70,7 @@ func TestTranslate(t *testing.T) {
 			"bad_order: lines[1].quantity 0.0001, lines[0].sku CUP",
 		},
 		"the cart's problems": {
-			relay.CartOrder{Lines: []relay.Line{good}, Problems: []relay.Problem{{Field: "ship_to", Message: "Jane Doe"}}}, "bad_order: ship_to",
+			relay.CartOrder{Lines: []relay.Line{good}, Problems: []relay.Problem{{Field: "ship_to", Message: "Some One"}}}, "bad_order: ship_to",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

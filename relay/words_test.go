@@ -162,8 +162,8 @@ func TestScheduleAsJSON(t *testing.T) {
 }
 
 func TestHeadlineHasNoWords(t *testing.T) {
-	h := relay.Hold{Reason: relay.HoldUnknownItem, Code: "E7", Words: "Jane Doe, 1 Main St", Fields: []relay.Problem{
-		{Field: "lines[0].sku", Value: "MUG", Message: "Jane Doe"}, {Field: "ship_to.zip", Message: "90001"},
+	h := relay.Hold{Reason: relay.HoldUnknownItem, Code: "E7", Words: "Some One, 1 Main St", Fields: []relay.Problem{
+		{Field: "lines[0].sku", Value: "MUG", Message: "Some One"}, {Field: "ship_to.zip", Message: "90001"},
 	}}
 	require.Equal(t, "unknown_item (E7): lines[0].sku MUG, ship_to.zip", h.Headline())
 	require.Equal(t, "operator", relay.Hold{Reason: relay.HoldOperator}.Headline())

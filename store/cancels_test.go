@@ -13,7 +13,7 @@ import (
 
 func (b *bench) cancel(id relay.OrderID) store.CancelRequest {
 	b.t.Helper()
-	got, err := b.RequestCancel(b.t.Context(), id, "operator alice", "buyer cancelled")
+	got, err := b.RequestCancel(b.t.Context(), id, "operator clerk", "buyer cancelled")
 	require.NoError(b.t, err)
 	return got
 }
@@ -126,7 +126,7 @@ func TestCancelBetweenTheStepsOfASubmission(t *testing.T) {
 		return func(b *bench, sub store.Submission) { b.record(of(sub)) }
 	}
 	release := func(b *bench, sub store.Submission) {
-		_, err := b.Release(b.t.Context(), []relay.OrderID{sub.Order.ID}, "operator alice", "again")
+		_, err := b.Release(b.t.Context(), []relay.OrderID{sub.Order.ID}, "operator clerk", "again")
 		require.NoError(b.t, err)
 	}
 	adopt := outcome(func(s store.Submission) store.Outcome {

@@ -48,7 +48,7 @@ const (
 type Event struct {
 	At     time.Time
 	Kind   EventKind
-	Actor  string // "job pull_orders", "operator alice", "cart main"
+	Actor  string // "job pull_orders", "operator clerk", "cart main"
 	Detail json.RawMessage
 }
 

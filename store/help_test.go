@@ -47,7 +47,7 @@ var placed = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 func anOrder(n int) relay.CartOrder {
 	return relay.CartOrder{
 		ExternalID: relay.ExternalID(fmt.Sprintf("ext-%d", n)), Number: fmt.Sprintf("SO-%d", n), PlacedAt: placed, UpdatedAt: placed,
-		ShipTo: relay.Address{Name: "Jane Roe", Street1: "1 Example Street", City: "Springfield", Zip: "02134", Country: "US"},
+		ShipTo: relay.Address{Name: "Some Six", Street1: "1 Example Street", City: "Springfield", Zip: "02134", Country: "US"},
 		Lines:  []relay.Line{{ID: "1", SKU: "MUG", Quantity: relay.Units(2)}, {ID: "2", SKU: "CAP", Quantity: relay.Units(1)}},
 	}
 }

@@ -92,7 +92,7 @@ func TestAChangeReleasesAHold(t *testing.T) {
 	b.want(sub.Order.ID, relay.OrderNew)
 
 	// But not an operator's.
-	done, err := b.HoldOrder(t.Context(), sub.Order.ID, relay.Hold{Reason: relay.HoldOperator}, "operator alice")
+	done, err := b.HoldOrder(t.Context(), sub.Order.ID, relay.Hold{Reason: relay.HoldOperator}, "operator clerk")
 	require.NoError(t, err)
 	require.True(t, done)
 	changed.UpdatedAt, changed.ShipMethod = placed.Add(2*time.Hour), "Standard"
@@ -213,14 +213,14 @@ func TestKnown(t *testing.T) {
 func TestHostileText(t *testing.T) {
 	b := newBench(t)
 	o := anOrder(1)
-	o.Number, o.ShipMethod, o.ShipTo.Name = "A\x00\xff1", "fast\x00", "Jane\x00 \\u0000 Roe"
+	o.Number, o.ShipMethod, o.ShipTo.Name = "A\x00\xff1", "fast\x00", "Some\x00 \\u0000 Roe"
 	o.Lines[0].SKU, o.Lines[0].Name = "M\x00UG", "a \xff mug"
 	o.Problems = []relay.Problem{{Field: "x", Message: "bad\x00"}}
 	require.Equal(t, store.TakenIn{New: 1}, b.takeIn(o))
 	d, err := b.Order(t.Context(), b.id(1))
 	require.NoError(t, err)
 	require.Equal(t, "A?1", d.Number)
-	require.Equal(t, `Jane \u0000 Roe`, d.ShipTo.Name)
+	require.Equal(t, `Some \u0000 Roe`, d.ShipTo.Name)
 	require.Equal(t, relay.SKU("MUG"), d.Lines[0].SKU)
 
 	sub := b.claim("me")[0]

@@ -149,7 +149,7 @@ func TestAliasesDecideWhatIsSent(t *testing.T) {
 	b := newBench(t, "shop", "outlet")
 	_, err := b.ImportAliases(t.Context(), "acme", []relay.Alias{
 		{SKU: "mug-blue", Code: "MUG"}, {SKU: "mug-blue", Code: "CAP", Cart: "outlet"}, {SKU: "b", Code: "MUG"}, {SKU: "never", Code: "NAMED"},
-	}, false, "alice")
+	}, false, "clerk")
 	require.NoError(t, err)
 	b.reading("available", level("MUG", "", 5), level("CAP", "", 7))
 	send := func(cart relay.ConnectionName) map[relay.SKU]int64 {

@@ -307,7 +307,7 @@ func TestImportAliases(t *testing.T) {
 	b := newBench(t)
 	imported := func(replace bool, aliases ...relay.Alias) store.AliasChange {
 		t.Helper()
-		got, err := b.ImportAliases(t.Context(), "acme", aliases, replace, "alice")
+		got, err := b.ImportAliases(t.Context(), "acme", aliases, replace, "clerk")
 		require.NoError(t, err)
 		return got
 	}
@@ -319,7 +319,7 @@ func TestImportAliases(t *testing.T) {
 	require.Equal(t, store.AliasChange{Unchanged: 1, Removed: 1, Version: 3}, imported(true, a))
 	require.Equal(t, store.AliasChange{Removed: 1, Version: 4}, imported(true))
 	require.Equal(t, store.AliasChange{Version: 4}, imported(true))
-	_, err := b.ImportAliases(t.Context(), "nobody", nil, false, "alice")
+	_, err := b.ImportAliases(t.Context(), "nobody", nil, false, "clerk")
 	require.ErrorIs(t, err, store.ErrNotFound)
 	m, err := b.Merchant(t.Context(), "acme")
 	require.NoError(t, err)

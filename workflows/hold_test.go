@@ -226,14 +226,14 @@ func TestReleaseAnswersWithTheTruth(t *testing.T) {
 			h := newHoldStage(t)
 			on(h.stage, "ResendHeld", h.resend(c.resend))
 			var r *reply
-			h.at(time.Hour, func() { r = h.ask("release", workflows.HoldRequest{Actor: "alice"}) })
+			h.at(time.Hour, func() { r = h.ask("release", workflows.HoldRequest{Actor: "clerk"}) })
 			err := h.runHold(8 * time.Hour)
 			require.Equal(t, c.state == relay.OrderHeld, err != nil, "it ends when the order moves on: %v", err)
 			require.NoError(t, r.err)
 			answer := r.answer.(workflows.HoldAnswer)
 			require.Equal(t, c.state, answer.State)
 			require.Contains(t, answer.Answer, c.says)
-			require.Equal(t, "operator alice", h.named("ResendHeld")[0].in.(activities.ResendInput).Actor)
+			require.Equal(t, "operator clerk", h.named("ResendHeld")[0].in.(activities.ResendInput).Actor)
 			require.Len(t, h.named("ResendHeld"), 1)
 			if !c.wakes {
 				require.Empty(t, h.signals)
@@ -267,10 +267,10 @@ func TestCancelOfAHold(t *testing.T) {
 		return activities.CancelOutcome{Reference: "SO-1042", Result: "stopped_before_sending", Answer: "stopped before sending: the warehouse never had it", WasHeld: true}, nil
 	})
 	var r *reply
-	h.at(time.Hour, func() { r = h.ask("cancel", workflows.HoldRequest{Reason: "buyer cancelled", Actor: "alice"}) })
+	h.at(time.Hour, func() { r = h.ask("cancel", workflows.HoldRequest{Reason: "buyer cancelled", Actor: "clerk"}) })
 	require.Equal(t, workflows.HoldResult{State: relay.OrderSendingCancelled}, h.finish(2*time.Hour))
 	require.Equal(t, workflows.HoldAnswer{State: relay.OrderSendingCancelled, Answer: "stopped before sending: the warehouse never had it"}, r.answer)
-	require.Equal(t, []activities.CancelInput{{Merchant: "acme", Reference: "SO-1042", Actor: "operator alice", Reason: "buyer cancelled"}},
+	require.Equal(t, []activities.CancelInput{{Merchant: "acme", Reference: "SO-1042", Actor: "operator clerk", Reason: "buyer cancelled"}},
 		inputs[activities.CancelInput](h.stage, "CancelOrder"))
 	require.Equal(t, temporal.Priority{PriorityKey: 1, FairnessKey: "acme"}, h.named("CancelOrder")[0].options.Priority)
 	require.Empty(t, h.named("ResendHeld"))
@@ -466,7 +466,7 @@ func TestACancelInTheLastTaskIsNotLost(t *testing.T) {
 	h := newHoldStage(t)
 	on(h.stage, "ViewHold", func(in activities.ViewInput) (activities.HoldView, error) {
 		if in.Now.Equal(start) {
-			h.SignalWorkflowSkippingWorkflowTask("cancel", workflows.HoldRequest{Actor: "alice"})
+			h.SignalWorkflowSkippingWorkflowTask("cancel", workflows.HoldRequest{Actor: "clerk"})
 		}
 		return activities.HoldView{State: relay.OrderAtWarehouse, Evidence: "warehouse order order_17"}, nil
 	})
@@ -507,7 +507,7 @@ func TestAHoldThatContinuesAsNewLosesNoRequest(t *testing.T) {
 			h := newHoldStage(t)
 			on(h.stage, "ViewHold", func(in activities.ViewInput) (activities.HoldView, error) {
 				if by == "signal" && in.Now.Equal(start.Add(time.Hour)) { // it comes together with what was seen
-					h.SignalWorkflowSkippingWorkflowTask("release", workflows.HoldRequest{Actor: "alice"})
+					h.SignalWorkflowSkippingWorkflowTask("release", workflows.HoldRequest{Actor: "clerk"})
 				}
 				v := h.view
 				v.Resend = in.Now.Add(day)
@@ -517,12 +517,12 @@ func TestAHoldThatContinuesAsNewLosesNoRequest(t *testing.T) {
 			h.at(time.Hour+took/2, func() { // while it looks
 				h.SetContinueAsNewSuggested(true)
 				if by == "update" {
-					h.ask("release", workflows.HoldRequest{Actor: "alice"})
+					h.ask("release", workflows.HoldRequest{Actor: "clerk"})
 				}
 			})
 			err := h.runHold(2 * time.Hour)
 			require.Len(t, h.resends, 1)
-			require.Equal(t, "operator alice", h.named("ResendHeld")[0].in.(activities.ResendInput).Actor)
+			require.Equal(t, "operator clerk", h.named("ResendHeld")[0].in.(activities.ResendInput).Actor)
 			continued[workflows.HoldInput](t, err)
 		})
 	}

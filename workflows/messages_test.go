@@ -19,7 +19,7 @@ func TestPauseAndResumeAMerchant(t *testing.T) {
 	s := newStage(t)
 	var paused, resumed *reply
 	var details string
-	s.at(time.Hour, func() { paused = s.ask("pause", workflows.JobRequest{Actor: "alice"}) })
+	s.at(time.Hour, func() { paused = s.ask("pause", workflows.JobRequest{Actor: "clerk"}) })
 	s.at(2*time.Hour, func() { details = s.details() })
 	s.at(8*time.Hour, func() { resumed = s.ask("resume", workflows.JobRequest{}) })
 	s.runMerchant(8*time.Hour + 4*time.Minute)
@@ -206,13 +206,13 @@ func TestCancelOrderAnswersWithTheTruth(t *testing.T) {
 			on(s, "CancelOrder", inTurn[activities.CancelInput](c.outcome))
 			var r *reply
 			s.at(8*time.Minute, func() {
-				r = s.ask("cancel-order", workflows.CancelRequest{Reference: " so-1", Reason: "buyer cancelled", Actor: "alice"})
+				r = s.ask("cancel-order", workflows.CancelRequest{Reference: " so-1", Reason: "buyer cancelled", Actor: "clerk"})
 			})
 			s.runMerchant(9 * time.Minute)
 			require.Nil(t, r.rejected)
 			require.NoError(t, r.err)
 			require.Equal(t, c.outcome, r.answer)
-			require.Equal(t, []activities.CancelInput{{Merchant: "acme", Reference: "SO-1", Actor: "operator alice", Reason: "buyer cancelled"}},
+			require.Equal(t, []activities.CancelInput{{Merchant: "acme", Reference: "SO-1", Actor: "operator clerk", Reason: "buyer cancelled"}},
 				inputs[activities.CancelInput](s, "CancelOrder"))
 			var looks []string
 			for _, x := range s.signals {
@@ -247,7 +247,7 @@ func TestReleaseOrders(t *testing.T) {
 		activities.ReleaseOutcome{}))
 	var released, again *reply
 	s.at(8*time.Minute, func() {
-		released = s.ask("release-orders", workflows.ReleaseRequest{Reason: relay.HoldInsufficientInventory, Actor: "bob"})
+		released = s.ask("release-orders", workflows.ReleaseRequest{Reason: relay.HoldInsufficientInventory, Actor: "ops"})
 	})
 	s.at(11*time.Minute, func() {
 		again = s.ask("release-orders", workflows.ReleaseRequest{References: []relay.Reference{"A-1", "A-2"}})
@@ -257,7 +257,7 @@ func TestReleaseOrders(t *testing.T) {
 	require.Equal(t, workflows.ReleaseAnswer{Released: 203}, released.answer)
 	require.Equal(t, workflows.ReleaseAnswer{}, again.answer, "twice is harmless")
 	require.Len(t, s.signals, 203)
-	in := activities.ReleaseInput{Merchant: "acme", Reason: relay.HoldInsufficientInventory, Actor: "operator bob"}
+	in := activities.ReleaseInput{Merchant: "acme", Reason: relay.HoldInsufficientInventory, Actor: "operator ops"}
 	require.Equal(t, []activities.ReleaseInput{in, in, {Merchant: "acme", References: []relay.Reference{"A-1", "A-2"}, Actor: "operator"}},
 		inputs[activities.ReleaseInput](s, "ReleaseOrders"))
 	require.Len(t, filter(s.named("SubmitOrders"), 8*time.Minute), 2, "after each page")

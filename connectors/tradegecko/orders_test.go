@@ -43,7 +43,7 @@ func TestTheRecipientsNameComesFromTheFirstThatHasOne(t *testing.T) {
 	}{
 		{"the address", "Ann", "Example Ltd", true, "Ann", "Example Ltd"},
 		{"the attention line", "", "Example Ltd", true, "Example Ltd", ""},
-		{"the contact", "", "", true, "Bob Contact", ""},
+		{"the contact", "", "", true, "The Contact", ""},
 		{"the company", "", "", false, "Customer Inc", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestTheRecipientsNameComesFromTheFirstThatHasOne(t *testing.T) {
 			a["first_name"], a["last_name"], a["company_name"] = tt.first, nil, tt.firm
 			s.add("companies", map[string]any{"id": 5150, "name": "Customer Inc", "status": "active"})
 			if tt.contact {
-				s.add("contacts", map[string]any{"id": 77, "first_name": "Bob", "last_name": "Contact"})
+				s.add("contacts", map[string]any{"id": 77, "first_name": "The", "last_name": "Contact"})
 			}
 			got, _ := pullAll(t, s.open(nil), "", connectors.OrdersQuery{Limit: 100})
 			require.Equal(t, tt.want, got["1"].ShipTo.Name)

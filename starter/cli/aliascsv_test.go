@@ -118,8 +118,8 @@ func TestImportAliases(t *testing.T) {
 	require.Zero(t, code, stderr)
 	require.Equal(t, []relay.Alias{{SKU: "MUG", Code: "4006381"}, {SKU: "CUP", Code: "4006388"}, {SKU: "CUP2", Code: "4006380"}}, w.ledger.imported)
 	require.True(t, w.ledger.replace)
-	require.Equal(t, "operator alice", w.ledger.actor)
-	require.Equal(t, []string{"acme by alice"}, w.engine.woken)
+	require.Equal(t, "operator clerk", w.ledger.actor)
+	require.Equal(t, []string{"acme by clerk"}, w.engine.woken)
 	require.Empty(t, w.keyFile, "aliases need no key")
 }
 

@@ -34,12 +34,12 @@ func newTemporal(t *testing.T) (*temporalEngine, *mocks.Client) {
 
 func TestWake(t *testing.T) {
 	e, c := newTemporal(t)
-	c.On("SignalWithStartWorkflow", mock.Anything, "merchant/acme", "settings-changed", workflows.JobRequest{Actor: "alice"},
+	c.On("SignalWithStartWorkflow", mock.Anything, "merchant/acme", "settings-changed", workflows.JobRequest{Actor: "clerk"},
 		mock.MatchedBy(func(o client.StartWorkflowOptions) bool {
 			return o.TaskQueue == "orderferry" && o.WorkflowIDConflictPolicy == enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING &&
 				o.WorkflowIDReusePolicy == enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE && o.StaticSummary == "orders of acme" && o.TypedSearchAttributes.Size() == 1
 		}), "Merchant", workflows.MerchantInput{Merchant: "acme"}).Return(nil, nil)
-	require.NoError(t, e.Wake(t.Context(), "acme", "alice"))
+	require.NoError(t, e.Wake(t.Context(), "acme", "clerk"))
 }
 
 func TestAskWaitsForTheAnswer(t *testing.T) {

@@ -69,7 +69,7 @@ func (w *world) ferry(t *testing.T, args ...string) (code int, stdout, stderr st
 		},
 		connectors: testConnectors(),
 		now:        func() time.Time { return noon },
-		login:      func() string { return "alice" },
+		login:      func() string { return "clerk" },
 	})
 	require.Equal(t, w.ledger.opened(), w.ledger.closed, "the ledger is closed once")
 	return code, out.String(), errs.String()
@@ -155,7 +155,7 @@ func newFakeLedger() *fakeLedger {
 						Words:  "Not enough MUG for 12 Main Street",
 					},
 				},
-				ShipTo:     relay.Address{Name: "Jane Doe", Street1: "12 Main Street", City: "Springfield", State: "OR", Zip: "97477", Country: "US", Phone: "+1 541 555 0100"},
+				ShipTo:     relay.Address{Name: "Some One", Street1: "12 Main Street", City: "Springfield", State: "OR", Zip: "97477", Country: "US", Phone: "+1 541 555 0100"},
 				ShipMethod: "Standard",
 				Lines:      []relay.Line{{ID: "l1", SKU: "MUG", Name: "Mug,\tblue", Quantity: relay.Units(2)}},
 				Submissions: []store.SubmissionDetail{{

@@ -185,7 +185,7 @@ next batches. An order whose outcome is unknown is looked for first and never
 sent blindly. With --dry-run it is only told how many there are.`,
 		Example: `  ferry hold release --merchant acme --reason insufficient_inventory --dry-run
   ferry hold release --merchant acme --reason insufficient_inventory
-  ferry hold release --merchant acme --all --actor alice`,
+  ferry hold release --merchant acme --all --actor clerk`,
 	}, func(ctx context.Context, _ []string) error { return a.releaseHolds(ctx, id, r, dryRun) })
 	merchantFlag(cmd, &id)
 	cmd.Flags().Var(word(&r.Reason, relay.ParseHoldReason, "reason"), "reason", "orders on hold for this reason")

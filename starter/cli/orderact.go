@@ -25,7 +25,7 @@ when the order is cancelled, 1 when it is too late or pending.
 
 The reason goes into the order's trail and into Temporal: keep personal data out.`,
 		Example: `  ferry order cancel --merchant acme --order SO-1042 --reason "buyer cancelled"
-  ferry order cancel --merchant acme --order 60001 --reason duplicate --actor alice --output json`,
+  ferry order cancel --merchant acme --order 60001 --reason duplicate --actor clerk --output json`,
 	}, func(ctx context.Context, _ []string) error { return a.cancelOrder(ctx, n, r) })
 	n.flags(cmd)
 	cmd.Flags().StringVar(&r.Reason, "reason", "", "why, in `words`; no personal data")
@@ -99,7 +99,7 @@ func (a *app) orderReleaseCommand() *cobra.Command {
 An order whose outcome is unknown is looked for first and never sent blindly. The
 exit code is 0 when the warehouse has accepted the order, else 1.`,
 		Example: `  ferry order release --merchant acme --order SO-1042
-  ferry order release --merchant acme --order SO-1042 --actor alice --output json`,
+  ferry order release --merchant acme --order SO-1042 --actor clerk --output json`,
 	}, func(ctx context.Context, _ []string) error { return a.releaseOrder(ctx, n, r) })
 	n.flags(cmd)
 	actorFlag(cmd, &r.Actor)
