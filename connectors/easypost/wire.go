@@ -158,16 +158,17 @@ func (s *stamp) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// fromEpoch reads seconds or milliseconds since 1970; zero beyond the year 5138.
+// fromEpoch reads seconds or milliseconds since 1970, to the millisecond; zero
+// beyond the year 5138.
 func fromEpoch(f float64) time.Time {
-	if f > 1e11 {
-		f /= 1000
+	if f <= 1e11 {
+		f *= 1000
 	}
-	if math.IsNaN(f) || f <= 0 || f > 1e11 {
+	if math.IsNaN(f) || f <= 0 || f > 1e14 {
 		return time.Time{}
 	}
-	whole, frac := math.Modf(f)
-	return time.Unix(int64(whole), int64(frac*1e3)*int64(time.Millisecond)).UTC()
+	// Rounded: a fraction that binary can't hold must not lose a millisecond, since age decides which of two is kept.
+	return time.UnixMilli(int64(math.Round(f))).UTC()
 }
 
 // number is a quantity given as a number or a numeric string.

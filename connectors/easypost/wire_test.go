@@ -1,6 +1,7 @@
 package easypost
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -103,4 +104,13 @@ func FuzzDecodeOrder(f *testing.F) {
 		_, _, _ = decodeList[orderJSON](body, "orders")
 		_, _, _ = decodeList[inventoryJSON](body, "inventories")
 	})
+}
+
+// Which of two orders is the older is decided by the millisecond.
+func TestStampKeepsTheMillisecond(t *testing.T) {
+	for ms := int64(1_795_000_000_000); ms < 1_795_000_001_000; ms++ {
+		var s stamp
+		require.NoError(t, s.UnmarshalJSON([]byte(strconv.FormatInt(ms, 10))))
+		require.Equal(t, ms, s.At.UnixMilli())
+	}
 }
