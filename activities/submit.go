@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -379,15 +380,15 @@ func (s *submitter) settle(ctx context.Context, subs []store.Submission, found [
 	for i, sub := range subs {
 		f := found[i]
 		look := store.Look{Submission: sub.ID, Order: sub.Order.ID, Send: sub.Sends}
-		if len(f.Matches) > 1 && f.Matches[0].By == "content" {
-			// They look alike, but only a token says whose they are: nothing is cancelled on a likeness.
-			look.Hold = undecided("several orders there look like it")
-			looks = append(looks, look)
-			continue
-		}
 		if len(f.Matches) > 0 {
-			adopted = append(adopted, store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Accepted: f.Matches[0].ID, Adopted: true})
-			if err := s.cancelDuplicates(ctx, sub, f.Matches[1:]); err != nil {
+			ours, extra, sure := ourMatch(f.Matches)
+			if !sure {
+				look.Hold = undecided("several orders there look like it")
+				looks = append(looks, look)
+				continue
+			}
+			adopted = append(adopted, store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Accepted: ours.ID, Adopted: true})
+			if err := s.cancelDuplicates(ctx, sub, extra); err != nil {
 				return err
 			}
 			continue
@@ -421,6 +422,20 @@ func (s *submitter) settle(ctx context.Context, subs []store.Submission, found [
 		}
 	}
 	return s.sendAgain(ctx, again)
+}
+
+// ourMatch picks the match that is our order, and those to cancel beside it: of
+// the ones that bear its token the oldest that will ship. Others merely look
+// like it, and nothing is cancelled on a likeness: with no token and several
+// alike it is not sure.
+func ourMatch(matches []connectors.Match) (ours connectors.Match, extra []connectors.Match, sure bool) {
+	list := slices.DeleteFunc(slices.Clone(matches), func(m connectors.Match) bool { return m.By == "content" })
+	if len(list) == 0 {
+		return matches[0], nil, len(matches) == 1
+	}
+	ours = list[max(0, slices.IndexFunc(list, func(m connectors.Match) bool { return !m.Cancelled }))]
+	extra = slices.DeleteFunc(list, func(m connectors.Match) bool { return m.Cancelled || m.ID == ours.ID })
+	return ours, extra, true
 }
 
 // undecided calls a person for an order of which nobody knows whether the warehouse has it.
@@ -497,6 +512,7 @@ func (s *submitter) cancelStrays(ctx context.Context, subs []store.Submission, o
 	ctx = context.WithoutCancel(ctx)
 	owned, err := s.store.Owned(ctx, s.conn.ID, accepted)
 	if err != nil {
+		s.log.Error("could not check that accepted orders are ours alone: one that the ledger does not hold must be cancelled by hand", "warehouse_orders", accepted, "error", err)
 		return err
 	}
 	for i, id := range accepted {

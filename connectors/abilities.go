@@ -213,6 +213,7 @@ type Match struct {
 	ID        relay.WarehouseOrderID
 	CreatedAt time.Time
 	By        string // "token", "reference" or "content"
+	Cancelled bool   // it is there, but will not ship
 }
 
 // Canceller is a warehouse that can cancel an order.

@@ -25,7 +25,7 @@ const (
 // to two minutes before the first attempt; and where the vendor dropped the
 // description, by destination, items and time.
 func (c *connection) FindOrders(ctx context.Context, q connectors.LookupQuery) ([]connectors.Lookup, error) {
-	s := newSearch(q)
+	s := newSearch(q, func(o orderJSON) bool { return c.update(o).Progress == connectors.Cancelled })
 	if err := c.searchByToken(ctx, s); err != nil {
 		return nil, err
 	}
@@ -172,14 +172,16 @@ type want struct {
 	items   map[string]relay.Quantity
 	matches []connectors.Match
 	settled bool // found, and nothing more can be found
-	covered bool // the whole span was read
-	doubted bool // an order was seen that may or may not be this one
+	// cancelled tells of an order that it will not ship.
+	cancelled func(orderJSON) bool
+	covered   bool // the whole span was read
+	doubted   bool // an order was seen that may or may not be this one
 }
 
-func newSearch(q connectors.LookupQuery) *search {
+func newSearch(q connectors.LookupQuery, cancelled func(orderJSON) bool) *search {
 	s := &search{candidates: make(map[text]orderJSON)}
 	for _, r := range q.Orders {
-		w := &want{LookupRequest: r, to: destination(r.Order.ShipTo), items: make(map[string]relay.Quantity)}
+		w := &want{cancelled: cancelled, LookupRequest: r, to: destination(r.Order.ShipTo), items: make(map[string]relay.Quantity)}
 		for _, it := range r.Order.Items {
 			w.items[strings.TrimSpace(string(it.Code))] += relay.Units(min(max(it.Units, 0), maxUnits))
 		}
@@ -202,7 +204,7 @@ func (w *want) byToken() bool {
 func (w *want) add(o orderJSON, by string) {
 	id := relay.WarehouseOrderID(o.ID)
 	if !slices.ContainsFunc(w.matches, func(m connectors.Match) bool { return m.ID == id }) {
-		w.matches = append(w.matches, connectors.Match{ID: id, CreatedAt: o.CreatedAt.At, By: by})
+		w.matches = append(w.matches, connectors.Match{ID: id, CreatedAt: o.CreatedAt.At, By: by, Cancelled: w.cancelled(o)})
 	}
 }
 

@@ -236,3 +236,15 @@ func TestFindStops(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, none)
 }
+
+// A cancelled order is told as such: the one that will ship must be kept.
+func TestFindTellsOfCancelledOnes(t *testing.T) {
+	v := newVendor(t)
+	cancelled := taken("order_first", sent, mark(anOrder().Token)+" 1042")
+	cancelled["status"] = "refunded"
+	v.serveOrders([]obj{taken("order_second", sent.Add(time.Second), mark(anOrder().Token)+" 1042"), cancelled}, 0, false)
+	found := find(t, v.open(nil), lookupOf(anOrder()))
+	require.Len(t, found[0].Matches, 2)
+	require.True(t, found[0].Matches[0].Cancelled)
+	require.False(t, found[0].Matches[1].Cancelled)
+}
