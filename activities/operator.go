@@ -18,6 +18,8 @@ type Plan struct {
 	Version int64  `json:"version"`
 	Paused  bool   `json:"paused,omitempty"`
 	Lanes   []Lane `json:"lanes"` // carts by name, then the warehouse
+	// Watch is how often the merchant's alerts are looked after.
+	Watch relay.Every `json:"watch,omitempty"`
 }
 
 // Lane is one connection's part of the plan.
@@ -88,6 +90,8 @@ type CancelOutcome struct {
 	Result  string `json:"result"`
 	Answer  string `json:"answer"` // a sentence for people
 	WasHeld bool   `json:"was_held,omitempty"`
+	// Cart is to be told of the cancel; "" when it is not.
+	Cart relay.ConnectionName `json:"cart,omitempty"`
 }
 
 // CancelOrder cancels an order wherever it is, and answers with the truth.
@@ -156,6 +160,7 @@ type ReleaseInput struct {
 	Merchant   relay.MerchantID  `json:"merchant"`
 	Reason     relay.HoldReason  `json:"reason,omitempty"`     // "" with no references: every reason
 	References []relay.Reference `json:"references,omitempty"` // takes precedence
+	SKU        relay.SKU         `json:"sku,omitempty"`        // only orders with a line of it
 	Actor      string            `json:"actor"`
 }
 
@@ -185,6 +190,26 @@ func (a *Activities) release(ctx context.Context, ids []relay.OrderID, actor, wh
 	}
 	refs, err := a.store.References(ctx, released)
 	return ReleaseOutcome{Released: len(released), References: refs, More: more}, err
+}
+
+// CancelHeldInput says which orders on hold to cancel, as ReleaseInput does.
+type CancelHeldInput struct {
+	ReleaseInput
+	Why string `json:"why"`
+}
+
+// CancelHeldOutcome says what became of a batch.
+type CancelHeldOutcome struct {
+	Stopped    int                    `json:"stopped"`              // cancelled before sending
+	Pending    int                    `json:"pending,omitempty"`    // may be at the warehouse: looked for first
+	References []relay.Reference      `json:"references,omitempty"` // at most 200: whose hold workflows should look again
+	Carts      []relay.ConnectionName `json:"carts,omitempty"`      // to be told
+	More       bool                   `json:"more,omitempty"`
+}
+
+// CancelHeld cancels orders on hold, 200 at a time.
+func (a *Activities) CancelHeld(ctx context.Context, in CancelHeldInput) (CancelHeldOutcome, error) {
+	return CancelHeldOutcome{}, nil
 }
 
 // RecheckInput says where a run of RecheckHolds goes on.

@@ -361,6 +361,10 @@ type PullInventoryResult struct {
 	Levels  int  `json:"levels,omitempty"`
 	Changed int  `json:"changed,omitempty"`
 	Stopped bool `json:"stopped,omitempty"`
+	// Released counts orders on hold for stock that the new levels cover; Woken are
+	// references of them, at most 200.
+	Released int               `json:"released,omitempty"`
+	Woken    []relay.Reference `json:"woken,omitempty"`
 }
 
 // PullInventory reads the whole stock of the warehouse.

@@ -30,6 +30,8 @@ type SubmitResult struct {
 	Next time.Time `json:"next,omitzero"`
 	// Holds says that orders on hold wait for their workflows.
 	Holds bool `json:"holds,omitempty"`
+	// Carts are to be told of cancels.
+	Carts []relay.ConnectionName `json:"carts,omitempty"`
 }
 
 // SubmitOrders hands new orders to the warehouse, after cancels and after
@@ -267,17 +269,19 @@ func (s *submitter) sendOne(ctx context.Context, sub store.Submission) store.Out
 	sendCtx, cancel := context.WithDeadline(ctx, s.sendBy)
 	defer cancel()
 	if hold := s.checkAddress(sendCtx, p.order.ShipTo); hold != nil {
-		out.Refused = hold
+		out.Refused, out.Why = hold, "the address check, before anything was sent"
 		return out
 	}
+	began := time.Now()
 	accepted, err := s.sink.SubmitOrder(sendCtx, p.request)
+	out.Took = time.Since(began)
 	if err == nil {
 		out.Accepted, out.Status = accepted.ID, accepted.Status
 		return out
 	}
 	e := &relay.Error{}
 	if errors.As(err, &e) {
-		out.Status = e.Status
+		out.Status, out.Why = e.Status, e.Error()
 	}
 	log := s.log.With("order", sub.Order.Reference, "error", err)
 	if hold := holdFor(err); hold != nil {

@@ -8,7 +8,7 @@ import (
 // Job is one of the repeating steps.
 type Job string
 
-// The jobs. The first, fifth and sixth belong to a cart, the others to the merchant's warehouse.
+// The jobs. CartJobs and WarehouseJobs say which belong to what.
 const (
 	PullOrders    Job = "pull_orders"    // cart -> us
 	SubmitOrders  Job = "submit_orders"  // us -> warehouse
@@ -16,18 +16,20 @@ const (
 	PullInventory Job = "pull_inventory" // warehouse -> us
 	PushShipments Job = "push_shipments" // us -> cart
 	PushInventory Job = "push_inventory" // us -> cart
+	// Reconcile holds a cart's or the warehouse's books against the ledger; every connection has it.
+	Reconcile Job = "reconcile"
 )
 
 // Jobs lists every job, in the order in which an order meets them.
 func Jobs() []Job {
-	return []Job{PullOrders, SubmitOrders, PullShipments, PushShipments, PullInventory, PushInventory}
+	return []Job{PullOrders, SubmitOrders, PullShipments, PushShipments, PullInventory, PushInventory, Reconcile}
 }
 
 // CartJobs lists the jobs of a cart connection.
-func CartJobs() []Job { return []Job{PullOrders, PushShipments, PushInventory} }
+func CartJobs() []Job { return []Job{PullOrders, PushShipments, PushInventory, Reconcile} }
 
 // WarehouseJobs lists the jobs of the warehouse connection.
-func WarehouseJobs() []Job { return []Job{SubmitOrders, PullShipments, PullInventory} }
+func WarehouseJobs() []Job { return []Job{SubmitOrders, PullShipments, PullInventory, Reconcile} }
 
 // ParseJob refuses a word that is no job and says which are.
 func ParseJob(s string) (Job, error) {

@@ -59,6 +59,8 @@ func DefaultEvery(j Job) Every {
 		return Every(15 * time.Minute)
 	case PullInventory:
 		return Every(60 * time.Minute)
+	case Reconcile:
+		return Every(24 * time.Hour)
 	}
 	return Auto
 }
@@ -76,8 +78,8 @@ func (s Schedule) Of(j Job) Every {
 func ParseEvery(j Job, s string) (Every, error) {
 	if s == "auto" {
 		switch j {
-		case PullOrders, PullShipments, PullInventory:
-			return 0, fmt.Errorf("%q: nothing tells us when there is something to pull; want a duration of 1s or more, such as 5m", s)
+		case PullOrders, PullShipments, PullInventory, Reconcile:
+			return 0, fmt.Errorf("%q: nothing tells us when there is something to do; want a duration of 1s or more, such as 5m", s)
 		}
 		return Auto, nil
 	}

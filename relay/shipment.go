@@ -28,8 +28,8 @@ func (p Package) Key() string {
 
 // ShippedLine is how much of a cart line is in a shipment.
 type ShippedLine struct {
-	Line  LineID
-	Units int64
+	Line  LineID `json:"line"`
+	Units int64  `json:"units"`
 }
 
 // Allocate spreads what is in a package over the cart lines it was ordered

@@ -32,6 +32,7 @@ const (
 	EventNotFound         EventKind = "looked_not_found"  // looked for it in vain
 	EventUnsent           EventKind = "unsent"            // nothing left us
 	EventPackage          EventKind = "package"           // a parcel, with carrier and number
+	EventAssumed          EventKind = "contents_assumed"  // a parcel of untold contents stands for all that was left
 	EventWarehouseStatus  EventKind = "warehouse_status"  // the warehouse's word changed
 	EventTold             EventKind = "told_cart"         // the cart has the tracking
 	EventTellFailed       EventKind = "tell_failed"       // the cart did not take it

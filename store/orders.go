@@ -125,21 +125,27 @@ type OrderDetail struct {
 
 // SubmissionDetail is one attempt to hand the order over.
 type SubmissionDetail struct {
+	ID              SubmissionID      `json:"id"`
 	Attempt         int               `json:"attempt"`
 	State           string            `json:"state"`
 	Token           relay.Token       `json:"token"`
-	Digest          string            `json:"digest"`
+	Digest          string            `json:"digest"` // of the exact body: SHA-256 in hex
+	Service         relay.Service     `json:"service,omitempty"`
 	AliasesVersion  int64             `json:"aliases_version"`
 	SettingsVersion int64             `json:"settings_version"`
 	Sends           int               `json:"sends"`
 	OpenedAt        time.Time         `json:"opened_at"`
 	ResolvedAt      *time.Time        `json:"resolved_at,omitempty"`
 	Status          *int              `json:"http_status,omitempty"`
+	Code            *string           `json:"code,omitempty"`          // of a refusal
+	Fields          []relay.Problem   `json:"answer_fields,omitempty"` // of a refusal: what is wrong; may quote an address
+	Words           *string           `json:"answer_words,omitempty"`  // of a refusal: the warehouse's own; may quote an address
 	Items           []relay.OrderItem `json:"items"`
 }
 
 // ShipmentDetail is one package.
 type ShipmentDetail struct {
+	ID             int64      `json:"id"`
 	Carrier        string     `json:"carrier"`
 	Service        string     `json:"service,omitempty"`
 	TrackingNumber string     `json:"tracking_number"`
@@ -151,6 +157,10 @@ type ShipmentDetail struct {
 	PushError      *string    `json:"push_error,omitempty"`
 	NextPushAt     *time.Time `json:"next_push_at,omitempty"`
 	DeliveryStatus *string    `json:"delivery_status,omitempty"`
+	MergedInto     *int64     `json:"merged_into,omitempty"` // told to the cart together with that one
+	Assumed        bool       `json:"assumed,omitempty"`     // its contents were not told: it stands for all that was left
+
+	Lines []relay.ShippedLine `json:"lines,omitempty"` // what is in it
 }
 
 // Order reads one order whole. ErrNotFound when there is none.
@@ -180,7 +190,8 @@ func (s *Store) Order(ctx context.Context, id relay.OrderID) (OrderDetail, error
 		return fail(err)
 	}
 	rows, err = s.pool.Query(ctx, `
-		select attempt, state, token, encode(digest, 'hex'), aliases_version, settings_version, sends, opened_at, resolved_at, http_status,
+		select id, attempt, state, token, encode(digest, 'hex'), service, aliases_version, settings_version, sends, opened_at, resolved_at, http_status,
+			code, answer_fields, answer_words,
 			(select coalesce(jsonb_agg(jsonb_build_object('line', line_id, 'sku', sku, 'code', code, 'units', units) order by position), '[]')
 				from submission_items i where i.submission_id = s.id)
 		from submissions s where order_id = $1 order by attempt`, id)
@@ -191,8 +202,9 @@ func (s *Store) Order(ctx context.Context, id relay.OrderID) (OrderDetail, error
 		return fail(err)
 	}
 	rows, err = s.pool.Query(ctx, `
-		select carrier, service, tracking_number, tracking_url, state, seen_at, told_at, cart_shipment_id, push_error, next_push_at, delivery_status
-		from shipments where order_id = $1 order by id`, id)
+		select id, carrier, service, tracking_number, tracking_url, state, seen_at, told_at, cart_shipment_id, push_error, next_push_at, delivery_status,
+			merged_into, assumed, (select jsonb_agg(jsonb_build_object('line', line_id, 'units', units) order by line_id) from shipment_lines l where l.shipment_id = s.id)
+		from shipments s where order_id = $1 order by id`, id)
 	if err != nil {
 		return fail(err)
 	}

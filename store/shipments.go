@@ -260,6 +260,8 @@ func (w *shipmentWriter) addPackage(o *shippingOrder, p relay.Package) {
 		}
 		if state = "ready"; len(lines) == 0 {
 			state = "surplus"
+		} else {
+			detail["lines"] = lines
 		}
 		for _, l := range lines {
 			o.shipped[l.Line] += l.Units
@@ -292,6 +294,7 @@ func (w *shipmentWriter) settle(o *shippingOrder, left []relay.ShippedLine) {
 		lineIDs[i], units[i] = string(l.Line), l.Units
 		o.shipped[l.Line] += l.Units
 	}
+	w.events = append(w.events, newEvent{o.id, EventAssumed, map[string]any{"lines": left}})
 	// In SQL, since parcels of this very report have no number yet.
 	w.batch.Queue(settleSQL, o.id, lineIDs, units)
 	w.carts[o.cart] = true
@@ -483,9 +486,9 @@ func (s *Store) RecordTold(ctx context.Context, actor string, told []Told) (conf
 			with u as (
 				update shipments s set push_attempts = push_attempts + 1, push_error = q.error, next_push_at = now() + q.retry
 				from unnest($1::bigint[], $2::text[], $3::interval[]) as q(id, error, retry) where s.id = q.id and s.state = 'ready'
-				returning s.order_id, s.id, q.error)
+				returning s.order_id, s.id, q.error, extract(epoch from q.retry)::bigint as again)
 			insert into order_events (order_id, kind, actor, detail)
-			select order_id, 'tell_failed', $4, jsonb_build_object('shipment', id, 'error', error) from u`, failedIDs, errs, retry, actor)
+			select order_id, 'tell_failed', $4, jsonb_build_object('shipment', id, 'error', error, 'again_s', again) from u`, failedIDs, errs, retry, actor)
 		b.Queue(confirmSQL, orders, actor).QueryRow(func(row pgx.Row) error { return row.Scan(&confirmed) })
 		return tx.SendBatch(ctx, b).Close()
 	})

@@ -68,13 +68,24 @@ type Store struct {
 	keyring *Keyring
 }
 
+// Option changes how the ledger is opened.
+type Option func(*pgxpool.Config)
+
+// WithTracer has a tracer hear of every statement and batch. nil: none.
+func WithTracer(t pgx.QueryTracer) Option {
+	return func(c *pgxpool.Config) { c.ConnConfig.Tracer = t }
+}
+
 // Open connects to the ledger and refuses one whose schema is older than this
 // program. The keyring opens sealed credentials; nil is enough for those who
 // never read or write them.
-func Open(ctx context.Context, url string, keyring *Keyring) (*Store, error) {
+func Open(ctx context.Context, url string, keyring *Keyring, options ...Option) (*Store, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("database address: %w", redact(err))
+	}
+	for _, o := range options {
+		o(cfg)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {

@@ -258,9 +258,6 @@ func openSubmissions(ctx context.Context, tx pgx.Tx, q ClaimQuery, subs []Submis
 type holdRow struct {
 	order relay.OrderID
 	hold  relay.Hold
-	// submission, when set, was refused by the warehouse.
-	submission SubmissionID
-	status     int
 }
 
 // holdOrders puts orders on hold. One whose cancel was asked for meanwhile ends
@@ -271,41 +268,32 @@ func holdOrders(ctx context.Context, tx pgx.Tx, actor string, holds []holdRow) e
 	if n == 0 {
 		return nil
 	}
-	ids, reasons, codes, words, fields := make([]int64, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	events := make([]newEvent, n)
+	ids, reasons, codes, words, fields, details := make([]int64, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	for i, h := range holds {
 		var err error
 		if fields[i], err = asJSON(h.hold.Fields); err != nil {
 			return err
 		}
-		ids[i], reasons[i], codes[i], words[i] = int64(h.order), string(h.hold.Reason), plain(h.hold.Code), plain(h.hold.Words)
-		detail := map[string]any{"reason": h.hold.Reason, "headline": h.hold.Headline()}
-		if h.submission != 0 {
-			detail["submission"], detail["status"] = h.submission, h.status
+		if details[i], err = asJSON(map[string]any{"reason": h.hold.Reason, "headline": h.hold.Headline()}); err != nil {
+			return err
 		}
-		events[i] = newEvent{h.order, EventHeld, detail}
+		ids[i], reasons[i], codes[i], words[i] = int64(h.order), string(h.hold.Reason), plain(h.hold.Code), plain(h.hold.Words)
 	}
-	args, err := eventArgs(actor, events)
-	if err != nil {
-		return err
-	}
-	b := &pgx.Batch{}
-	b.Queue(insertEventsSQL, args...)
-	b.Queue(`
+	_, err := tx.Exec(ctx, `
 		with h as (
 			select q.*, o.cancel_requested_at is not null
 				and not exists (select from submissions s where s.order_id = o.id and s.state in ('open', 'in_doubt', 'accepted')) as stop
-			from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[]) as q(id, r, c, w, f) join orders o on o.id = q.id),
+			from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $8::text[]) as q(id, r, c, w, f, d) join orders o on o.id = q.id),
 		u as (
 			update orders o set
 				state = case when stop then 'sending_cancelled' else 'held' end,
 				hold_reason = case when not stop then r end, held_at = case when not stop then now() end,
 				hold_fields = f::jsonb, hold_code = nullif(c, ''), hold_words = nullif(w, ''), hold_workflow_at = null,
 				first_held_at = coalesce(first_held_at, now()), hold_attempts = hold_attempts + 1, next_look_at = null, looks = 0, updated_at = now()
-			from h where o.id = h.id and o.state = any($6) returning o.id, o.state)
-		insert into order_events (order_id, kind, actor) select id, 'sending_cancelled', $7 from u where state = 'sending_cancelled'`,
-		ids, reasons, codes, words, fields, into(relay.OrderHeld), actor)
-	return tx.SendBatch(ctx, b).Close()
+			from h where o.id = h.id and o.state = any($6) returning o.id, o.state, h.d)
+		insert into order_events (order_id, kind, actor, detail) select id, state, $7, case state when 'held' then d::jsonb end from u order by id`,
+		ids, reasons, codes, words, fields, into(relay.OrderHeld), actor, details)
+	return err
 }
 
 // Outcome is what became of a submission that was sent, or was about to be.
@@ -324,11 +312,42 @@ type Outcome struct {
 
 	Adopted bool          // with Accepted: found at the warehouse, not answered
 	Status  int           // HTTP status of the answer; 0 for none
+	Took    time.Duration // until the answer, or until there was none; 0: not known
+	Why     string        // what went wrong, without personal data: it goes to the trail
 	Look    time.Duration // with Unknown: until the first look
 	Retry   time.Duration // with Unsent; with Spent it doubles with every such failure in a row
 	// Spent is, with Unsent, how many such failures in a row put the order on
 	// hold as warehouse_unreachable. 0: never, since it was merely throttled.
 	Spent int
+}
+
+// answer is what the trail keeps of a request's answer. Never the warehouse's
+// words, which may quote an address.
+type answer struct {
+	Submission SubmissionID           `json:"submission"`
+	Send       int                    `json:"send,omitempty"`
+	Status     int                    `json:"status,omitempty"`
+	Took       int64                  `json:"took_ms,omitempty"`
+	Accepted   relay.WarehouseOrderID `json:"warehouse_order,omitempty"`
+	Code       string                 `json:"code,omitempty"`
+	Headline   string                 `json:"headline,omitempty"`
+	Why        string                 `json:"why,omitempty"`
+}
+
+// answers renders what the trail keeps of each outcome.
+func answers(outcomes []Outcome) ([]string, error) {
+	out := make([]string, len(outcomes))
+	for i, o := range outcomes {
+		a := answer{Submission: o.Submission, Send: o.Send, Status: o.Status, Took: o.Took.Milliseconds(), Accepted: o.Accepted, Why: o.Why}
+		if o.Refused != nil {
+			a.Code, a.Headline = o.Refused.Code, o.Refused.Headline()
+		}
+		var err error
+		if out[i], err = asJSON(a); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // RecordOutcomes writes what became of submissions, in one transaction. An
@@ -354,7 +373,8 @@ func (s *Store) RecordOutcomes(ctx context.Context, actor string, outcomes []Out
 				}},
 			}}})
 		}
-		return s.RecordOutcomes(ctx, actor, []Outcome{{Submission: o.Submission, Order: o.Order, Unknown: true, Status: o.Status}})
+		return s.RecordOutcomes(ctx, actor, []Outcome{{Submission: o.Submission, Order: o.Order, Unknown: true, Status: o.Status, Took: o.Took,
+			Why: fmt.Sprintf("its answer names warehouse order %s, which belongs to another order", o.Accepted)}})
 	}
 	if err != nil {
 		return fmt.Errorf("record submissions: %w", err)
@@ -363,17 +383,13 @@ func (s *Store) RecordOutcomes(ctx context.Context, actor string, outcomes []Out
 }
 
 func recordOutcomes(ctx context.Context, tx pgx.Tx, actor string, outcomes []Outcome) error {
-	var acc, unk, uns []Outcome
-	var refused []holdRow
-	var refusedIDs []int64
-	var refusedSends []int32
+	var acc, refused, unk, uns []Outcome
 	for _, o := range outcomes {
 		switch {
 		case o.Accepted != "":
 			acc = append(acc, o)
 		case o.Refused != nil:
-			refused = append(refused, holdRow{order: o.Order, hold: *o.Refused, submission: o.Submission, status: o.Status})
-			refusedIDs, refusedSends = append(refusedIDs, int64(o.Submission)), append(refusedSends, int32(o.Send))
+			refused = append(refused, o)
 		case o.Unsent && o.Send > 1:
 			// An earlier send may have got there: it keeps its token, and is looked for.
 			o.Look = o.Retry
@@ -387,30 +403,8 @@ func recordOutcomes(ctx context.Context, tx pgx.Tx, actor string, outcomes []Out
 	if err := recordAccepted(ctx, tx, actor, acc); err != nil {
 		return err
 	}
-	if len(refused) > 0 {
-		rows, err := tx.Query(ctx, `
-			update submissions s set state = 'rejected', resolved_at = now() from unnest($1::bigint[], $2::int[]) as q(sub, send)
-			where s.id = q.sub and s.state in ('open', 'in_doubt') and q.send in (0, s.sends) returning s.id`, refusedIDs, refusedSends)
-		if err != nil {
-			return err
-		}
-		live, err := pgx.CollectRows(rows, pgx.RowTo[SubmissionID])
-		if err != nil {
-			return err
-		}
-		resolved := make(map[SubmissionID]bool, len(live))
-		for _, id := range live {
-			resolved[id] = true
-		}
-		kept := refused[:0]
-		for _, r := range refused {
-			if resolved[r.submission] {
-				kept = append(kept, r)
-			}
-		}
-		if err := holdOrders(ctx, tx, actor, kept); err != nil {
-			return err
-		}
+	if err := recordRefused(ctx, tx, actor, refused); err != nil {
+		return err
 	}
 	if err := recordUnknown(ctx, tx, actor, unk); err != nil {
 		return err
@@ -424,6 +418,10 @@ func recordAccepted(ctx context.Context, tx pgx.Tx, actor string, acc []Outcome)
 		return nil
 	}
 	subs, ids, status, kinds := make([]int64, n), make([]string, n), make([]int32, n), make([]string, n)
+	details, err := answers(acc)
+	if err != nil {
+		return err
+	}
 	for i, o := range acc {
 		subs[i], ids[i], status[i], kinds[i] = int64(o.Submission), string(o.Accepted), int32(o.Status), string(EventAccepted)
 		if o.Adopted {
@@ -431,22 +429,20 @@ func recordAccepted(ctx context.Context, tx pgx.Tx, actor string, acc []Outcome)
 		}
 	}
 	var resolved, moved int
-	err := tx.QueryRow(ctx, `
-		with q as (select * from unnest($1::bigint[], $2::text[], $3::int[], $4::text[]) as q(sub, wid, status, kind)),
+	err = tx.QueryRow(ctx, `
+		with q as (select * from unnest($1::bigint[], $2::text[], $3::int[], $4::text[], $7::text[]) as q(sub, wid, status, kind, detail)),
 		s as (
 			update submissions s set state = 'accepted', resolved_at = now(), http_status = nullif(q.status, 0) from q
-			where s.id = q.sub and s.state in ('open', 'in_doubt') returning s.id as sub, s.order_id, s.warehouse_id, q.wid, q.status, q.kind),
+			where s.id = q.sub and s.state in ('open', 'in_doubt') returning s.order_id, s.warehouse_id, q.wid, q.kind, q.detail),
 		u as (
 			update orders o set state = case when cancel_requested_at is null then 'at_warehouse' else 'cancel_requested' end,
 				cancel_next_at = case when cancel_requested_at is null then null else now() end,
 				warehouse_id = s.warehouse_id, warehouse_order_id = s.wid, accepted_at = now(), next_look_at = null, looks = 0, send_failures = 0,
 				`+clearHold+`
-			from s where o.id = s.order_id and o.state = any($5) returning o.id, s.sub, s.wid, s.status, s.kind),
-		e as (
-			insert into order_events (order_id, kind, actor, detail)
-			select id, kind, $6, jsonb_strip_nulls(jsonb_build_object('submission', sub, 'warehouse_order', wid, 'status', nullif(status, 0))) from u)
+			from s where o.id = s.order_id and o.state = any($5) returning o.id, s.kind, s.detail),
+		e as (insert into order_events (order_id, kind, actor, detail) select id, kind, $6, detail::jsonb from u)
 		select (select count(*) from s), (select count(*) from u)`,
-		subs, ids, status, kinds, into(relay.OrderAtWarehouse), actor).Scan(&resolved, &moved)
+		subs, ids, status, kinds, into(relay.OrderAtWarehouse), actor, details).Scan(&resolved, &moved)
 	if err != nil {
 		return err
 	}
@@ -456,26 +452,82 @@ func recordAccepted(ctx context.Context, tx pgx.Tx, actor string, acc []Outcome)
 	return nil
 }
 
+// recordRefused ends submissions and puts their orders on hold. The warehouse's
+// words stay with the submission, also when the hold has ended.
+func recordRefused(ctx context.Context, tx pgx.Tx, actor string, refused []Outcome) error {
+	n := len(refused)
+	if n == 0 {
+		return nil
+	}
+	subs, sends, status := make([]int64, n), make([]int32, n), make([]int32, n)
+	codes, words, fields := make([]string, n), make([]string, n), make([]*string, n)
+	details, err := answers(refused)
+	if err != nil {
+		return err
+	}
+	for i, o := range refused {
+		subs[i], sends[i], status[i], codes[i], words[i] = int64(o.Submission), int32(o.Send), int32(o.Status), plain(o.Refused.Code), plain(o.Refused.Words)
+		if len(o.Refused.Fields) == 0 {
+			continue
+		}
+		list, err := asJSON(o.Refused.Fields)
+		if err != nil {
+			return err
+		}
+		fields[i] = &list
+	}
+	rows, err := tx.Query(ctx, `
+		with q as (select * from unnest($1::bigint[], $2::int[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[])
+			as q(sub, send, status, code, words, fields, detail)),
+		s as (
+			update submissions s set state = 'rejected', resolved_at = now(), http_status = nullif(q.status, 0), code = nullif(q.code, ''),
+				answer_words = nullif(q.words, ''), answer_fields = q.fields::jsonb
+			from q where s.id = q.sub and s.state in ('open', 'in_doubt') and q.send in (0, s.sends) returning s.id, s.order_id, q.detail),
+		e as (insert into order_events (order_id, kind, actor, detail) select order_id, 'refused', $8, detail::jsonb from s)
+		select id from s`, subs, sends, status, codes, words, fields, details, actor)
+	if err != nil {
+		return err
+	}
+	live, err := pgx.CollectRows(rows, pgx.RowTo[SubmissionID])
+	if err != nil {
+		return err
+	}
+	resolved := make(map[SubmissionID]bool, len(live))
+	for _, id := range live {
+		resolved[id] = true
+	}
+	var holds []holdRow
+	for _, o := range refused {
+		if resolved[o.Submission] {
+			holds = append(holds, holdRow{order: o.Order, hold: *o.Refused})
+		}
+	}
+	return holdOrders(ctx, tx, actor, holds)
+}
+
 func recordUnknown(ctx context.Context, tx pgx.Tx, actor string, unk []Outcome) error {
 	n := len(unk)
 	if n == 0 {
 		return nil
 	}
+	details, err := answers(unk)
+	if err != nil {
+		return err
+	}
 	subs, sends, looks, status := make([]int64, n), make([]int32, n), make([]time.Duration, n), make([]int32, n)
 	for i, o := range unk {
 		subs[i], sends[i], looks[i], status[i] = int64(o.Submission), int32(o.Send), o.Look, int32(o.Status)
 	}
-	_, err := tx.Exec(ctx, `
-		with q as (select * from unnest($1::bigint[], $2::interval[], $3::int[], $6::int[]) as q(sub, look, status, send)),
+	_, err = tx.Exec(ctx, `
+		with q as (select * from unnest($1::bigint[], $2::interval[], $3::int[], $6::int[], $7::text[]) as q(sub, look, status, send, detail)),
 		s as (
 			update submissions s set state = 'in_doubt', http_status = nullif(q.status, 0) from q
-			where s.id = q.sub and s.state = 'open' and q.send in (0, s.sends) returning s.id as sub, s.order_id, q.look, q.status),
+			where s.id = q.sub and s.state = 'open' and q.send in (0, s.sends) returning s.order_id, q.look, q.detail),
 		u as (
 			update orders o set state = 'in_doubt', next_look_at = now() + s.look, looks = 0, updated_at = now()
-			from s where o.id = s.order_id and o.state = any($4) returning o.id, s.sub, s.status)
-		insert into order_events (order_id, kind, actor, detail)
-		select id, 'outcome_unknown', $5, jsonb_strip_nulls(jsonb_build_object('submission', sub, 'status', nullif(status, 0))) from u`,
-		subs, looks, status, into(relay.OrderInDoubt), actor, sends)
+			from s where o.id = s.order_id and o.state = any($4) returning o.id, s.detail)
+		insert into order_events (order_id, kind, actor, detail) select id, 'outcome_unknown', $5, detail::jsonb from u`,
+		subs, looks, status, into(relay.OrderInDoubt), actor, sends, details)
 	return err
 }
 
@@ -484,15 +536,19 @@ func recordUnsent(ctx context.Context, tx pgx.Tx, actor string, uns []Outcome) e
 	if n == 0 {
 		return nil
 	}
+	details, err := answers(uns)
+	if err != nil {
+		return err
+	}
 	subs, sends, retry, spent := make([]int64, n), make([]int32, n), make([]time.Duration, n), make([]int32, n)
 	for i, o := range uns {
 		subs[i], sends[i], retry[i], spent[i] = int64(o.Submission), int32(o.Send), o.Retry, int32(o.Spent)
 	}
-	_, err := tx.Exec(ctx, `
-		with q as (select * from unnest($1::bigint[], $2::interval[], $3::int[], $5::int[]) as q(sub, retry, spent, send)),
+	_, err = tx.Exec(ctx, `
+		with q as (select * from unnest($1::bigint[], $2::interval[], $3::int[], $5::int[], $6::text[]) as q(sub, retry, spent, send, detail)),
 		s as (
 			update submissions s set state = 'unsent', resolved_at = now() from q
-			where s.id = q.sub and s.state = 'open' and q.send in (0, s.sends) returning s.id as sub, s.order_id, q.retry, q.spent),
+			where s.id = q.sub and s.state = 'open' and q.send in (0, s.sends) returning s.order_id, q.retry, q.spent, q.detail),
 		u as (
 			update orders o set
 				state = case when cancel_requested_at is not null then 'sending_cancelled' when s.spent > 0 and send_failures + 1 >= s.spent then 'held' else 'new' end,
@@ -502,11 +558,13 @@ func recordUnsent(ctx context.Context, tx pgx.Tx, actor string, uns []Outcome) e
 				hold_attempts = hold_attempts + case when cancel_requested_at is null and s.spent > 0 and send_failures + 1 >= s.spent then 1 else 0 end,
 				send_failures = case when s.spent = 0 then send_failures when send_failures + 1 >= s.spent then 0 else send_failures + 1 end,
 				retry_at = now() + s.retry * case when s.spent = 0 then 1 else 2 ^ send_failures end, updated_at = now()
-			from s where o.id = s.order_id and o.state = 'submitting' returning o.id, s.sub, o.state)
+			from s where o.id = s.order_id and o.state = 'submitting' returning o.id, o.state, extract(epoch from o.retry_at - now())::bigint as again, s.detail)
 		insert into order_events (order_id, kind, actor, detail)
-		select id, case state when 'held' then 'held' when 'sending_cancelled' then 'sending_cancelled' else 'unsent' end, $4,
-			jsonb_build_object('submission', sub) || case when state = 'held' then '{"reason": "warehouse_unreachable"}'::jsonb else '{}'::jsonb end from u`,
-		subs, retry, spent, actor, sends)
+		select id, e.kind, $4, e.detail from u cross join lateral (values
+			(1, 'unsent', u.detail::jsonb || case u.state when 'new' then jsonb_build_object('again_s', u.again) else '{}' end),
+			(2, 'held', '{"reason": "warehouse_unreachable", "headline": "warehouse_unreachable"}'), (2, 'sending_cancelled', null)) as e(n, kind, detail)
+		where e.n = 1 or e.kind = u.state order by id, e.n`,
+		subs, retry, spent, actor, sends, details)
 	return err
 }
 
@@ -529,7 +587,7 @@ func (s *Store) TakeOver(ctx context.Context, warehouse ConnectionID, owner, act
 		n = len(ids)
 		unknown := make([]Outcome, n)
 		for i, id := range ids {
-			unknown[i] = Outcome{Submission: id, Unknown: true}
+			unknown[i] = Outcome{Submission: id, Unknown: true, Why: "whoever sent it is gone"}
 		}
 		return recordUnknown(ctx, tx, actor, unknown)
 	})
@@ -599,6 +657,21 @@ type Look struct {
 	Absent *relay.Hold   // close the submission: surely not there; and hold the order
 }
 
+// trail is what the trail keeps of a look: that it was not found and when it is
+// looked for again, that it is surely absent, or that nobody can tell.
+func (l Look) trail() map[string]any {
+	d := map[string]any{"submission": l.Submission}
+	switch {
+	case l.Hold != nil:
+		d["unsettled"] = true
+	case l.Absent != nil:
+		d["absent"] = true
+	default:
+		d["again_s"] = int64(l.Again.Seconds())
+	}
+	return d
+}
+
 // lockDoubtful locks the orders of those submissions that are in doubt still.
 func lockDoubtful(ctx context.Context, tx pgx.Tx, subs []int64) (map[SubmissionID]doubtful, error) {
 	rows, err := tx.Query(ctx, `
@@ -642,7 +715,7 @@ func (s *Store) RecordLooks(ctx context.Context, actor string, looks []Look) err
 				continue // settled, or sent again, meanwhile
 			}
 			if !l.Failed {
-				events = append(events, newEvent{l.Order, EventNotFound, map[string]any{"submission": l.Submission}})
+				events = append(events, newEvent{l.Order, EventNotFound, l.trail()})
 			}
 			switch {
 			case l.Hold != nil:

@@ -64,7 +64,7 @@ func TestSuggestedContinueAsNewCarriesAll(t *testing.T) {
 
 	state := next.State
 	require.Equal(t, plan(), state.Plan)
-	require.Len(t, state.Jobs, 9)
+	require.Len(t, state.Jobs, 12)
 	require.True(t, state.Jobs["shop push_inventory"].Paused)
 	require.Equal(t, relay.OrderID(500), state.Jobs["east pull_shipments"].After)
 	require.Equal(t, "2 open orders read, 1 new packages, 0 cancelled there", state.Jobs["east pull_shipments"].Last)

@@ -128,7 +128,7 @@ func (h *hold) run(ctx workflow.Context) (HoldResult, error) {
 			h.resend(ctx, "nightly resend")
 		case h.full(ctx):
 			// No request waits, and a new run begins with a look.
-			return HoldResult{}, workflow.NewContinueAsNewError(ctx, HoldWorkflow, h.in)
+			return HoldResult{}, anew(ctx, HoldWorkflow, h.in)
 		}
 	}
 }

@@ -19,6 +19,7 @@ func (m *merchant) listen(ctx workflow.Context) error {
 	return errors.Join(
 		message(ctx, m, CancelOrder, CancelRequest.Check, m.cancelOrder),
 		message(ctx, m, ReleaseOrders, ReleaseRequest.Check, m.releaseOrders),
+		message(ctx, m, CancelHeld, CancelHeldRequest.Check, m.cancelHeld),
 		message(ctx, m, SyncNow, JobRequest.Check, m.syncNow),
 		message(ctx, m, Pause, JobRequest.Check, m.pause),
 		message(ctx, m, Resume, JobRequest.Check, m.resume),
@@ -149,6 +150,9 @@ func (m *merchant) cancelOrder(ctx workflow.Context, r CancelRequest) (activitie
 	if out.Result == "pending" {
 		m.wakeWarehouse(ctx)
 	}
+	if m.cares && out.Cart != "" {
+		m.wake(ctx, out.Cart, relay.PushShipments)
+	}
 	return out, nil
 }
 
@@ -181,8 +185,7 @@ func (m *merchant) releaseOrders(ctx workflow.Context, r ReleaseRequest) (Releas
 func (m *merchant) release(ctx workflow.Context, r ReleaseRequest) (activities.ReleaseOutcome, error) {
 	var a *activities.Activities
 	var out activities.ReleaseOutcome
-	in := activities.ReleaseInput{Merchant: m.id, Reason: r.Reason, References: r.References, Actor: actorOr(r.Actor)}
-	if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.ReleaseOrders, in).Get(ctx, &out); err != nil {
+	if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.ReleaseOrders, m.selection(r)).Get(ctx, &out); err != nil {
 		return out, err
 	}
 	m.tellHolds(ctx, out.References)
@@ -193,15 +196,54 @@ func (m *merchant) release(ctx workflow.Context, r ReleaseRequest) (activities.R
 	return out, nil
 }
 
-// each calls f for every job that a request means, and lists them.
-func (m *merchant) each(r JobRequest, f func(*JobState)) (JobAnswer, error) {
+func (m *merchant) selection(r ReleaseRequest) activities.ReleaseInput {
+	return activities.ReleaseInput{Merchant: m.id, Reason: r.Reason, References: r.References, SKU: r.SKU, Actor: actorOr(r.Actor)}
+}
+
+// cancelHeld cancels orders on hold, however many.
+func (m *merchant) cancelHeld(ctx workflow.Context, r CancelHeldRequest) (CancelHeldAnswer, error) {
+	var answer CancelHeldAnswer
+	for {
+		out, err := m.cancelSome(ctx, r)
+		answer.Stopped, answer.Pending = answer.Stopped+out.Stopped, answer.Pending+out.Pending
+		if err != nil || !out.More {
+			return answer, err
+		}
+		if m.full(ctx) {
+			m.state.Cancels = append(m.state.Cancels, r)
+			answer.More = true
+			return answer, nil
+		}
+	}
+}
+
+// cancelSome cancels up to 200 orders on hold.
+func (m *merchant) cancelSome(ctx workflow.Context, r CancelHeldRequest) (activities.CancelHeldOutcome, error) {
+	var a *activities.Activities
+	var out activities.CancelHeldOutcome
+	in := activities.CancelHeldInput{ReleaseInput: m.selection(r.ReleaseRequest), Why: r.Why}
+	if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.CancelHeld, in).Get(ctx, &out); err != nil {
+		return out, err
+	}
+	m.tellHolds(ctx, out.References)
+	if out.Pending > 0 {
+		m.wakeWarehouse(ctx)
+	}
+	m.wakeCarts(ctx, relay.PushShipments, out.Carts)
+	out.More = out.More && out.Stopped+out.Pending > 0
+	return out, nil
+}
+
+// each calls f for every job that a request means, and lists them. A job in
+// unless has to be named by the request.
+func (m *merchant) each(r JobRequest, f func(*JobState), unless ...relay.Job) (JobAnswer, error) {
 	answer := JobAnswer{Jobs: []string{}}
 	for _, l := range m.state.Plan.Lanes {
 		if r.Connection != "" && r.Connection != l.Connection {
 			continue
 		}
-		for _, j := range jobsOf(l) {
-			if r.Job != "" && r.Job != j {
+		for _, j := range m.jobsOf(l) {
+			if r.Job != j && (r.Job != "" || slices.Contains(unless, j)) {
 				continue
 			}
 			key := jobKey(l.Connection, j)
@@ -218,7 +260,8 @@ func (m *merchant) each(r JobRequest, f func(*JobState)) (JobAnswer, error) {
 func (m *merchant) syncNow(ctx workflow.Context, r JobRequest) (JobAnswer, error) {
 	now := workflow.Now(ctx)
 	defer m.show(ctx)
-	return m.each(r, func(s *JobState) { s.Due = now })
+	// Comparing books is not ferrying: it runs when it is named.
+	return m.each(r, func(s *JobState) { s.Due = now }, relay.Reconcile)
 }
 
 func (m *merchant) pause(ctx workflow.Context, r JobRequest) (JobAnswer, error) {
@@ -240,8 +283,11 @@ func (m *merchant) resume(ctx workflow.Context, r JobRequest) (JobAnswer, error)
 	}
 	m.reload = true
 	if r.Job != "" || r.Connection != "" {
-		now := workflow.Now(ctx)
-		return m.each(r, func(s *JobState) { s.Paused, s.Due = false, now })
+		answer, err := m.each(r, func(s *JobState) { s.Paused = false })
+		if err == nil {
+			_, err = m.syncNow(ctx, r)
+		}
+		return answer, err
 	}
 	return m.setPaused(ctx, r, false)
 }
@@ -253,11 +299,25 @@ func (m *merchant) setPaused(ctx workflow.Context, r JobRequest, paused bool) (J
 		return JobAnswer{}, err
 	}
 	m.state.Paused = paused
+	if !paused && m.cares {
+		m.pullFirst(ctx)
+	}
 	return m.each(r, func(s *JobState) {
 		if !paused {
 			s.Paused = false
 		}
 	})
+}
+
+// pullFirst has every cart read before anything is submitted again.
+func (m *merchant) pullFirst(ctx workflow.Context) {
+	m.state.PullFirst = nil
+	for _, l := range m.state.Plan.Lanes {
+		if !l.Warehouse {
+			m.state.PullFirst = append(m.state.PullFirst, l.Connection)
+			m.state.Jobs[jobKey(l.Connection, relay.PullOrders)].Due = workflow.Now(ctx)
+		}
+	}
 }
 
 // settingsChanged reads the plan anew and looks at orders on hold for a mapping.

@@ -34,8 +34,14 @@ type MerchantState struct {
 	Recheck bool `json:"recheck,omitempty"`
 	// RecheckAfter is where that look goes on; 0 when it is done.
 	RecheckAfter relay.OrderID `json:"recheck_after,omitempty"`
-	// Releases are requests too large for the run that took them: they go on.
-	Releases []ReleaseRequest `json:"releases,omitempty"`
+	// Releases and Cancels are requests too large for the run that took them: they go on.
+	Releases []ReleaseRequest    `json:"releases,omitempty"`
+	Cancels  []CancelHeldRequest `json:"cancels,omitempty"`
+	// PullFirst are carts to be read before anything is submitted: what was
+	// cancelled there during a pause must not be sent.
+	PullFirst []relay.ConnectionName `json:"pull_first,omitempty"`
+	// WatchDue is when alerts are looked after next.
+	WatchDue time.Time `json:"watch_due,omitzero"`
 	// Unread are the signals that the last run left, the oldest of each name first.
 	Unread []Signal `json:"unread,omitempty"`
 }
@@ -56,7 +62,7 @@ type JobState struct {
 // other; lanes wake each other, so that an order goes from cart to warehouse in
 // one cycle.
 func Merchant(ctx workflow.Context, in MerchantInput) error {
-	m := &merchant{id: in.Merchant, state: in.State}
+	m := &merchant{id: in.Merchant, state: in.State, cares: cares(ctx)}
 	if m.state == nil {
 		m.state = &MerchantState{HoldsDue: true, Recheck: true}
 	}
@@ -67,6 +73,8 @@ func Merchant(ctx workflow.Context, in MerchantInput) error {
 		if err := m.loadPlan(ctx); err != nil {
 			return err
 		}
+	} else {
+		m.fit(ctx, m.state.Jobs)
 	}
 	for {
 		if err := m.ferry(ctx); err != nil {
@@ -80,7 +88,7 @@ func Merchant(ctx workflow.Context, in MerchantInput) error {
 		}
 		// Once packed nothing may wait: a signal that came then would be lost.
 		if m.full(ctx) && m.quiet(ctx) && m.pack() {
-			return workflow.NewContinueAsNewError(ctx, MerchantWorkflow, MerchantInput{Merchant: m.id, State: m.state})
+			return anew(ctx, MerchantWorkflow, MerchantInput{Merchant: m.id, State: m.state})
 		}
 	}
 }
@@ -88,6 +96,7 @@ func Merchant(ctx workflow.Context, in MerchantInput) error {
 type merchant struct {
 	id       relay.MerchantID
 	state    *MerchantState
+	cares    bool // this run has the form of changeCare
 	reload   bool // the settings changed
 	busy     int  // messages being handled
 	inboxes  []workflow.ReceiveChannel
@@ -104,7 +113,7 @@ const (
 
 // full reports whether it is time for a new run.
 func (m *merchant) full(ctx workflow.Context) bool {
-	return m.children >= maxChildren || m.messages >= maxMessages || workflow.GetInfo(ctx).GetContinueAsNewSuggested()
+	return m.children >= maxChildren || m.messages >= maxMessages || workflow.GetInfo(ctx).GetContinueAsNewSuggested() || moved(ctx)
 }
 
 // leaving reports whether the lanes should come to rest.
@@ -133,6 +142,9 @@ func (m *merchant) ferry(ctx workflow.Context) error {
 		start(func(ctx workflow.Context) error { return m.lane(ctx, l) })
 	}
 	start(m.holds)
+	if m.cares {
+		start(m.watch)
+	}
 	m.show(ctx)
 	wg.Wait(ctx)
 	if failed != nil {
@@ -153,31 +165,55 @@ func (m *merchant) loadPlan(ctx workflow.Context) error {
 		// From now on only this workflow pauses: what it knows is newer than what it read.
 		m.state.Paused = p.Paused
 	}
-	m.state.Plan, m.state.Jobs = p, make(map[string]*JobState)
+	m.state.Plan = p
+	m.fit(ctx, old)
+	// New settings take effect at once.
+	now := workflow.Now(ctx)
 	for _, l := range p.Lanes {
-		for _, j := range jobsOf(l) {
+		for _, j := range m.jobsOf(l) {
+			s := m.state.Jobs[jobKey(l.Connection, j)]
+			s.Fails, s.Why, s.Since = 0, "", time.Time{}
+			if next := now.Add(time.Duration(l.Every[j])); j != relay.Reconcile || s.Due.After(next) {
+				s.Due = now
+			}
+		}
+	}
+	m.state.WatchDue = now
+	return workflow.UpsertTypedSearchAttributes(ctx, AttrMerchant.ValueSet(string(m.id)))
+}
+
+// fit gives every job of the plan its state: an old one, or a new one that is
+// due now. Books that were never compared can wait for their first turn.
+func (m *merchant) fit(ctx workflow.Context, old map[string]*JobState) {
+	m.state.Jobs = make(map[string]*JobState)
+	for _, l := range m.state.Plan.Lanes {
+		for _, j := range m.jobsOf(l) {
 			key := jobKey(l.Connection, j)
 			s := old[key]
 			if s == nil {
-				s = &JobState{}
+				s = &JobState{Due: workflow.Now(ctx)}
+				if j == relay.Reconcile {
+					s.Due = s.Due.Add(time.Duration(l.Every[j]))
+				}
 			}
-			// New settings take effect at once.
-			s.Due, s.Fails, s.Why, s.Since = workflow.Now(ctx), 0, "", time.Time{}
 			m.state.Jobs[key] = s
 		}
 	}
-	return workflow.UpsertTypedSearchAttributes(ctx, AttrMerchant.ValueSet(string(m.id)))
 }
 
 func jobKey(c relay.ConnectionName, j relay.Job) string { return string(c) + " " + string(j) }
 
 // jobsOf lists the jobs of a lane, the most urgent first: tracking before fresh
-// orders before inventory.
-func jobsOf(l activities.Lane) []relay.Job {
+// orders before inventory before the comparing of books.
+func (m *merchant) jobsOf(l activities.Lane) []relay.Job {
+	jobs := []relay.Job{relay.PushShipments, relay.PullOrders, relay.PushInventory}
 	if l.Warehouse {
-		return []relay.Job{relay.PullShipments, relay.SubmitOrders, relay.PullInventory}
+		jobs = []relay.Job{relay.PullShipments, relay.SubmitOrders, relay.PullInventory}
 	}
-	return []relay.Job{relay.PushShipments, relay.PullOrders, relay.PushInventory}
+	if _, planned := l.Every[relay.Reconcile]; planned && m.cares {
+		jobs = append(jobs, relay.Reconcile)
+	}
+	return jobs
 }
 
 // lane runs the jobs of one connection, one after the other.
@@ -221,8 +257,11 @@ func (m *merchant) next(ctx workflow.Context, l activities.Lane) (relay.Job, tim
 	}
 	var first relay.Job
 	now, wait := workflow.Now(ctx), idle
-	for _, j := range jobsOf(l) {
+	for _, j := range m.jobsOf(l) {
 		s := m.state.Jobs[jobKey(l.Connection, j)]
+		if j == relay.SubmitOrders && m.pullsFirst() {
+			continue
+		}
 		if until := s.Due.Sub(now); !s.Paused && until < wait {
 			first, wait = j, until
 		}
@@ -231,6 +270,15 @@ func (m *merchant) next(ctx workflow.Context, l activities.Lane) (relay.Job, tim
 		return "", wait
 	}
 	return first, 0
+}
+
+// pullsFirst reports whether a cart is to be read before anything is submitted.
+// One that can't be read, since it is paused or refuses us, is not waited for.
+func (m *merchant) pullsFirst() bool {
+	return slices.ContainsFunc(m.state.Plan.Lanes, func(l activities.Lane) bool {
+		s := m.state.Jobs[jobKey(l.Connection, relay.PullOrders)]
+		return s != nil && !s.Paused && l.Stopped == "" && slices.Contains(m.state.PullFirst, l.Connection)
+	})
 }
 
 // lookAround is how often a job that runs as soon as there is something to do
@@ -257,8 +305,13 @@ func (m *merchant) run(ctx workflow.Context, l activities.Lane, j relay.Job) err
 		err = m.pullShipments(ctx, l, s, in)
 	case relay.PullInventory:
 		err = m.pullInventory(ctx, l, s, in)
+	case relay.Reconcile:
+		err = m.reconcile(ctx, l, s, in)
 	default:
 		err = m.push(ctx, l, j, s, in)
+	}
+	if j == relay.PullOrders { // a cart that does not answer holds nothing up
+		m.state.PullFirst = slices.DeleteFunc(m.state.PullFirst, func(c relay.ConnectionName) bool { return c == l.Connection })
 	}
 	if err == nil {
 		s.Fails, s.Why, s.Since = 0, "", time.Time{}
@@ -287,7 +340,7 @@ func (m *merchant) wakeAfter(ctx workflow.Context, j relay.Job) {
 		return
 	}
 	for _, l := range m.state.Plan.Lanes {
-		if slices.Contains(jobsOf(l), next) {
+		if slices.Contains(m.jobsOf(l), next) {
 			m.wake(ctx, l.Connection, next)
 		}
 	}
@@ -331,6 +384,9 @@ func (m *merchant) submitOrders(ctx workflow.Context, l activities.Lane, s *JobS
 	if r.Holds {
 		m.state.HoldsDue = true
 	}
+	if m.cares {
+		m.wakeCarts(ctx, relay.PushShipments, r.Carts)
+	}
 	return nil
 }
 
@@ -354,9 +410,7 @@ func (m *merchant) pullShipments(ctx workflow.Context, l activities.Lane, s *Job
 	if r.Packages+r.Cancelled > 0 {
 		s.Last = fmt.Sprintf("%d open orders read, %d new packages, %d cancelled there", r.Read, r.Packages, r.Cancelled)
 	}
-	for _, c := range r.Carts {
-		m.wake(ctx, c, relay.PushShipments)
-	}
+	m.wakeCarts(ctx, relay.PushShipments, r.Carts)
 	return nil
 }
 
@@ -368,6 +422,11 @@ func (m *merchant) pullInventory(ctx workflow.Context, l activities.Lane, s *Job
 	}
 	m.stopped(ctx, l, r.Stopped)
 	s.Last = fmt.Sprintf("%d levels read, %d changed", r.Levels, r.Changed)
+	if m.cares && r.Released > 0 {
+		s.Last += fmt.Sprintf(", %d orders on hold let go", r.Released)
+		m.wakeWarehouse(ctx)
+		m.tellHolds(ctx, r.Woken)
+	}
 	if r.Changed == 0 {
 		return nil
 	}
@@ -402,6 +461,62 @@ func (m *merchant) push(ctx workflow.Context, l activities.Lane, j relay.Job, s 
 	return nil
 }
 
+// reconcile compares the books of a connection, and lets the other jobs act on
+// what was mended.
+func (m *merchant) reconcile(ctx workflow.Context, l activities.Lane, s *JobState, in activities.JobInput) error {
+	var a *activities.Activities
+	var r activities.ReconcileResult
+	if err := workflow.ExecuteActivity(ctx, a.Reconcile, in).Get(ctx, &r); err != nil {
+		return err
+	}
+	m.stopped(ctx, l, r.Stopped)
+	s.Last = fmt.Sprintf("%d compared, %d differ, %d mended", r.Checked, r.Found, r.Repaired)
+	if r.More {
+		s.Due = workflow.Now(ctx)
+	}
+	if r.Submit {
+		m.wakeWarehouse(ctx)
+	}
+	m.wakeCarts(ctx, relay.PushShipments, r.Carts)
+	m.wakeCarts(ctx, relay.PushInventory, r.Carts)
+	m.tellHolds(ctx, r.Woken)
+	return nil
+}
+
+// watchEvery is how often alerts are looked after unless the plan says otherwise.
+const watchEvery = 5 * time.Minute
+
+// watch looks after the merchant's alerts, also while it is paused: a connection
+// that has stopped is what people are to be called for.
+func (m *merchant) watch(ctx workflow.Context) error {
+	for !m.leaving(ctx) {
+		now := workflow.Now(ctx)
+		if wait := m.state.WatchDue.Sub(now); wait > 0 {
+			_, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
+				Timeout: wait, TimerOptions: workflow.TimerOptions{Summary: "until alerts are looked after"},
+			}, func() bool { return m.leaving(ctx) || m.state.WatchDue.Before(now.Add(wait)) })
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		every := time.Duration(m.state.Plan.Watch)
+		if every <= 0 {
+			every = watchEvery
+		}
+		m.state.WatchDue = now.Add(every)
+		var a *activities.Activities
+		err := workflow.ExecuteActivity(onAlerts(ctx, m.id), a.Watch, activities.MerchantInput{Merchant: m.id}).Get(ctx, nil)
+		if temporal.IsCanceledError(err) {
+			return err
+		}
+		if err != nil {
+			workflow.GetLogger(ctx).Error("alerts can't be looked after; will try again", "merchant", m.id, "why", brief(err))
+		}
+	}
+	return nil
+}
+
 // wake makes a job run now that runs as soon as there is something to do. One
 // with an interval of its own keeps it.
 func (m *merchant) wake(ctx workflow.Context, c relay.ConnectionName, j relay.Job) {
@@ -409,6 +524,12 @@ func (m *merchant) wake(ctx workflow.Context, c relay.ConnectionName, j relay.Jo
 		if l.Connection == c && l.Every[j] == relay.Auto {
 			m.state.Jobs[jobKey(c, j)].Due = workflow.Now(ctx)
 		}
+	}
+}
+
+func (m *merchant) wakeCarts(ctx workflow.Context, j relay.Job, carts []relay.ConnectionName) {
+	for _, c := range carts {
+		m.wake(ctx, c, j)
 	}
 }
 
@@ -448,7 +569,7 @@ func (m *merchant) tellHolds(ctx workflow.Context, refs []relay.Reference) {
 // whose mapping has come, and goes on with large releases.
 func (m *merchant) holds(ctx workflow.Context) error {
 	due := func() bool {
-		return m.state.HoldsDue || m.state.Recheck || m.state.RecheckAfter != 0 || len(m.state.Releases) > 0
+		return m.state.HoldsDue || m.state.Recheck || m.state.RecheckAfter != 0 || len(m.state.Releases)+len(m.state.Cancels) > 0
 	}
 	for {
 		err := workflow.Await(ctx, func() bool { return m.leaving(ctx) || due() })
@@ -484,6 +605,12 @@ func (m *merchant) tend(ctx workflow.Context) (again bool, err error) {
 		out, err := m.release(ctx, m.state.Releases[0])
 		if err == nil && !out.More {
 			m.state.Releases = m.state.Releases[1:]
+		}
+		return false, err
+	case len(m.state.Cancels) > 0:
+		out, err := m.cancelSome(ctx, m.state.Cancels[0])
+		if err == nil && !out.More {
+			m.state.Cancels = m.state.Cancels[1:]
 		}
 		return false, err
 	}
@@ -577,7 +704,7 @@ func (m *merchant) show(ctx workflow.Context) {
 	}
 	b.WriteString("\n\n| connection | job | every | next | state |\n|---|---|---|---|---|\n")
 	for _, l := range m.state.Plan.Lanes {
-		for _, j := range jobsOf(l) {
+		for _, j := range m.jobsOf(l) {
 			s := m.state.Jobs[jobKey(l.Connection, j)]
 			state := s.Last
 			switch {

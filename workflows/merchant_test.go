@@ -298,7 +298,7 @@ func TestAConnectionThatIsRefusedStopsUntilResumed(t *testing.T) {
 	require.InDelta(t, 48, len(slices.DeleteFunc(s.named("PullOrders", "outlet"), func(p step) bool { return p.at < time.Hour || p.at > 5*time.Hour })), 1)
 	require.True(t, resumed.done)
 	require.NoError(t, resumed.err)
-	require.Len(t, resumed.answer.(workflows.JobAnswer).Jobs, 9)
+	require.Len(t, resumed.answer.(workflows.JobAnswer).Jobs, 12)
 	require.Equal(t, []activities.JobInput{{Merchant: "acme"}}, inputs[activities.JobInput](s, "ResumeConnections"))
 	require.Equal(t, []activities.PauseInput{{Merchant: "acme"}}, inputs[activities.PauseInput](s, "SetPaused"))
 	require.Equal(t, 3, loads)

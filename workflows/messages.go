@@ -27,6 +27,7 @@ func (r CancelRequest) Check() error {
 type ReleaseRequest struct {
 	Reason     relay.HoldReason  `json:"reason,omitempty"`     // all orders on hold for it
 	References []relay.Reference `json:"references,omitempty"` // or these; at most 200
+	SKU        relay.SKU         `json:"sku,omitempty"`        // or those with a line of this SKU
 	All        bool              `json:"all,omitempty"`        // or all, to be said in so many words
 	Actor      string            `json:"actor,omitempty"`
 }
@@ -43,11 +44,17 @@ func (r ReleaseRequest) Check() error {
 	if len(r.References) > 0 {
 		given++
 	}
+	if r.SKU != "" {
+		given++
+		if len(r.SKU) > 200 || !utf8.ValidString(string(r.SKU)) {
+			return errors.New("sku: want at most 200 characters")
+		}
+	}
 	if r.All {
 		given++
 	}
 	if given != 1 {
-		return errors.New("want exactly one of reason, references and all")
+		return errors.New("want exactly one of reason, references, sku and all")
 	}
 	if len(r.References) > 200 {
 		return fmt.Errorf("references: %d of them; want at most 200 at once", len(r.References))
@@ -63,6 +70,27 @@ func (r ReleaseRequest) Check() error {
 // ReleaseAnswer counts the orders let go.
 type ReleaseAnswer struct {
 	Released int `json:"released"`
+	// More says that they were too many for one go: the rest follows by itself.
+	More bool `json:"more,omitempty"`
+}
+
+// CancelHeldRequest asks a merchant's workflow to cancel orders on hold. It
+// names them as a ReleaseRequest does.
+type CancelHeldRequest struct {
+	ReleaseRequest
+	Why string `json:"why,omitempty"` // for the trail
+}
+
+// Check refuses a request that could not be carried out, naming the field.
+func (r CancelHeldRequest) Check() error {
+	return errors.Join(r.ReleaseRequest.Check(), checkWords(r.Why, ""))
+}
+
+// CancelHeldAnswer counts the orders cancelled.
+type CancelHeldAnswer struct {
+	Stopped int `json:"stopped"` // before they were sent
+	// Pending may be at the warehouse already: they are looked for, and cancelled where they are.
+	Pending int `json:"pending,omitempty"`
 	// More says that they were too many for one go: the rest follows by itself.
 	More bool `json:"more,omitempty"`
 }

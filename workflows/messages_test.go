@@ -25,7 +25,7 @@ func TestPauseAndResumeAMerchant(t *testing.T) {
 	s.runMerchant(8*time.Hour + 4*time.Minute)
 
 	require.NoError(t, paused.err)
-	require.Len(t, paused.answer.(workflows.JobAnswer).Jobs, 9)
+	require.Len(t, paused.answer.(workflows.JobAnswer).Jobs, 12)
 	require.Contains(t, details, "**Acme Goods** is paused: `ferry merchant resume` lets it run")
 	require.Empty(t, s.between(paused.at+5*time.Second, 8*time.Hour), "what was at work came to its end, and nothing began")
 	require.NoError(t, resumed.err)
@@ -73,8 +73,8 @@ func TestPauseAndResumeSingleJobs(t *testing.T) {
 	s.runMerchant(4 * time.Hour)
 
 	require.Equal(t, workflows.JobAnswer{Jobs: []string{"shop pull_orders"}}, job.answer)
-	require.Equal(t, workflows.JobAnswer{Jobs: []string{"outlet push_shipments", "outlet pull_orders", "outlet push_inventory"}}, connection.answer)
-	require.Equal(t, 4, strings.Count(details, "| paused |"), details)
+	require.Equal(t, workflows.JobAnswer{Jobs: []string{"outlet push_shipments", "outlet pull_orders", "outlet push_inventory", "outlet reconcile"}}, connection.answer)
+	require.Equal(t, 5, strings.Count(details, "| paused |"), details)
 	require.NotContains(t, details, "is paused")
 	for _, p := range s.between(62*time.Minute, 181*time.Minute) {
 		require.NotEqual(t, "shop PullOrders", p)
@@ -375,8 +375,8 @@ func TestUpdatesRefuseWhatCannotBeDone(t *testing.T) {
 		{"cancel-order", workflows.CancelRequest{Reference: "A-1", Reason: long}, "reason: "},
 		{"cancel-order", workflows.CancelRequest{Reference: "A-1", Reason: "\xff"}, ""}, // JSON mends it: nothing is refused
 		{"cancel-order", workflows.CancelRequest{Reference: "A-1", Actor: long}, "actor: "},
-		{"release-orders", workflows.ReleaseRequest{}, "exactly one of reason, references and all"},
-		{"release-orders", workflows.ReleaseRequest{All: true, Reason: relay.HoldRejected}, "exactly one of reason, references and all"},
+		{"release-orders", workflows.ReleaseRequest{}, "exactly one of reason, references, sku and all"},
+		{"release-orders", workflows.ReleaseRequest{All: true, Reason: relay.HoldRejected}, "exactly one of reason, references, sku and all"},
 		{"release-orders", workflows.ReleaseRequest{Reason: "hunger"}, "reason: "},
 		{"release-orders", workflows.ReleaseRequest{References: references(0, 201)}, "references: 201"},
 		{"release-orders", workflows.ReleaseRequest{References: []relay.Reference{"A-1", "?"}}, "references: "},

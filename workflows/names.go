@@ -19,6 +19,7 @@ const (
 	// To a merchant's workflow, each as a signal (no answer) and as an update (a true answer).
 	CancelOrder     = "cancel-order"
 	ReleaseOrders   = "release-orders"
+	CancelHeld      = "cancel-held"
 	SyncNow         = "sync-now"
 	Pause           = "pause"
 	Resume          = "resume"
@@ -37,6 +38,10 @@ const TaskQueue = "orderferry"
 // ConnectorQueue is where the steps of a connector run, so that a sick vendor
 // can't take another's slots.
 func ConnectorQueue(connector string) string { return TaskQueue + "/" + connector }
+
+// AlertsQueue is where alerts are looked after and sent: a mail server that
+// hangs takes nobody else's slots.
+const AlertsQueue = TaskQueue + "/alerts"
 
 // MerchantID is the id of a merchant's workflow.
 func MerchantID(m relay.MerchantID) string { return "merchant/" + string(m) }
@@ -65,9 +70,16 @@ func SearchAttributes() map[string]enums.IndexedValueType {
 	return out
 }
 
-// Register registers the workflows.
+// Register registers the workflows, and says what becomes of their runs when a
+// versioned deployment is replaced.
+//
+// A merchant's run stays with the build that began it. It has a task every few
+// minutes, sees there that another build is current, and ends for a new run on
+// that one: it needs no gate, and the old build may go after some minutes. A hold
+// sleeps for up to a day; the old build would have to stay for so long, so holds
+// move at once and rely on gates. A check takes seconds.
 func Register(r worker.WorkflowRegistry) {
-	r.RegisterWorkflowWithOptions(Merchant, workflow.RegisterOptions{Name: MerchantWorkflow})
-	r.RegisterWorkflowWithOptions(Hold, workflow.RegisterOptions{Name: HoldWorkflow})
-	r.RegisterWorkflowWithOptions(Check, workflow.RegisterOptions{Name: CheckWorkflow})
+	r.RegisterWorkflowWithOptions(Merchant, workflow.RegisterOptions{Name: MerchantWorkflow, VersioningBehavior: workflow.VersioningBehaviorPinned})
+	r.RegisterWorkflowWithOptions(Hold, workflow.RegisterOptions{Name: HoldWorkflow, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade})
+	r.RegisterWorkflowWithOptions(Check, workflow.RegisterOptions{Name: CheckWorkflow, VersioningBehavior: workflow.VersioningBehaviorPinned})
 }

@@ -44,7 +44,7 @@ func names(t *testing.T) []string {
 	for name, kind := range workflows.SearchAttributes() {
 		out = append(out, fmt.Sprintf("search attribute %s %s", name, kind))
 	}
-	for _, queue := range []string{workflows.TaskQueue, workflows.ConnectorQueue("<connector>")} {
+	for _, queue := range []string{workflows.TaskQueue, workflows.AlertsQueue, workflows.ConnectorQueue("<connector>")} {
 		out = append(out, "task queue "+queue)
 	}
 	for _, id := range []string{workflows.MerchantID("<merchant>"), workflows.HoldID("<merchant>", "<reference>")} {

@@ -24,7 +24,7 @@ func priorityOf(j relay.Job) int {
 	switch j {
 	case relay.PullShipments, relay.PushShipments:
 		return priorityTrack
-	case relay.PullInventory, relay.PushInventory:
+	case relay.PullInventory, relay.PushInventory, relay.Reconcile:
 		return priorityStock
 	}
 	return priorityOrders
@@ -43,6 +43,18 @@ func onLedger(ctx workflow.Context, m relay.MerchantID) workflow.Context {
 		StartToCloseTimeout: time.Minute,
 		Priority:            priority(m, priorityOrders),
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: time.Minute},
+	})
+}
+
+// onAlerts is for a look at alerts. It comes again in minutes, so it is not tried for long.
+func onAlerts(ctx workflow.Context, m relay.MerchantID) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              AlertsQueue,
+		StartToCloseTimeout:    5 * time.Minute,
+		ScheduleToCloseTimeout: 15 * time.Minute,
+		HeartbeatTimeout:       heartbeatWithin,
+		Priority:               priority(m, priorityOrders),
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 3, MaximumInterval: time.Minute, MaximumAttempts: 3},
 	})
 }
 

@@ -124,6 +124,9 @@ func newStage(t *testing.T) *stage {
 	mocked[activities.JobInput, activities.PushResult](s, "PushShipments", nil)
 	mocked[activities.JobInput, activities.PushResult](s, "PushInventory", nil)
 	mocked[activities.JobInput, activities.Report](s, "CheckConnection", nil)
+	mocked[activities.MerchantInput, activities.WatchResult](s, "Watch", nil)
+	mocked[activities.JobInput, activities.ReconcileResult](s, "Reconcile", nil)
+	mocked[activities.CancelHeldInput, activities.CancelHeldOutcome](s, "CancelHeld", nil)
 	return s
 }
 

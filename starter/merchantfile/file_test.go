@@ -273,7 +273,7 @@ func TestEveryFaultHasItsPlace(t *testing.T) {
 		"secret with bad quote": {change("def", "\"hush\\q\""), []string{"merchant.yaml:9:28: not YAML: found unknown escape character 'q'"}},
 
 		"job of the other side": {small + "  schedule: {pull_orders: 5m}\n", []string{"merchant.yaml:10:14: warehouse.schedule.pull_orders: not a job of a warehouse: want one of submit_orders, pull_shipments, pull_inventory"}},
-		"auto pull":             {small + "  schedule: {pull_inventory: auto}\n", []string{"merchant.yaml:10:30: warehouse.schedule.pull_inventory: \"auto\": nothing tells us when there is something to pull; want a duration of 1s or more, such as 5m"}},
+		"auto pull":             {small + "  schedule: {pull_inventory: auto}\n", []string{"merchant.yaml:10:30: warehouse.schedule.pull_inventory: \"auto\": nothing tells us when there is something to do; want a duration of 1s or more, such as 5m"}},
 		"interval":              {small + "  schedule: {pull_inventory: 5}\n", []string{"merchant.yaml:10:30: warehouse.schedule.pull_inventory: \"5\": want auto or a duration from 1s to 168h, such as 5m"}},
 		"schedule is a list":    {small + "  schedule: [5m]\n", []string{"merchant.yaml:10:3: warehouse.schedule: want a mapping, got a list"}},
 

@@ -13,6 +13,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -39,8 +40,13 @@ type Config struct {
 	Listen     string
 	Activities activities.Options
 	Log        *slog.Logger
+	Deploy     Deploy
 	// Grace is how long steps in progress may take to end on a stop. Default 20 s.
 	Grace time.Duration
+	// Transport carries the requests to all vendors. Default NewTransport.
+	Transport http.RoundTripper
+	// Tracer hears of every statement to the ledger. nil: none.
+	Tracer pgx.QueryTracer
 }
 
 // Run works until ctx ends, then lets steps in progress come to an end. It
@@ -49,11 +55,14 @@ func Run(ctx context.Context, cfg Config, ready func(listen string)) error {
 	if cfg.Grace <= 0 {
 		cfg.Grace = 20 * time.Second
 	}
+	if cfg.Transport == nil {
+		cfg.Transport = NewTransport()
+	}
 	keyring, err := store.OpenKeyring(cfg.KeyFile)
 	if err != nil {
 		return err
 	}
-	ledger, err := store.Open(ctx, cfg.DatabaseURL, keyring)
+	ledger, err := store.Open(ctx, cfg.DatabaseURL, keyring, store.WithTracer(cfg.Tracer))
 	if err != nil {
 		return err
 	}
@@ -120,7 +129,7 @@ func Run(ctx context.Context, cfg Config, ready func(listen string)) error {
 	}
 }
 
-// newWorkers makes a worker for the workflows and one for each connector.
+// newWorkers makes a worker for the workflows, one for alerts and one for each connector.
 func newWorkers(temporal client.Client, ledger *store.Store, cfg Config) func(fatal func(error)) []worker.Worker {
 	return func(fatal func(error)) []worker.Worker {
 		host, _ := os.Hostname()
@@ -130,18 +139,23 @@ func newWorkers(temporal client.Client, ledger *store.Store, cfg Config) func(fa
 			OnFatalError:      fatal,
 			Interceptors:      []interceptor.WorkerInterceptor{activities.ErrorInterceptor()},
 		}
+		cfg.Deploy.apply(&options)
 		all := registry.All()
-		steps := activities.New(ledger, all, newTransport(), cfg.Log, cfg.Activities)
+		steps := activities.New(ledger, all, cfg.Transport, cfg.Log, cfg.Activities)
 		main := worker.New(temporal, workflows.TaskQueue, options)
 		workflows.Register(main)
 		main.RegisterActivity(steps)
 		list := []worker.Worker{main}
+		queues := []string{workflows.AlertsQueue}
 		for _, c := range all {
+			queues = append(queues, workflows.ConnectorQueue(c.Name))
+		}
+		for _, q := range queues {
 			// A few at once, so that one merchant's long step does not keep the others waiting.
 			o := options
 			o.MaxConcurrentActivityExecutionSize = 32
 			o.DisableWorkflowWorker = true
-			w := worker.New(temporal, workflows.ConnectorQueue(c.Name), o)
+			w := worker.New(temporal, q, o)
 			w.RegisterActivity(steps)
 			list = append(list, w)
 		}
@@ -149,8 +163,8 @@ func newWorkers(temporal client.Client, ledger *store.Store, cfg Config) func(fa
 	}
 }
 
-// newTransport carries the requests to all vendors.
-func newTransport() http.RoundTripper {
+// NewTransport makes what carries the requests to all vendors.
+func NewTransport() http.RoundTripper {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = 64
 	t.ResponseHeaderTimeout = 2 * time.Minute

@@ -41,6 +41,9 @@ func FromEnv(env func(string) string, log *slog.Logger) (Config, error) {
 	if cfg.Temporal, err = TemporalFromEnv(); err != nil {
 		return cfg, err
 	}
+	if cfg.Deploy, err = deployFromEnv(env); err != nil {
+		return cfg, err
+	}
 	cfg.Activities.Looks, err = activities.ParseLooks(env(EnvLook))
 	if err != nil {
 		return cfg, fmt.Errorf("%s: %w", EnvLook, err)

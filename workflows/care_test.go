@@ -1,0 +1,332 @@
+package workflows_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"orderferry/activities"
+	"orderferry/relay"
+	"orderferry/workflows"
+)
+
+// Alerts are looked after every five minutes, or as often as the plan says, and
+// also while nothing else runs.
+func TestAlertsAreLookedAfter(t *testing.T) {
+	s := newStage(t)
+	s.at(11*time.Minute, func() { s.ask("pause", workflows.JobRequest{}) })
+	s.runMerchant(31 * time.Minute)
+	looks := s.named("Watch")
+	require.Len(t, looks, 7)
+	require.Equal(t, took, looks[0].at, "as soon as the plan is known")
+	for i, l := range looks {
+		require.Equal(t, took+time.Duration(i)*5*time.Minute, l.at)
+		require.Equal(t, activities.MerchantInput{Merchant: "acme"}, l.in)
+		require.Equal(t, "orderferry/alerts", l.options.TaskQueue)
+		require.Equal(t, 15*time.Second, l.options.HeartbeatTimeout)
+		require.Equal(t, 15*time.Minute, l.options.ScheduleToCloseTimeout)
+	}
+
+	s = newStage(t)
+	on(s, "LoadPlan", func(activities.MerchantInput) (activities.Plan, error) {
+		p := plan()
+		p.Watch = relay.Every(time.Minute)
+		return p, nil
+	})
+	on(s, "Watch", func(activities.MerchantInput) (activities.WatchResult, error) {
+		return activities.WatchResult{}, temporal.NewNonRetryableApplicationError("no", "database", nil)
+	})
+	s.runMerchant(10 * time.Minute)
+	require.Len(t, s.named("Watch"), 10, "a failure does not end it")
+}
+
+func TestBooksAreComparedDaily(t *testing.T) {
+	s := newStage(t)
+	on(s, "Reconcile", func(in activities.JobInput) (activities.ReconcileResult, error) {
+		switch in.Connection {
+		case "shop":
+			return activities.ReconcileResult{Checked: 10, Found: 2, Repaired: 1, Submit: true, Woken: references(0, 3)}, nil
+		case "east":
+			return activities.ReconcileResult{Carts: []relay.ConnectionName{"outlet"}}, nil
+		}
+		return activities.ReconcileResult{}, nil
+	})
+	var details string
+	s.at(25*time.Hour, func() { details = s.details() })
+	s.runMerchant(49 * time.Hour)
+	for _, c := range []relay.ConnectionName{"shop", "outlet", "east"} {
+		runs := times(s.named("Reconcile", c))
+		require.Len(t, runs, 2, c)
+		require.InDelta(t, 24*time.Hour, runs[0], float64(20*time.Second), c)
+		require.InDelta(t, 48*time.Hour, runs[1], float64(time.Minute), c)
+	}
+	require.Contains(t, details, "| shop | reconcile | 24h0m0s | 2026-03-04T12:0")
+	require.Contains(t, details, "| 10 compared, 2 differ, 1 mended |")
+	mended := s.first("Reconcile", "shop", 0).at + took
+	require.LessOrEqual(t, s.first("SubmitOrders", "east", mended).at, mended+4*took, "what was taken in is sent")
+	require.Len(t, s.signals, 6)
+	told := s.first("Reconcile", "east", 0).at + took
+	require.LessOrEqual(t, s.first("PushShipments", "outlet", told).at, told+4*took)
+	require.LessOrEqual(t, s.first("PushInventory", "outlet", told).at, told+6*took)
+}
+
+// Books are compared when that is named, not whenever all is to be ferried now.
+func TestBooksAreComparedOnDemand(t *testing.T) {
+	s := newStage(t)
+	var all, named *reply
+	s.at(time.Hour, func() { all = s.ask("sync-now", workflows.JobRequest{}) })
+	s.at(2*time.Hour, func() { named = s.ask("sync-now", workflows.JobRequest{Job: relay.Reconcile}) })
+	s.runMerchant(3 * time.Hour)
+	require.Len(t, all.answer.(workflows.JobAnswer).Jobs, 9)
+	require.Equal(t, workflows.JobAnswer{Jobs: []string{"outlet reconcile", "shop reconcile", "east reconcile"}}, named.answer)
+	require.Len(t, s.named("Reconcile"), 3)
+	for _, p := range s.named("Reconcile") {
+		require.InDelta(t, 2*time.Hour, p.at, float64(10*time.Second))
+	}
+}
+
+// New settings start the jobs at once, but not the comparing of books.
+func TestNewSettingsDoNotCompareBooks(t *testing.T) {
+	s := newStage(t)
+	s.at(time.Hour, func() { s.SignalWorkflow("settings-changed", nil) })
+	s.runMerchant(23 * time.Hour)
+	require.Empty(t, s.named("Reconcile"))
+}
+
+// Stock that comes lets orders go: they are sent, and their holds told.
+func TestStockThatComesReleasesHolds(t *testing.T) {
+	s := newStage(t)
+	on(s, "PullInventory", inTurn[activities.JobInput](
+		activities.PullInventoryResult{Levels: 10},
+		activities.PullInventoryResult{Levels: 10, Changed: 1, Released: 2, Woken: references(0, 2)},
+		activities.PullInventoryResult{Levels: 10}))
+	s.runMerchant(90 * time.Minute)
+	second := s.named("PullInventory")[1].at + took
+	require.Equal(t, second, s.first("SubmitOrders", "east", second-time.Millisecond).at)
+	require.Len(t, s.signals, 2)
+	require.Equal(t, sent{at: second, workflow: "hold/acme/A-0", name: "look"}, s.signals[0])
+}
+
+// A cart is told of cancels as soon as there are any.
+func TestCancelsAreToldToCarts(t *testing.T) {
+	s := newStage(t)
+	on(s, "SubmitOrders", inTurn[activities.JobInput](
+		activities.SubmitResult{}, activities.SubmitResult{Cancelled: 1, Carts: []relay.ConnectionName{"outlet"}}, activities.SubmitResult{}))
+	on(s, "CancelOrder", inTurn[activities.CancelInput](activities.CancelOutcome{Reference: "A-1", Result: "cancelled", Cart: "shop"}))
+	on(s, "CancelHeld", inTurn[activities.CancelHeldInput](
+		activities.CancelHeldOutcome{Stopped: 199, Pending: 1, References: references(0, 200), Carts: []relay.ConnectionName{"shop"}, More: true},
+		activities.CancelHeldOutcome{Stopped: 7, References: references(200, 207), Carts: []relay.ConnectionName{"outlet"}}))
+	var held *reply
+	s.at(10*time.Minute, func() { s.ask("sync-now", workflows.JobRequest{Job: relay.SubmitOrders}) })
+	s.at(20*time.Minute, func() { s.ask("cancel-order", workflows.CancelRequest{Reference: "A-1"}) })
+	s.at(32*time.Minute, func() {
+		held = s.ask("cancel-held", workflows.CancelHeldRequest{
+			ReleaseRequest: workflows.ReleaseRequest{SKU: "TOTE-1", Actor: "ops"}, Why: "withdrawn from sale",
+		})
+	})
+	s.runMerchant(34 * time.Minute)
+	told := func(c relay.ConnectionName) []time.Duration {
+		return times(filter(s.named("PushShipments", c), time.Minute))
+	}
+	require.Equal(t, []time.Duration{10*time.Minute + took, 32*time.Minute + 2*took}, told("outlet"))
+	require.Equal(t, []time.Duration{20*time.Minute + took, 32*time.Minute + took}, told("shop"))
+	require.NoError(t, held.err)
+	require.Equal(t, workflows.CancelHeldAnswer{Stopped: 206, Pending: 1}, held.answer)
+	in := activities.CancelHeldInput{ReleaseInput: activities.ReleaseInput{Merchant: "acme", SKU: "TOTE-1", Actor: "operator ops"}, Why: "withdrawn from sale"}
+	require.Equal(t, []activities.CancelHeldInput{in, in}, inputs[activities.CancelHeldInput](s, "CancelHeld"))
+	require.Len(t, s.signals, 207)
+	require.Equal(t, 32*time.Minute+took, s.first("SubmitOrders", "east", 31*time.Minute).at, "one may be at the warehouse: it is looked for")
+}
+
+// A hundred thousand cancels take several runs, as releases do.
+func TestALargeCancelGoesOnInTheNextRuns(t *testing.T) {
+	left := 1500
+	cancel := func(activities.CancelHeldInput) (activities.CancelHeldOutcome, error) {
+		n := min(left, 200)
+		left -= n
+		return activities.CancelHeldOutcome{Stopped: n, More: n == 200}, nil
+	}
+	s := newStage(t)
+	on(s, "CancelHeld", cancel)
+	var r *reply
+	s.at(time.Minute, func() {
+		r = s.ask("cancel-held", workflows.CancelHeldRequest{ReleaseRequest: workflows.ReleaseRequest{Reason: relay.HoldRejected}})
+	})
+	s.at(time.Minute+2*took+took/2, func() { s.SetContinueAsNewSuggested(true) })
+	next := s.nextRun(first)
+	require.Equal(t, workflows.CancelHeldAnswer{Stopped: 600, More: true}, r.answer)
+	again := newStage(t)
+	on(again, "CancelHeld", cancel)
+	require.True(t, temporal.IsCanceledError(again.run(10*time.Minute, workflows.MerchantWorkflow, next)))
+	require.Zero(t, left)
+}
+
+// What was cancelled at a cart during a pause is not sent after it: carts are
+// read first, unless one does not answer.
+func TestCartsAreReadBeforeAnythingIsSentAfterAPause(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		t.Run(fmt.Sprintf("fails %t", fails), func(t *testing.T) {
+			s := newStage(t)
+			on(s, "PullOrders", func(in activities.JobInput) (activities.PullOrdersResult, error) {
+				if fails && in.Connection == "outlet" && s.since() > time.Minute {
+					return activities.PullOrdersResult{}, temporal.NewNonRetryableApplicationError("pull orders: unavailable", "unavailable", nil)
+				}
+				return activities.PullOrdersResult{}, nil
+			})
+			s.at(8*time.Minute, func() { s.ask("pause", workflows.JobRequest{}) })
+			s.at(3*time.Hour, func() { s.ask("resume", workflows.JobRequest{}) })
+			s.runMerchant(4 * time.Hour)
+			sent := s.first("SubmitOrders", "east", 3*time.Hour).at
+			for _, c := range []relay.ConnectionName{"outlet", "shop"} {
+				require.GreaterOrEqual(t, sent, s.first("PullOrders", c, 3*time.Hour).at+took, c)
+			}
+			require.Less(t, sent, 3*time.Hour+time.Minute)
+		})
+	}
+}
+
+// A cart whose reading is paused, or whose credentials are refused, is not waited for.
+func TestAPausedCartIsNotReadFirst(t *testing.T) {
+	s := newStage(t)
+	on(s, "LoadPlan", func(activities.MerchantInput) (activities.Plan, error) {
+		p := plan()
+		p.Lanes[0].Stopped = "401"
+		return p, nil
+	})
+	s.at(8*time.Minute, func() { s.ask("pause", workflows.JobRequest{}) })
+	s.at(3*time.Hour, func() {
+		s.ask("resume", workflows.JobRequest{})
+	})
+	s.at(3*time.Hour+took+time.Millisecond, func() { s.ask("pause", workflows.JobRequest{Connection: "shop", Job: relay.PullOrders}) })
+	s.runMerchant(4 * time.Hour)
+	require.Less(t, s.first("SubmitOrders", "east", 3*time.Hour).at, 3*time.Hour+time.Minute)
+}
+
+// The old form of a run is kept: it neither looks after alerts nor compares
+// books nor acts on what it would not have acted on.
+func TestARunOfTheOldForm(t *testing.T) {
+	s := newStage(t)
+	s.OnGetVersion("care", workflow.DefaultVersion, workflow.Version(1)).Return(workflow.DefaultVersion)
+	s.OnUpsertSearchAttributes(mock.Anything).Return(nil).Maybe()
+	on(s, "PullInventory", inTurn[activities.JobInput](activities.PullInventoryResult{Levels: 10, Released: 2, Woken: references(0, 2)}))
+	on(s, "SubmitOrders", inTurn[activities.JobInput](activities.SubmitResult{Carts: []relay.ConnectionName{"outlet"}}))
+	s.at(8*time.Minute, func() { s.ask("pause", workflows.JobRequest{}) })
+	s.at(9*time.Minute, func() { s.ask("resume", workflows.JobRequest{}) })
+	s.runMerchant(50 * time.Hour)
+	require.Empty(t, s.named("Watch"))
+	require.Empty(t, s.named("Reconcile"))
+	require.Empty(t, s.signals)
+	require.Less(t, len(s.named("SubmitOrders")), 60, "hourly, and not at each reading of stock besides")
+	require.Less(t, len(s.named("PushShipments", "outlet")), 60)
+}
+
+// The next run has the newest form, whatever the last one had.
+func TestTheNextRunHasTheNewForm(t *testing.T) {
+	s := newStage(t)
+	s.OnGetVersion("care", workflow.DefaultVersion, workflow.Version(1)).Return(workflow.DefaultVersion)
+	s.at(time.Minute, func() { s.SetContinueAsNewSuggested(true) })
+	next := s.nextRun(first)
+	require.Len(t, next.State.Jobs, 9)
+	again := newStage(t)
+	require.True(t, temporal.IsCanceledError(again.run(25*time.Hour, workflows.MerchantWorkflow, next)))
+	require.NotEmpty(t, again.named("Watch"))
+	require.Len(t, again.named("Reconcile"), 3)
+}
+
+// Both nights on which the clocks change: 1:00 AM comes once on each, also in
+// November, when it comes twice.
+func TestHoldsOnTheNightsWhenTheClocksChange(t *testing.T) {
+	zone, err := time.LoadLocation("America/Los_Angeles")
+	require.NoError(t, err)
+	for name, c := range map[string]struct {
+		from  time.Time
+		night time.Duration // between the two resends around the change
+	}{
+		"spring": {time.Date(2026, 3, 6, 12, 0, 0, 0, zone), 23 * time.Hour},
+		"autumn": {time.Date(2026, 10, 30, 12, 0, 0, 0, zone), 25 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHoldStage(t)
+			h.SetStartTime(c.from)
+			require.True(t, temporal.IsCanceledError(h.runHold(4*day)))
+			require.Len(t, h.resends, 4)
+			var long []time.Duration
+			for i, at := range h.resends {
+				require.Equal(t, 1, at.In(zone).Hour())
+				require.Equal(t, c.from.AddDate(0, 0, i+1).Day(), at.In(zone).Day())
+				if i > 0 {
+					if d := at.Sub(h.resends[i-1]).Round(time.Minute); d != 24*time.Hour {
+						long = append(long, d)
+					}
+				}
+			}
+			require.Equal(t, []time.Duration{c.night}, long)
+		})
+	}
+}
+
+// Five thousand orders on hold, after a worker's long absence: each gets one
+// workflow, in runs that stay far below the server's limits.
+func TestFiveThousandHolds(t *testing.T) {
+	const all = 5000
+	started := make(map[relay.OrderID]int)
+	in, runs := first, 1
+	for ; ; runs++ {
+		s := newStage(t)
+		on(s, "HoldsToStart", func(in activities.HoldsInput) (activities.HoldsOutput, error) {
+			out := activities.HoldsOutput{Warehouse: "east", Connector: "easypost"}
+			for id := in.After + 1; id <= all && len(out.Holds) < 100; id++ {
+				if started[id] == 0 {
+					out.Holds = append(out.Holds, activities.HeldOrder{Order: id, Reference: relay.Reference(fmt.Sprint("A-", id)), Reason: relay.HoldInsufficientInventory})
+				}
+			}
+			out.More = len(out.Holds) == 100
+			return out, nil
+		})
+		err := s.run(30*time.Minute, workflows.MerchantWorkflow, in)
+		for _, c := range s.children {
+			started[c.in.Order]++
+		}
+		require.LessOrEqual(t, len(s.children), 400)
+		if temporal.IsCanceledError(err) {
+			break
+		}
+		in = continued[workflows.MerchantInput](t, err)
+	}
+	require.Equal(t, 17, runs)
+	require.Len(t, started, all)
+	for id, n := range started {
+		require.Equal(t, 1, n, "order %d", id)
+	}
+}
+
+// Ten thousand signals, many of them twice and late: each is handled, in the
+// order of their coming, and none is lost between runs.
+func TestTenThousandSignals(t *testing.T) {
+	const all = 10_000
+	var handled int
+	in, at := first, time.Duration(0)
+	for run := 0; ; run++ {
+		require.Less(t, run, 30)
+		s := newStage(t)
+		s.SetStartTime(start.Add(at))
+		if run == 0 {
+			s.cancels(time.Minute, all)
+		}
+		err := s.run(8*time.Hour-at, workflows.MerchantWorkflow, in)
+		for _, c := range inputs[activities.CancelInput](s, "CancelOrder") {
+			require.Equal(t, relay.Reference(fmt.Sprint("A-", handled)), c.Reference)
+			handled++
+		}
+		if temporal.IsCanceledError(err) {
+			break
+		}
+		in, at = continued[workflows.MerchantInput](t, err), s.since()
+	}
+	require.Equal(t, all, handled)
+}
