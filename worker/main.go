@@ -35,7 +35,11 @@ DATABASE_URL is the ledger, ORDERFERRY_KEY_FILE opens the sealed credentials,
 TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE (and Temporal's other variables and
 profiles) say where Temporal is. ORDERFERRY_LISTEN (default 127.0.0.1:9090)
 serves /healthz, /readyz and /metrics. ORDERFERRY_LOOK_AGAIN (default
-5s,30s,2m,10m) are the pauses between looks for an order whose outcome is unknown.`,
+5s,30s,2m,10m) are the pauses between looks for an order whose outcome is unknown.
+
+TEMPORAL_DEPLOYMENT_NAME and TEMPORAL_WORKER_BUILD_ID, together, turn on Temporal's
+worker versioning. ORDERFERRY_HOLD_BACK=true lets workers of the release before
+take over what this one begins: set it while a new release is rolled out.`,
 		Example:       "  DATABASE_URL=postgres://ferry@db/orderferry ORDERFERRY_KEY_FILE=/etc/orderferry/key.json worker",
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,

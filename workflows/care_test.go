@@ -45,8 +45,9 @@ func TestAlertsAreLookedAfter(t *testing.T) {
 	require.Len(t, s.named("Watch"), 10, "a failure does not end it")
 }
 
-func TestBooksAreComparedDaily(t *testing.T) {
+func TestBooksAreComparedInTurns(t *testing.T) {
 	s := newStage(t)
+	on(s, "LoadPlan", func(activities.MerchantInput) (activities.Plan, error) { return comparing(8 * time.Hour), nil })
 	on(s, "Reconcile", func(in activities.JobInput) (activities.ReconcileResult, error) {
 		switch in.Connection {
 		case "shop":
@@ -57,15 +58,15 @@ func TestBooksAreComparedDaily(t *testing.T) {
 		return activities.ReconcileResult{}, nil
 	})
 	var details string
-	s.at(25*time.Hour, func() { details = s.details() })
-	s.runMerchant(49 * time.Hour)
+	s.at(9*time.Hour, func() { details = s.details() })
+	s.runMerchant(17 * time.Hour)
 	for _, c := range []relay.ConnectionName{"shop", "outlet", "east"} {
 		runs := times(s.named("Reconcile", c))
 		require.Len(t, runs, 2, c)
-		require.InDelta(t, 24*time.Hour, runs[0], float64(20*time.Second), c)
-		require.InDelta(t, 48*time.Hour, runs[1], float64(time.Minute), c)
+		require.InDelta(t, 8*time.Hour, runs[0], float64(20*time.Second), c)
+		require.InDelta(t, 16*time.Hour, runs[1], float64(time.Minute), c)
 	}
-	require.Contains(t, details, "| shop | reconcile | 24h0m0s | 2026-03-04T12:0")
+	require.Contains(t, details, "| shop | reconcile | 8h0m0s | 2026-03-03T04:0")
 	require.Contains(t, details, "| 10 compared, 2 differ, 1 mended |")
 	mended := s.first("Reconcile", "shop", 0).at + took
 	require.LessOrEqual(t, s.first("SubmitOrders", "east", mended).at, mended+4*took, "what was taken in is sent")
@@ -73,6 +74,28 @@ func TestBooksAreComparedDaily(t *testing.T) {
 	told := s.first("Reconcile", "east", 0).at + took
 	require.LessOrEqual(t, s.first("PushShipments", "outlet", told).at, told+4*took)
 	require.LessOrEqual(t, s.first("PushInventory", "outlet", told).at, told+6*took)
+}
+
+// comparing is the plan of a merchant whose books are compared so often.
+func comparing(d time.Duration) activities.Plan {
+	p := plan()
+	for _, l := range p.Lanes {
+		l.Every[relay.Reconcile] = relay.Every(d)
+	}
+	return p
+}
+
+// A run lasts a day at most, so that every merchant has the newest form soon
+// after a deploy; a pause outlasts it.
+func TestARunLastsADay(t *testing.T) {
+	s := newStage(t)
+	s.at(8*time.Minute, func() { s.ask("pause", workflows.JobRequest{Connection: "shop"}) })
+	s.at(23*time.Hour, func() { s.ask("pause", workflows.JobRequest{}) })
+	next := s.nextRun(first)
+	require.InDelta(t, 24*time.Hour, s.since(), float64(6*time.Minute))
+	require.True(t, next.State.Paused)
+	require.True(t, next.State.Jobs["shop reconcile"].Paused)
+	require.InDelta(t, float64(start.Add(24*time.Hour).Unix()), float64(next.State.Jobs["east reconcile"].Due.Unix()), 60)
 }
 
 // Books are compared when that is named, not whenever all is to be ferried now.
@@ -232,8 +255,9 @@ func TestTheNextRunHasTheNewForm(t *testing.T) {
 	s.at(time.Minute, func() { s.SetContinueAsNewSuggested(true) })
 	next := s.nextRun(first)
 	require.Len(t, next.State.Jobs, 9)
+	next.State.Plan = comparing(8 * time.Hour)
 	again := newStage(t)
-	require.True(t, temporal.IsCanceledError(again.run(25*time.Hour, workflows.MerchantWorkflow, next)))
+	require.True(t, temporal.IsCanceledError(again.run(9*time.Hour, workflows.MerchantWorkflow, next)))
 	require.NotEmpty(t, again.named("Watch"))
 	require.Len(t, again.named("Reconcile"), 3)
 }

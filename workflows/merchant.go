@@ -62,7 +62,7 @@ type JobState struct {
 // other; lanes wake each other, so that an order goes from cart to warehouse in
 // one cycle.
 func Merchant(ctx workflow.Context, in MerchantInput) error {
-	m := &merchant{id: in.Merchant, state: in.State, cares: cares(ctx)}
+	m := &merchant{id: in.Merchant, state: in.State, began: workflow.Now(ctx), cares: cares(ctx)}
 	if m.state == nil {
 		m.state = &MerchantState{HoldsDue: true, Recheck: true}
 	}
@@ -96,6 +96,7 @@ func Merchant(ctx workflow.Context, in MerchantInput) error {
 type merchant struct {
 	id       relay.MerchantID
 	state    *MerchantState
+	began    time.Time
 	cares    bool // this run has the form of changeCare
 	reload   bool // the settings changed
 	busy     int  // messages being handled
@@ -109,11 +110,18 @@ type merchant struct {
 const (
 	maxChildren = 300
 	maxMessages = 1000
+	// maxAge lets every merchant have the newest form within a day of a deploy.
+	maxAge = 24 * time.Hour
 )
 
 // full reports whether it is time for a new run.
 func (m *merchant) full(ctx workflow.Context) bool {
-	return m.children >= maxChildren || m.messages >= maxMessages || workflow.GetInfo(ctx).GetContinueAsNewSuggested() || moved(ctx)
+	return m.children >= maxChildren || m.messages >= maxMessages || workflow.GetInfo(ctx).GetContinueAsNewSuggested() || moved(ctx) || m.old(ctx)
+}
+
+// old reports whether the run has lasted long enough.
+func (m *merchant) old(ctx workflow.Context) bool {
+	return m.cares && workflow.Now(ctx).Sub(m.began) >= maxAge
 }
 
 // leaving reports whether the lanes should come to rest.
