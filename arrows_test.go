@@ -28,9 +28,10 @@ var layers = map[string][]string{
 	"connectors": {"relay"},
 	"simulator":  {}, // connectors/<system>/simulator
 	"store":      {"relay"},
-	"activities": {"connectors", "store", "relay"},
+	"notify":     {"relay"},
+	"activities": {"connectors", "store", "notify", "relay"},
 	"workflows":  {"activities", "relay"},
-	"worker":     {"workflows", "activities", "connectors", "store", "relay"},
+	"worker":     {"workflows", "activities", "connectors", "store", "notify", "relay"},
 	// connectors: a bad merchant file is refused by the connector's own schema before anything is written.
 	"starter": {"workflows", "connectors", "store", "relay"},
 }
@@ -40,6 +41,7 @@ var banned = map[string][]string{
 	"connectors": {"go.temporal.io/", "github.com/jackc/pgx/"},
 	"simulator":  {"go.temporal.io/", "github.com/jackc/pgx/"},
 	"store":      {"go.temporal.io/"},
+	"notify":     {"go.temporal.io/", "github.com/jackc/pgx/"},
 	"activities": {"go.temporal.io/server"},
 	"workflows":  {"go.temporal.io/server"},
 	"worker":     {"go.temporal.io/server"},

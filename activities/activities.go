@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"orderferry/connectors"
+	"orderferry/notify"
 	"orderferry/relay"
 	"orderferry/store"
 )
@@ -46,6 +47,10 @@ type Options struct {
 	Contents time.Duration
 	// Track is how often a parcel on its way is looked at. Default 1 h.
 	Track time.Duration
+	// Overdue is for how long books may differ before Reconcile says so. Default 1 h.
+	Overdue time.Duration
+	// Mail sends e-mail about alerts. nil: no mail server is configured.
+	Mail *notify.Mailer
 }
 
 // grace is how long after its lease the outcome of a submission may still be
@@ -94,6 +99,9 @@ func (o Options) withDefaults() Options {
 	if o.Track <= 0 {
 		o.Track = time.Hour
 	}
+	if o.Overdue <= 0 {
+		o.Overdue = time.Hour
+	}
 	return o
 }
 
@@ -104,6 +112,7 @@ type Activities struct {
 	transport http.RoundTripper
 	log       *slog.Logger
 	opt       Options
+	noMail    sync.Once // it was logged that there is no mail server
 
 	mu   sync.Mutex
 	open map[store.ConnectionID]openConnection

@@ -222,7 +222,7 @@ func TestPlanAndPause(t *testing.T) {
 	require.Len(t, plan.Lanes, 2)
 	require.Equal(t, relay.ConnectionName("shop"), plan.Lanes[0].Connection)
 	require.True(t, plan.Lanes[1].Warehouse)
-	require.Len(t, plan.Lanes[0].Every, 3)
+	require.Len(t, plan.Lanes[0].Every, 4)
 	do[struct{}](w, w.acts.SetPaused, activities.PauseInput{Merchant: "acme", Paused: true})
 	require.True(t, do[activities.Plan](w, w.acts.LoadPlan, in).Paused)
 	resend := activities.ResendInput{JobInput: depotJob(), Order: 1, Actor: "nightly resend"}

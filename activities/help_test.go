@@ -100,6 +100,7 @@ type setup struct {
 	shop    map[string]string
 	behave  depotsim.Behaviour
 	aliases []relay.Alias
+	clock   func() time.Time // the shop's
 }
 
 func newWorld(t *testing.T, s setup) *world {
@@ -112,7 +113,7 @@ func newWorld(t *testing.T, s setup) *world {
 	t.Cleanup(w.nothingPrivateWasSaid)
 
 	var err error
-	w.shop, err = shopsim.New(shopsim.Config{Seed: 1, RateLimit: -1, Accounts: []shopsim.Account{{Name: "acme", Tokens: []string{shopToken}}}})
+	w.shop, err = shopsim.New(shopsim.Config{Seed: 1, RateLimit: -1, Clock: s.clock, Accounts: []shopsim.Account{{Name: "acme", Tokens: []string{shopToken}}}})
 	require.NoError(t, err)
 	s.behave.ManualWebhooks = true
 	var ticks atomic.Int64

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"orderferry/connectors"
@@ -37,7 +38,7 @@ func (a *Activities) LoadPlan(ctx context.Context, in MerchantInput) (Plan, erro
 	if err != nil {
 		return Plan{}, err
 	}
-	p := Plan{Name: m.Name, Version: m.SettingsVersion, Paused: !m.PausedAt.IsZero()}
+	p := Plan{Name: m.Name, Version: m.SettingsVersion, Paused: !m.PausedAt.IsZero(), Watch: m.Alerts.Interval()}
 	for _, c := range m.Connections {
 		l := Lane{Connection: c.Name, Connector: c.Connector, Warehouse: c.Role == "warehouse", Every: make(map[relay.Job]relay.Every), Stopped: c.StoppedReason}
 		jobs := relay.CartJobs()
@@ -100,7 +101,11 @@ func (a *Activities) CancelOrder(ctx context.Context, in CancelInput) (CancelOut
 	if err != nil {
 		return CancelOutcome{}, err
 	}
-	asked, err := a.store.RequestCancel(ctx, id, in.Actor, in.Reason)
+	m, err := a.store.Merchant(ctx, in.Merchant)
+	if err != nil {
+		return CancelOutcome{}, err
+	}
+	asked, err := a.store.RequestCancel(ctx, id, store.CancelAsk{Actor: in.Actor, Reason: in.Reason, Tell: a.takeCancels(m)})
 	if err != nil {
 		return CancelOutcome{}, err
 	}
@@ -115,19 +120,44 @@ func (a *Activities) CancelOrder(ctx context.Context, in CancelInput) (CancelOut
 	case store.OnceKnown:
 		out.Result, out.Answer = "pending", "it is being handed over just now; it is cancelled as soon as the outcome is known"
 	case store.AskWarehouse:
-		return a.cancelAtWarehouse(ctx, in, asked, out)
+		if out, err = a.cancelAtWarehouse(ctx, in, m, asked, out); err != nil {
+			return out, err
+		}
+	}
+	switch {
+	case !asked.Tell || out.Result == "too_late":
+	case out.Result == "pending":
+		out.Answer += fmt.Sprintf("; once it is cancelled, %s is told", asked.Cart)
+	default:
+		out.Cart = asked.Cart
+		out.Answer += fmt.Sprintf("; %s is told of the cancel", asked.Cart)
 	}
 	return out, nil
 }
 
-func (a *Activities) cancelAtWarehouse(ctx context.Context, in CancelInput, asked store.CancelRequest, out CancelOutcome) (CancelOutcome, error) {
+// takeCancels lists the merchant's carts that take cancels.
+func (a *Activities) takeCancels(m store.Merchant) []store.ConnectionID {
+	var ids []store.ConnectionID
+	for _, c := range m.Connections {
+		if c.Role != "cart" {
+			continue
+		}
+		v, err := a.connect(m, c)
+		if err != nil { // a cancel is not kept waiting for it
+			a.log.Warn("could not see whether a cart takes cancels; it is not told", "merchant", m.ID, "connection", c.Name, "error", err)
+			continue
+		}
+		if _, ok := v.(connectors.CancelSink); ok {
+			ids = append(ids, c.ID)
+		}
+	}
+	return ids
+}
+
+func (a *Activities) cancelAtWarehouse(ctx context.Context, in CancelInput, m store.Merchant, asked store.CancelRequest, out CancelOutcome) (CancelOutcome, error) {
 	pending := func(why string) CancelOutcome {
 		out.Result, out.Answer = "pending", fmt.Sprintf("at the warehouse as %s since %s; %s", asked.WarehouseOrderID, asked.Since.UTC().Format(time.RFC3339), why)
 		return out
-	}
-	m, err := a.store.Merchant(ctx, in.Merchant)
-	if err != nil {
-		return out, err
 	}
 	j, err := a.begin(ctx, JobInput{in.Merchant, m.StoredWarehouse().Name}, "cancel_order")
 	if errors.Is(err, errStopped) {
@@ -171,13 +201,23 @@ type ReleaseOutcome struct {
 	More       bool              `json:"more,omitempty"`
 }
 
+// heldAtOnce is how many orders on hold are let go or cancelled at once.
+const heldAtOnce = 200
+
+func (in ReleaseInput) query() store.HeldQuery {
+	if len(in.References) > 0 {
+		return store.HeldQuery{Merchant: in.Merchant, References: in.References}
+	}
+	return store.HeldQuery{Merchant: in.Merchant, Reason: in.Reason, SKU: in.SKU}
+}
+
 // ReleaseOrders lets orders on hold go, 200 at a time.
 func (a *Activities) ReleaseOrders(ctx context.Context, in ReleaseInput) (ReleaseOutcome, error) {
-	held, err := a.store.HeldOrders(ctx, in.Merchant, in.Reason, in.References, 200)
+	held, err := a.store.HeldOrders(ctx, in.query(), heldAtOnce)
 	if err != nil {
 		return ReleaseOutcome{}, err
 	}
-	return a.release(ctx, held, in.Actor, "released", len(held) == 200)
+	return a.release(ctx, held, in.Actor, "released", len(held) == heldAtOnce)
 }
 
 func (a *Activities) release(ctx context.Context, ids []relay.OrderID, actor, why string, more bool) (ReleaseOutcome, error) {
@@ -207,9 +247,31 @@ type CancelHeldOutcome struct {
 	More       bool                   `json:"more,omitempty"`
 }
 
-// CancelHeld cancels orders on hold, 200 at a time.
+// CancelHeld cancels orders on hold, 200 at a time. Those that may be at the
+// warehouse are looked for first, and cancelled where they are.
 func (a *Activities) CancelHeld(ctx context.Context, in CancelHeldInput) (CancelHeldOutcome, error) {
-	return CancelHeldOutcome{}, nil
+	m, err := a.store.Merchant(ctx, in.Merchant)
+	if err != nil {
+		return CancelHeldOutcome{}, err
+	}
+	held, err := a.store.HeldOrders(ctx, in.query(), heldAtOnce)
+	if err != nil || len(held) == 0 {
+		return CancelHeldOutcome{}, err
+	}
+	asked, err := a.store.CancelHeld(ctx, held, store.CancelAsk{Actor: in.Actor, Reason: in.Why, Tell: a.takeCancels(m)})
+	out := CancelHeldOutcome{More: len(held) == heldAtOnce}
+	for _, r := range asked {
+		out.References = append(out.References, r.Reference)
+		if r.Standing != store.StoppedBeforeSending {
+			out.Pending++
+			continue
+		}
+		out.Stopped++
+		if r.Tell && !slices.Contains(out.Carts, r.Cart) {
+			out.Carts = append(out.Carts, r.Cart)
+		}
+	}
+	return out, err
 }
 
 // RecheckInput says where a run of RecheckHolds goes on.
@@ -224,34 +286,26 @@ type RecheckOutcome struct {
 	After relay.OrderID `json:"after,omitempty"` // where to go on; 0 when all were seen
 }
 
-// RecheckHolds lets those orders go that were held for a mapping that is there
-// now. It translates each; nothing is sent.
+// RecheckHolds lets those orders go that new settings or aliases have mended. It
+// prepares each as it would be sent; nothing is sent.
 func (a *Activities) RecheckHolds(ctx context.Context, in RecheckInput) (RecheckOutcome, error) {
 	m, err := a.store.Merchant(ctx, in.Merchant)
 	if err != nil {
 		return RecheckOutcome{}, err
 	}
-	al, err := a.aliases(ctx, m)
+	orders, err := a.store.HeldFor(ctx, in.Merchant, rechecked, in.After, heldAtOnce)
 	if err != nil {
 		return RecheckOutcome{}, err
 	}
-	mapping := []relay.HoldReason{relay.HoldUnknownItem, relay.HoldUnmappedShipMethod, relay.HoldKitWithoutComponents}
-	orders, err := a.store.HeldFor(ctx, in.Merchant, mapping, in.After, 200)
+	free, err := a.mended(ctx, m, orders)
 	if err != nil {
 		return RecheckOutcome{}, err
 	}
-	var free []relay.OrderID
 	out := RecheckOutcome{}
-	for _, o := range orders {
-		if _, hold := al.Translate(o.Cart, o.CartOrder); hold == nil {
-			free = append(free, o.ID)
-		}
-		out.After = o.ID
+	if len(orders) == heldAtOnce {
+		out.After = orders[len(orders)-1].ID
 	}
-	if len(orders) < 200 {
-		out.After = 0
-	}
-	out.ReleaseOutcome, err = a.release(ctx, free, "settings", "the mapping that it waited for is there", false)
+	out.ReleaseOutcome, err = a.release(ctx, free, "settings", "the setting or mapping that it waited for is there", false)
 	return out, err
 }
 
@@ -296,6 +350,9 @@ type HoldView struct {
 	Attempts int              `json:"attempts,omitempty"`
 	Resend   time.Time        `json:"resend,omitzero"` // when it is sent again; zero: not by the clock
 	Evidence string           `json:"evidence,omitempty"`
+	// Words are the warehouse's own, scrubbed of the order's address; "" when it is
+	// the address that they are about.
+	Words string `json:"words,omitempty"`
 }
 
 // ViewHold reads an order for its hold workflow, and notes that the workflow is at work.
@@ -309,15 +366,11 @@ func (a *Activities) ViewHold(ctx context.Context, in ViewInput) (HoldView, erro
 		return out, nil
 	}
 	out.Reason, out.Headline, out.Since, out.Attempts = v.Hold.Reason, v.Hold.Headline(), v.Hold.Since, v.Hold.Attempts
-	if out.Reason.ResendsNightly() {
-		out.Resend, err = v.Resend.Next(in.Now, relay.Stagger(in.Key))
+	// Promise 6: what is said of an address quotes it in ways that nobody foresees.
+	if out.Reason != relay.HoldBadAddress {
+		out.Words = relay.Scrub(v.Hold.Words, v.ShipTo)
 	}
-	if out.Reason == relay.HoldWarehouseUnreachable {
-		// An outage ends at any hour: not only the night tells.
-		if soon := in.Now.Add(backOff(out.Attempts, 15*time.Minute, 4*time.Hour)); soon.Before(out.Resend) {
-			out.Resend = soon
-		}
-	}
+	out.Resend, err = v.Hold.NextResend(v.Resend, in.Key, in.Now)
 	return out, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -188,14 +189,23 @@ func (j *job) cancelAll(ctx context.Context, list []connectors.Cancellation, r *
 	if err != nil {
 		return nil, err
 	}
+	byStatus := make(map[string][]relay.OrderID)
 	for ext, id := range ours {
-		asked, err := j.store.RequestCancel(ctx, id, "cart "+string(j.conn.Name), "the cart says "+status[ext])
+		byStatus[status[ext]] = append(byStatus[status[ext]], id)
+	}
+	for word, ids := range byStatus {
+		asked, err := j.store.RequestCancels(ctx, ids, store.CancelAsk{Actor: "cart " + string(j.conn.Name), Reason: "the cart says " + word, AtCart: true})
 		if err != nil {
 			return woken, err
 		}
-		r.Cancelled++
-		if asked.WasHeld {
-			woken = append(woken, id)
+		for _, c := range asked {
+			if c.Standing == store.AlreadyCancelled { // by us: our own cancel, or the cart's word for it
+				continue
+			}
+			r.Cancelled++
+			if c.WasHeld {
+				woken = append(woken, c.Order)
+			}
 		}
 	}
 	return woken, nil
@@ -256,6 +266,9 @@ func (j *job) pullShipments(ctx context.Context, after relay.OrderID, r *PullShi
 			return err
 		}
 		if len(open) < openAtOnce {
+			if err := j.store.RecordShipmentsRead(ctx, j.conn.ID, time.Now()); err != nil {
+				return err
+			}
 			break
 		}
 		after = open[len(open)-1].ID
@@ -271,9 +284,13 @@ func (j *job) pullShipments(ctx context.Context, after relay.OrderID, r *PullShi
 	for _, id := range overdue.Carts {
 		carts[id] = true
 	}
+	telling, err := j.store.CartsToTell(ctx, j.merchant.ID)
+	if err != nil {
+		return err
+	}
 	retried := activity.GetInfo(ctx).Attempt > 1 // an earlier try may not have come to report its packages
 	for _, c := range j.merchant.Connections {
-		if carts[c.ID] || (retried && c.Role == "cart") {
+		if carts[c.ID] || slices.Contains(telling, c.Name) || (retried && c.Role == "cart") {
 			r.Carts = append(r.Carts, c.Name)
 		}
 	}
@@ -305,7 +322,7 @@ func (j *job) readProgress(ctx context.Context, source connectors.ShipmentSource
 			continue
 		}
 		reports = append(reports, store.Progress{
-			Order: id, Status: u.Status, Packages: u.Packages,
+			Order: id, WarehouseOrderID: u.ID, Status: u.Status, Packages: u.Packages,
 			Complete:  u.Progress == connectors.FullShipped,
 			Cancelled: u.Progress == connectors.Cancelled,
 			Gone:      u.Progress == connectors.Gone,
@@ -367,7 +384,8 @@ type PullInventoryResult struct {
 	Woken    []relay.Reference `json:"woken,omitempty"`
 }
 
-// PullInventory reads the whole stock of the warehouse.
+// PullInventory reads the whole stock of the warehouse, and lets orders go that
+// were on hold for what there is now.
 func (a *Activities) PullInventory(ctx context.Context, in JobInput) (PullInventoryResult, error) {
 	defer beat(ctx)()
 	var r PullInventoryResult
@@ -406,15 +424,23 @@ func (a *Activities) PullInventory(ctx context.Context, in JobInput) (PullInvent
 		for _, l := range page.Levels {
 			codes = append(codes, l.Code)
 		}
-		if partial = partial || page.Partial; partial {
-			codes = nil
-		}
+		partial = partial || page.Partial
 		if page.More && page.Cursor == cursor {
 			return r, &relay.Error{Kind: relay.Invalid, Op: "pull inventory", Err: errors.New("the connector gave the same cursor twice")}
 		}
 		if !page.More {
-			return r, j.store.RecordLevelsRead(ctx, j.conn.ID, codes, began)
+			break
 		}
 		cursor = page.Cursor
 	}
+	if partial {
+		// The figures that could not be read are of some earlier time: nobody knows
+		// which orders they leave out, and so not what is free.
+		return r, nil
+	}
+	if err := j.store.RecordLevelsRead(ctx, j.conn.ID, codes, began); err != nil {
+		return r, err
+	}
+	err = j.releaseCovered(ctx, &r)
+	return r, err
 }

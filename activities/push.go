@@ -25,7 +25,7 @@ type PushResult struct {
 	Next time.Time `json:"next,omitzero"`
 }
 
-// PushShipments tells a cart of parcels.
+// PushShipments tells a cart of parcels, and of cancels that it does not know.
 func (a *Activities) PushShipments(ctx context.Context, in JobInput) (PushResult, error) {
 	defer beat(ctx)()
 	var r PushResult
@@ -36,28 +36,43 @@ func (a *Activities) PushShipments(ctx context.Context, in JobInput) (PushResult
 	if err != nil {
 		return r, err
 	}
+	// What the one stumbles over does not keep the other waiting.
+	err = errors.Join(j.tellShipments(ctx, &r), j.tellCancels(ctx, &r))
+	if err != nil && j.refused(ctx, err) {
+		r.Stopped = true
+		return r, nil
+	}
+	return r, err
+}
+
+func (j *job) tellShipments(ctx context.Context, r *PushResult) error {
 	sink, ok := j.vendor.(connectors.ShipmentSink)
 	if !ok {
-		return r, nil
+		return nil
 	}
 	for !j.spent() {
 		list, err := j.store.ShipmentsToTell(ctx, j.conn.ID, 200)
 		if err != nil {
-			return r, err
+			return err
 		}
 		if len(list) == 0 {
 			break
 		}
-		if err := j.pushShipments(ctx, sink, list, &r); err != nil {
-			if j.refused(ctx, err) {
-				r.Stopped = true
-				return r, nil
-			}
-			return r, err
+		if err := j.pushShipments(ctx, sink, list, r); err != nil {
+			return err
 		}
 	}
-	r.More, r.Next, err = j.store.Telling(ctx, j.conn.ID)
-	return r, err
+	more, next, err := j.store.Telling(ctx, j.conn.ID)
+	r.again(more, next)
+	return err
+}
+
+// again notes that there is more to tell, and when the next is due.
+func (r *PushResult) again(more bool, next time.Time) {
+	r.More = r.More || more
+	if !next.IsZero() && (r.Next.IsZero() || next.Before(r.Next)) {
+		r.Next = next
+	}
 }
 
 func (j *job) pushShipments(ctx context.Context, sink connectors.ShipmentSink, list []store.ShipmentToTell, r *PushResult) error {
@@ -139,7 +154,7 @@ func (a *Activities) PushInventory(ctx context.Context, in JobInput) (PushResult
 		if err != nil || len(levels) == 0 {
 			return r, err
 		}
-		if err := j.pushLevels(ctx, sink, levels, &r); err != nil {
+		if _, err := j.pushLevels(ctx, sink, levels, &r); err != nil {
 			if j.refused(ctx, err) {
 				r.Stopped = true
 				return r, nil
@@ -151,10 +166,10 @@ func (a *Activities) PushInventory(ctx context.Context, in JobInput) (PushResult
 	return r, nil
 }
 
-func (j *job) pushLevels(ctx context.Context, sink connectors.InventorySink, levels []store.LevelToSend, r *PushResult) error {
+func (j *job) pushLevels(ctx context.Context, sink connectors.InventorySink, levels []store.LevelToSend, r *PushResult) ([]connectors.LevelOutcome, error) {
 	last, err := j.store.LastSent(ctx, j.conn.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	push := connectors.InventoryPush{Targets: make([]connectors.StockTarget, len(levels))}
 	parts := []string{string(j.merchant.ID), string(j.conn.Name), last.UTC().Format(time.RFC3339Nano)}
@@ -166,10 +181,10 @@ func (j *job) pushLevels(ctx context.Context, sink connectors.InventorySink, lev
 	push.Key = shortHash(parts...)
 	outcomes, err := sink.PushInventory(ctx, push)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(outcomes) != len(levels) {
-		return fmt.Errorf("the connector gave %d outcomes for %d levels", len(outcomes), len(levels))
+		return nil, fmt.Errorf("the connector gave %d outcomes for %d levels", len(outcomes), len(levels))
 	}
 	sent := make([]store.LevelSent, len(levels))
 	for i, o := range outcomes {
@@ -185,5 +200,5 @@ func (j *job) pushLevels(ctx context.Context, sink connectors.InventorySink, lev
 		}
 		j.log.Warn("the cart did not take a stock level", "sku", levels[i].SKU, "error", o.Err)
 	}
-	return j.store.RecordSent(context.WithoutCancel(ctx), j.conn.ID, sent)
+	return outcomes, j.store.RecordSent(context.WithoutCancel(ctx), j.conn.ID, sent)
 }

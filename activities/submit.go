@@ -391,7 +391,7 @@ func (s *submitter) settle(ctx context.Context, subs []store.Submission, found [
 				looks = append(looks, look)
 				continue
 			}
-			adopted = append(adopted, store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Accepted: ours.ID, Adopted: true})
+			adopted = append(adopted, store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Accepted: ours.ID, Adopted: true, By: ours.By})
 			if err := s.cancelDuplicates(ctx, sub, extra); err != nil {
 				return err
 			}
@@ -559,7 +559,7 @@ func (s *submitter) cancels(ctx context.Context) error {
 
 func (j *job) cancelOne(ctx context.Context, c connectors.Canceller, d store.CancelDue) store.CancelResult {
 	answer, err := c.CancelOrder(ctx, d.WarehouseOrderID)
-	r := store.CancelResult{Order: d.Order, Evidence: answer.Evidence, Again: 5 * time.Minute}
+	r := store.CancelResult{Order: d.Order, WarehouseOrderID: d.WarehouseOrderID, Evidence: answer.Evidence, Again: 5 * time.Minute}
 	switch {
 	case err != nil:
 		j.log.Warn("could not cancel at the warehouse; will ask again", "order", d.Order, "error", err)
@@ -589,6 +589,10 @@ func (s *submitter) finish(ctx context.Context) (SubmitResult, error) {
 		s.result.Next = soon
 	}
 	holds, err := s.store.HoldsToStart(ctx, s.merchant.ID, 0, 1)
+	if err != nil {
+		return s.result, err
+	}
 	s.result.Holds = len(holds) > 0
+	s.result.Carts, err = s.store.CartsToTell(ctx, s.merchant.ID)
 	return s.result, err
 }

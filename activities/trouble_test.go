@@ -237,7 +237,7 @@ func TestCancels(t *testing.T) {
 		got := w.cancel(number)
 		require.Equal(t, "stopped_before_sending", got.Result)
 		require.Equal(t, "already_cancelled", w.cancel(number).Result)
-		require.Equal(t, activities.SubmitResult{}, w.submit())
+		require.Equal(t, activities.SubmitResult{Carts: []relay.ConnectionName{"shop"}}, w.submit(), "nothing but to tell the cart")
 		require.Empty(t, w.books())
 	})
 	t.Run("before it is picked", func(t *testing.T) {

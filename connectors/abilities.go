@@ -70,9 +70,15 @@ type CancellationsPage struct {
 // Cancellation is an order that its cart cancelled.
 type Cancellation struct {
 	ID     relay.ExternalID
-	Status string // the cart's own word: "void", "deleted"; or "gone", "shipped elsewhere"
+	Status string // the cart's own word: "void", "deleted"; or one of the following
 	At     time.Time
 }
+
+// What a watched order may be besides cancelled.
+const (
+	GoneAtCart       = "gone"              // the cart does not know it any more
+	ShippedElsewhere = "shipped elsewhere" // the cart has it as shipped
+)
 
 // ShipmentSink is a cart that takes tracking.
 type ShipmentSink interface {
@@ -103,6 +109,29 @@ type ShipmentPush struct {
 type ShipmentOutcome struct {
 	CartID string // the cart's id of the shipment or fulfillment
 	Found  bool   // it was there already
+	Err    error  // *relay.Error; nil on success
+}
+
+// CancelSink is a cart that takes cancels that did not come from it.
+type CancelSink interface {
+	// PushCancels cancels orders in the cart. The outcomes are in the order of the
+	// pushes, one each, also when an error is returned for the rest: a push that
+	// was not tried has an outcome of kind Unavailable. An order that is cancelled
+	// there already, or gone, is success; one that is being shipped there is a Conflict.
+	PushCancels(ctx context.Context, pushes []CancelPush) ([]CancelPushOutcome, error)
+}
+
+// CancelPush is one order to cancel in a cart.
+type CancelPush struct {
+	// Key is stable over retries and unique per connection, as that of a ShipmentPush is.
+	Key   string
+	Order relay.ExternalID
+}
+
+// CancelPushOutcome is what became of one push.
+type CancelPushOutcome struct {
+	Status string // the cart's own word for the order now: "void", "deleted"; or "gone"
+	Found  bool   // it was cancelled there already
 	Err    error  // *relay.Error; nil on success
 }
 
@@ -214,6 +243,39 @@ type Match struct {
 	CreatedAt time.Time
 	By        string // "token", "reference" or "content"
 	Cancelled bool   // it is there, but will not ship
+}
+
+// OrderLister is a warehouse that tells which of its orders came from us.
+type OrderLister interface {
+	// ListOrders returns one page of the orders that bear a token of ours. An
+	// order may be in two pages, and is in one unless the warehouse's own list
+	// left it out.
+	ListOrders(ctx context.Context, q OrderListQuery) (OrderListPage, error)
+}
+
+// OrderListQuery asks for a page of a warehouse's orders.
+type OrderListQuery struct {
+	Cursor string    // opaque; "" the first time
+	Since  time.Time // orders created before it may be left out
+}
+
+// OrderListPage is one page of a warehouse's orders.
+type OrderListPage struct {
+	Orders []ListedOrder
+	Cursor string
+	More   bool
+	// Partial says that the list can't be read to its end: nothing follows from an
+	// order's absence.
+	Partial bool
+}
+
+// ListedOrder is a warehouse's order that bears a token of ours.
+type ListedOrder struct {
+	ID        relay.WarehouseOrderID
+	Token     relay.Token
+	Number    string // the cart's order number beside the token, perhaps cut short; "" for none
+	CreatedAt time.Time
+	Progress  Progress
 }
 
 // Canceller is a warehouse that can cancel an order.

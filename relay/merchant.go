@@ -13,6 +13,7 @@ type Merchant struct {
 	Unaliased UnaliasedSKU
 	Carts     []Connection
 	Warehouse Connection
+	Alerts    AlertPolicy
 }
 
 // Connection configures one cart or warehouse. It holds no credentials.

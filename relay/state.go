@@ -27,7 +27,8 @@ const (
 // moves lists, for each state, the states an order may go to from there. What
 // is not listed is refused, here and by the ledger.
 var moves = map[OrderState][]OrderState{
-	OrderNew:        {OrderSubmitting, OrderHeld, OrderSkipped, OrderSendingCancelled},
+	// In doubt: what we thought was never sent was seen at the warehouse.
+	OrderNew:        {OrderSubmitting, OrderInDoubt, OrderHeld, OrderSkipped, OrderSendingCancelled},
 	OrderSkipped:    {OrderNew, OrderSendingCancelled},
 	OrderHeld:       {OrderNew, OrderSubmitting, OrderInDoubt, OrderSkipped, OrderSendingCancelled, OrderAtWarehouse, OrderCancelRequested, OrderHeld},
 	OrderSubmitting: {OrderAtWarehouse, OrderHeld, OrderInDoubt, OrderNew, OrderSendingCancelled, OrderCancelRequested},
@@ -99,4 +100,11 @@ func (o *Order) Move(to OrderState) error {
 	}
 	o.State = to
 	return nil
+}
+
+// MayReopen reports whether an order in state s may become new again because a
+// person says so. It is no move: nothing that happens by itself leads back from
+// a cancel (promise 1), and only the ledger's ReopenOrder asks.
+func (s OrderState) MayReopen() bool {
+	return s == OrderCancelled || s == OrderSendingCancelled
 }

@@ -11,7 +11,7 @@ import (
 
 // allMoves writes every move down a second time: a new one is a decision, not a slip.
 var allMoves = map[relay.OrderState]string{
-	relay.OrderNew:              "[skipped held submitting sending_cancelled]",
+	relay.OrderNew:              "[skipped held submitting in_doubt sending_cancelled]",
 	relay.OrderSkipped:          "[new sending_cancelled]",
 	relay.OrderHeld:             "[new skipped held submitting in_doubt at_warehouse cancel_requested sending_cancelled]",
 	relay.OrderSubmitting:       "[new held in_doubt at_warehouse cancel_requested sending_cancelled]",
@@ -82,6 +82,14 @@ func TestNoWayBackFromAWarehouse(t *testing.T) {
 		for _, to := range []relay.OrderState{relay.OrderNew, relay.OrderHeld, relay.OrderSubmitting, relay.OrderInDoubt, relay.OrderSkipped} {
 			require.False(t, reachable(from)[to], "%s ... %s", from, to)
 		}
+	}
+}
+
+// The one way back is a person's, from a cancel, and no move.
+func TestReopen(t *testing.T) {
+	for _, from := range relay.OrderStates() {
+		require.Equal(t, from == relay.OrderCancelled || from == relay.OrderSendingCancelled, from.MayReopen(), from)
+		require.False(t, from.MayReopen() && from.MayBecome(relay.OrderNew), from)
 	}
 }
 

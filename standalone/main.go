@@ -18,11 +18,14 @@ import (
 
 	"orderferry/activities"
 	easypost "orderferry/connectors/easypost/simulator"
+	"orderferry/notify"
 	"orderferry/standalone/bench"
 	"orderferry/standalone/demo"
+	"orderferry/standalone/faults"
 	"orderferry/standalone/local"
 	"orderferry/standalone/shop"
 	"orderferry/starter/localfile"
+	"orderferry/worker/process"
 )
 
 func main() {
@@ -38,6 +41,7 @@ type options struct {
 	demo, untilIdle        bool
 	orders                 int
 	verbose                bool
+	mail                   *notify.Mailer
 }
 
 func run(ctx context.Context, args []string, env func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -52,7 +56,10 @@ all on loopback. It survives kill -9: start it again on the same data.
 
 With --demo, simulated shops sell and simulated warehouses ship: some orders are
 short of stock, some have an unknown SKU, some are cancelled, some leave in
-several packages.`,
+several packages.
+
+ORDERFERRY_SMTP_URL and ORDERFERRY_SMTP_FROM name the mail server and the sender
+of e-mail about alerts.`,
 		Example: `  standalone --demo
   standalone --demo --orders 500 --until-idle
   standalone --data /srv/orderferry`,
@@ -73,6 +80,9 @@ several packages.`,
 			if err != nil {
 				return fmt.Errorf("--look-again %w", err)
 			}
+			if o.mail, err = process.MailFromEnv(env); err != nil {
+				return err
+			}
 			running = true
 			return serve(cmd.Context(), o, looks, stdout, stderr)
 		},
@@ -85,7 +95,7 @@ several packages.`,
 	flags.BoolVar(&o.untilIdle, "until-idle", false, "with --demo and --orders: exit with a summary when all have come to their end")
 	flags.StringVar(&o.look, "look-again", "", "pauses between looks for an order whose outcome is unknown (default 5s,30s,2m,10m; with --demo 1s,2s,4s)")
 	cmd.PersistentFlags().BoolVar(&o.verbose, "verbose", false, "log what the worker does")
-	cmd.AddCommand(bench.Command(&o.dir, stdout, stderr), simulateCommand(stdin, stdout))
+	cmd.AddCommand(bench.Command(&o.dir, stdout, stderr), faults.Command(&o.dir, stdout, stderr), simulateCommand(stdin, stdout))
 	for _, sub := range cmd.Commands() {
 		work := sub.RunE
 		sub.RunE = func(cmd *cobra.Command, args []string) error {
@@ -121,7 +131,7 @@ func serve(ctx context.Context, o options, looks []time.Duration, stdout, stderr
 		}
 	}
 	cfg := local.Config{
-		Dir: o.dir, Announce: announce, DatabaseURL: o.databaseURL, Log: log, Activities: activities.Options{Looks: looks},
+		Dir: o.dir, Announce: announce, DatabaseURL: o.databaseURL, Log: log, Activities: activities.Options{Looks: looks, Mail: o.mail},
 		Progress: func(format string, args ...any) { fmt.Fprintf(stdout, format+"\n", args...) },
 	}
 	if !o.demo {

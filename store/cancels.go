@@ -2,8 +2,8 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,6 +23,18 @@ const (
 	AlreadyCancelled     CancelStanding = "already_cancelled"
 )
 
+// CancelAsk says who wants orders cancelled, and why.
+type CancelAsk struct {
+	Actor  string // "operator clerk", "cart shop"
+	Reason string
+	// AtCart says that the orders were cancelled at their cart: it need not be
+	// told, and is not heard again.
+	AtCart bool
+	// Tell names the carts that take cancels: they are told once the order has
+	// ended as cancelled.
+	Tell []ConnectionID
+}
+
 // CancelRequest is the ledger's answer to a cancel.
 type CancelRequest struct {
 	Order            relay.OrderID
@@ -32,81 +44,205 @@ type CancelRequest struct {
 	Since            time.Time // at the warehouse since
 	Evidence         string    // with TooLate: carrier and tracking number
 	WasHeld          bool
+	Cart             relay.ConnectionName
+	// Tell says that the cart is told once the order has ended as cancelled.
+	Tell bool
 }
 
-// RequestCancel decides, under the order's row lock, what a cancel can still
-// do, and moves the order accordingly. Harmless twice.
-func (s *Store) RequestCancel(ctx context.Context, order relay.OrderID, actor, reason string) (CancelRequest, error) {
-	var r CancelRequest
+// RequestCancel decides what a cancel of one order can still do, as RequestCancels does.
+func (s *Store) RequestCancel(ctx context.Context, order relay.OrderID, ask CancelAsk) (CancelRequest, error) {
+	list, err := s.RequestCancels(ctx, []relay.OrderID{order}, ask)
+	if err != nil {
+		return CancelRequest{}, err
+	}
+	if len(list) == 0 {
+		return CancelRequest{}, fmt.Errorf("cancel order: %w", ErrNotFound)
+	}
+	return list[0], nil
+}
+
+// RequestCancels decides, under the orders' row locks, what a cancel can still
+// do for each, and moves them accordingly. Harmless twice. The answers are in
+// the order of the orders' ids; orders that the ledger does not hold have none.
+func (s *Store) RequestCancels(ctx context.Context, orders []relay.OrderID, ask CancelAsk) ([]CancelRequest, error) {
+	var out []CancelRequest
 	err := s.begin(ctx, func(tx pgx.Tx) error {
-		r = CancelRequest{Order: order}
-		var state relay.OrderState
-		var live bool
-		var wid *relay.WarehouseOrderID
-		var since, asked *time.Time
-		err := tx.QueryRow(ctx, `
-			select reference, state, warehouse_order_id, accepted_at, cancel_requested_at,
-				exists (select from submissions s where s.order_id = o.id and s.state in ('open', 'in_doubt', 'accepted'))
-			from orders o where id = $1 for update`, order).Scan(&r.Reference, &state, &wid, &since, &asked, &live)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return ErrNotFound
-		}
-		if err != nil {
+		out = nil
+		list, err := lockCancelling(ctx, tx, orders)
+		if err != nil || len(list) == 0 {
 			return err
 		}
-		if wid != nil {
-			r.WarehouseOrderID, r.Since = *wid, fromNull(since)
+		var w cancelWriter
+		for _, o := range list {
+			out = append(out, w.decide(o, ask))
 		}
-		r.WasHeld = state == relay.OrderHeld
-		switch state {
-		case relay.OrderCancelled, relay.OrderSendingCancelled:
-			r.Standing = AlreadyCancelled
-			return nil
-		case relay.OrderShipped, relay.OrderConfirmed:
-			r.Standing = TooLate
-		case relay.OrderAtWarehouse, relay.OrderCancelRequested:
-			r.Standing = AskWarehouse
-		case relay.OrderSubmitting, relay.OrderInDoubt:
-			r.Standing = OnceKnown
-		default:
-			r.Standing = StoppedBeforeSending
-			if live { // on hold because nobody knows whether the warehouse has it
-				r.Standing = OnceKnown
-			}
-		}
-		if asked == nil {
-			if _, err := tx.Exec(ctx, `
-				update orders set cancel_requested_at = now(), cancel_requested_by = $2, cancel_reason = $3, updated_at = now() where id = $1`,
-				order, actor, reason); err != nil {
-				return err
-			}
-			if err := insertEvents(ctx, tx, actor, []newEvent{{order, EventCancelAsked, map[string]any{"reason": reason}}}); err != nil {
-				return err
-			}
-		}
-		switch r.Standing {
-		case TooLate:
-			if err := tx.QueryRow(ctx, `select coalesce((select carrier || ' ' || tracking_number from shipments where order_id = $1 order by id limit 1), '')`,
-				order).Scan(&r.Evidence); err != nil {
-				return err
-			}
-			return insertEvents(ctx, tx, actor, []newEvent{{order, EventCancelTooLate, map[string]any{"evidence": r.Evidence, "reason": reason}}})
-		case StoppedBeforeSending:
-			return cancelSending(ctx, tx, actor, []relay.OrderID{order}, reason)
-		case AskWarehouse:
-			_, err = tx.Exec(ctx, `update orders set state = 'cancel_requested', cancel_next_at = now() where id = $1 and state = 'at_warehouse'`, order)
-			return err
-		case OnceKnown:
-			// On hold with an open question: look again, so that the cancel gets its answer.
-			_, err = tx.Exec(ctx, `update orders set state = 'in_doubt', next_look_at = now(), looks = 0, `+clearHold+` where id = $1 and state = 'held'`, order)
-			return err
-		}
-		return nil
+		return w.write(ctx, tx, ask, out)
 	})
 	if err != nil {
-		return CancelRequest{}, fmt.Errorf("cancel order: %w", err)
+		return nil, fmt.Errorf("cancel orders: %w", err)
 	}
-	return r, nil
+	return out, nil
+}
+
+// cancelling is an order that somebody wants cancelled.
+type cancelling struct {
+	CancelRequest
+	state     relay.OrderState
+	cart      ConnectionID
+	asked     bool // before
+	live      bool // a submission is under way or accepted
+	cancelled bool // at the cart, as far as we know
+	telling   bool // the cart is to be told
+}
+
+func lockCancelling(ctx context.Context, tx pgx.Tx, orders []relay.OrderID) ([]*cancelling, error) {
+	rows, err := tx.Query(ctx, `
+		select o.id, o.reference, o.state, coalesce(o.warehouse_order_id, ''), o.accepted_at, o.cart_id, c.name,
+			o.cancel_requested_at is not null, o.cart_cancelled_at is not null, o.cart_cancel_at is not null
+		from orders o join connections c on c.id = o.cart_id where o.id = any($1) order by o.id for update of o`, orderIDs(orders))
+	if err != nil {
+		return nil, err
+	}
+	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*cancelling, error) {
+		var o cancelling
+		var since *time.Time
+		err := r.Scan(&o.Order, &o.Reference, &o.state, &o.WarehouseOrderID, &since, &o.cart, &o.Cart, &o.asked, &o.cancelled, &o.telling)
+		o.Since, o.WasHeld = fromNull(since), o.state == relay.OrderHeld
+		return &o, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	live, err := liveSubmissions(ctx, tx, orders)
+	for _, o := range list {
+		o.live = live[o.Order]
+	}
+	return list, err
+}
+
+// liveSubmissions tells which orders have a submission that is under way or
+// accepted. To be asked after the orders are locked, in a statement of its own:
+// one that waited for a lock would still see submissions as they were before.
+func liveSubmissions(ctx context.Context, tx pgx.Tx, orders []relay.OrderID) (map[relay.OrderID]bool, error) {
+	rows, err := tx.Query(ctx, `select order_id from submissions where order_id = any($1) and state in ('open', 'in_doubt', 'accepted')`, orderIDs(orders))
+	if err != nil {
+		return nil, err
+	}
+	live := make(map[relay.OrderID]bool)
+	var id relay.OrderID
+	_, err = pgx.ForEachRow(rows, []any{&id}, func() error { live[id] = true; return nil })
+	return live, err
+}
+
+// cancelWriter gathers what a cancel changes.
+type cancelWriter struct {
+	events                     []newEvent
+	asked, atCart, tell        []int64
+	late, stop, ask, lookAgain []relay.OrderID
+}
+
+// decide is what a cancel can still do for an order.
+func (w *cancelWriter) decide(o *cancelling, ask CancelAsk) CancelRequest {
+	switch o.state {
+	case relay.OrderCancelled, relay.OrderSendingCancelled:
+		o.Standing = AlreadyCancelled
+	case relay.OrderShipped, relay.OrderConfirmed:
+		o.Standing = TooLate
+		w.late = append(w.late, o.Order)
+	case relay.OrderAtWarehouse, relay.OrderCancelRequested:
+		o.Standing = AskWarehouse
+		w.ask = append(w.ask, o.Order)
+	case relay.OrderSubmitting, relay.OrderInDoubt:
+		o.Standing = OnceKnown
+	default:
+		if o.live { // on hold because nobody knows whether the warehouse has it
+			o.Standing = OnceKnown
+			w.lookAgain = append(w.lookAgain, o.Order)
+			break
+		}
+		o.Standing = StoppedBeforeSending
+		w.stop = append(w.stop, o.Order)
+	}
+	// A cart that knows is told nothing, nor one whose parcel is on its way.
+	fresh := !ask.AtCart && !o.cancelled && !o.telling && o.Standing != TooLate && slices.Contains(ask.Tell, o.cart)
+	if fresh {
+		w.tell = append(w.tell, int64(o.Order))
+	}
+	o.Tell = fresh || (o.telling && !ask.AtCart && o.Standing != TooLate)
+	if ask.AtCart {
+		w.atCart = append(w.atCart, int64(o.Order))
+	}
+	switch {
+	case ask.AtCart && o.Standing == AlreadyCancelled && o.telling:
+		// Our own cancel, seen before its answer was written down.
+		w.events = append(w.events, newEvent{o.Order, EventCancelToldCart, map[string]any{"status": ask.Reason, "found": true}})
+	case o.news(ask, fresh):
+		w.asked = append(w.asked, int64(o.Order))
+		w.events = append(w.events, newEvent{o.Order, EventCancelAsked, map[string]any{"reason": ask.Reason}})
+	}
+	return o.CancelRequest
+}
+
+// news reports whether the trail does not tell of this cancel yet.
+func (o *cancelling) news(ask CancelAsk, fresh bool) bool {
+	switch {
+	case ask.AtCart:
+		return !o.cancelled
+	case o.Standing == AlreadyCancelled:
+		return fresh
+	}
+	return !o.asked || (o.Standing != OnceKnown && o.state != relay.OrderCancelRequested)
+}
+
+func (w *cancelWriter) write(ctx context.Context, tx pgx.Tx, ask CancelAsk, out []CancelRequest) error {
+	evidence, err := firstParcels(ctx, tx, w.late)
+	if err != nil {
+		return err
+	}
+	for i := range out {
+		if r := &out[i]; r.Standing == TooLate {
+			r.Evidence = evidence[r.Order]
+			w.events = append(w.events, newEvent{r.Order, EventCancelTooLate, map[string]any{"evidence": r.Evidence, "reason": ask.Reason}})
+		}
+	}
+	args, err := eventArgs(ask.Actor, w.events)
+	if err != nil {
+		return err
+	}
+	b := &pgx.Batch{}
+	// Keep the first who asked: a second ask must not hide why it was cancelled.
+	b.Queue(`
+		update orders set cancel_requested_at = now(), cancel_requested_by = $2, cancel_reason = $3, updated_at = now()
+		where id = any($1) and cancel_requested_at is null`, w.asked, ask.Actor, ask.Reason)
+	b.Queue(`
+		update orders set cart_cancelled_at = now(), cart_cancel_at = null, cart_cancel_sent_at = null, cart_cancel_error = null
+		where id = any($1) and cart_cancelled_at is null`, w.atCart)
+	b.Queue(`update orders set cart_cancel_at = now(), cart_cancel_attempts = 0 where id = any($1)`, w.tell)
+	b.Queue(insertEventsSQL, args...)
+	b.Queue(`update orders set state = 'cancel_requested', cancel_next_at = now() where id = any($1) and state = 'at_warehouse'`, orderIDs(w.ask))
+	// On hold with an open question: look again, so that the cancel gets its answer.
+	b.Queue(`update orders set state = 'in_doubt', next_look_at = now(), looks = 0, `+clearHold+` where id = any($1) and state = 'held'`, orderIDs(w.lookAgain))
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return err
+	}
+	return cancelSending(ctx, tx, ask.Actor, w.stop, ask.Reason)
+}
+
+// firstParcels is the proof that orders have left: carrier and tracking number.
+func firstParcels(ctx context.Context, tx pgx.Tx, orders []relay.OrderID) (map[relay.OrderID]string, error) {
+	if len(orders) == 0 {
+		return nil, nil
+	}
+	rows, err := tx.Query(ctx, `
+		select distinct on (order_id) order_id, carrier || ' ' || tracking_number from shipments where order_id = any($1) order by order_id, id`, orderIDs(orders))
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[relay.OrderID]string)
+	var id relay.OrderID
+	var parcel string
+	_, err = pgx.ForEachRow(rows, []any{&id, &parcel}, func() error { out[id] = parcel; return nil })
+	return out, err
 }
 
 // cancelSending ends orders of which nothing is at the warehouse.
@@ -140,11 +276,14 @@ func (s *Store) CancelsDue(ctx context.Context, warehouse ConnectionID, limit in
 
 // CancelResult is what a warehouse answered to a cancel.
 type CancelResult struct {
-	Order    relay.OrderID
-	Done     bool // cancelled there
-	TooLate  bool // it will ship or has shipped
-	Evidence string
-	Again    time.Duration // neither: ask again after this
+	Order relay.OrderID
+	// WarehouseOrderID is what it was asked to cancel: an answer about an earlier
+	// one says nothing of an order that was reopened. "": whichever it is.
+	WarehouseOrderID relay.WarehouseOrderID
+	Done             bool // cancelled there
+	TooLate          bool // it will ship or has shipped
+	Evidence         string
+	Again            time.Duration // neither: ask again after this
 }
 
 // RecordCancels writes what a warehouse answered.
@@ -155,20 +294,20 @@ func (s *Store) RecordCancels(ctx context.Context, actor string, results []Cance
 			switch {
 			case r.Done:
 				b.Queue(`
-					with u as (update orders set state = 'cancelled', cancel_next_at = null, updated_at = now() where id = $1 and state = 'cancel_requested' returning id),
+					with u as (update orders set state = 'cancelled', cancel_next_at = null, updated_at = now() where id = $1 and state = 'cancel_requested' and $4 in ('', warehouse_order_id) returning id),
 					s as (update submissions set state = 'withdrawn' from u where order_id = u.id and submissions.state = 'accepted')
 					insert into order_events (order_id, kind, actor, detail) select id, 'cancelled', $2, jsonb_build_object('evidence', $3::text) from u`,
-					r.Order, actor, plain(r.Evidence))
+					r.Order, actor, plain(r.Evidence), r.WarehouseOrderID)
 			case r.TooLate:
 				b.Queue(`
-					with u as (update orders set state = 'at_warehouse', cancel_next_at = null, updated_at = now() where id = $1 and state = 'cancel_requested' returning id)
+					with u as (update orders set state = 'at_warehouse', cancel_next_at = null, updated_at = now() where id = $1 and state = 'cancel_requested' and $4 in ('', warehouse_order_id) returning id)
 					insert into order_events (order_id, kind, actor, detail) select id, 'cancel_too_late', $2, jsonb_build_object('evidence', $3::text) from u`,
-					r.Order, actor, plain(r.Evidence))
+					r.Order, actor, plain(r.Evidence), r.WarehouseOrderID)
 			default:
 				b.Queue(`
-					with u as (update orders set cancel_next_at = now() + $4::interval, updated_at = now() where id = $1 and state = 'cancel_requested' returning id)
+					with u as (update orders set cancel_next_at = now() + $5::interval, updated_at = now() where id = $1 and state = 'cancel_requested' and $4 in ('', warehouse_order_id) returning id)
 					insert into order_events (order_id, kind, actor, detail) select id, 'cancel_pending', $2, jsonb_build_object('evidence', $3::text) from u`,
-					r.Order, actor, plain(r.Evidence), r.Again)
+					r.Order, actor, plain(r.Evidence), r.WarehouseOrderID, r.Again)
 			}
 		}
 		return tx.SendBatch(ctx, b).Close()
@@ -179,11 +318,11 @@ func (s *Store) RecordCancels(ctx context.Context, actor string, results []Cance
 	return nil
 }
 
-// CartOrders finds the orders with the given cart ids that have not ended.
+// CartOrders finds the orders with the given cart ids that are not known to be
+// cancelled at the cart.
 func (s *Store) CartOrders(ctx context.Context, cart ConnectionID, ids []relay.ExternalID) (map[relay.ExternalID]relay.OrderID, error) {
 	rows, err := s.pool.Query(ctx, `
-		select external_id, id from orders where cart_id = $1 and external_id = any($2) and cancel_requested_at is null
-			and state not in ('cancelled', 'sending_cancelled')`, cart, texts(ids))
+		select external_id, id from orders where cart_id = $1 and external_id = any($2) and cart_cancelled_at is null`, cart, texts(ids))
 	if err != nil {
 		return nil, fmt.Errorf("look up cart orders: %w", err)
 	}

@@ -13,9 +13,20 @@ import (
 
 func (b *bench) cancel(id relay.OrderID) store.CancelRequest {
 	b.t.Helper()
-	got, err := b.RequestCancel(b.t.Context(), id, "operator clerk", "buyer cancelled")
+	got, err := b.RequestCancel(b.t.Context(), id, store.CancelAsk{Actor: "operator clerk", Reason: "buyer cancelled"})
 	require.NoError(b.t, err)
 	return got
+}
+
+// notVoid returns those of the cart's orders that it is not known to have cancelled.
+func (b *bench) notVoid(ids ...relay.ExternalID) (orders []relay.OrderID) {
+	b.t.Helper()
+	ours, err := b.CartOrders(b.t.Context(), b.cart("shop").ID, ids)
+	require.NoError(b.t, err)
+	for _, id := range ours {
+		orders = append(orders, id)
+	}
+	return orders
 }
 
 // in brings an order into a state.
@@ -99,14 +110,19 @@ func TestCancelInEveryState(t *testing.T) {
 			b.want(id, c.then)
 			require.Equal(t, got.Reference, again.Reference)
 
-			// The cart says so at every poll: it is heard once.
-			ours, err := b.CartOrders(t.Context(), b.cart("shop").ID, []relay.ExternalID{anOrder(1).ExternalID, "nobody"})
+			// A void at the cart is heard as well, and once, though the cart says so at every poll.
+			require.Equal(t, []relay.OrderID{id}, b.notVoid(anOrder(1).ExternalID, "nobody"))
+			kinds := b.kinds(id)
+			void, err := b.RequestCancel(t.Context(), id, store.CancelAsk{Actor: "cart shop", Reason: "the cart says void", AtCart: true})
 			require.NoError(t, err)
-			require.Empty(t, ours)
+			require.Equal(t, again.Standing, void.Standing)
+			b.want(id, c.then)
+			require.Equal(t, store.EventCancelAsked, b.kinds(id)[len(kinds)])
+			require.Empty(t, b.notVoid(anOrder(1).ExternalID))
 		})
 	}
 	b := newBench(t)
-	_, err := b.RequestCancel(t.Context(), 99, "x", "y")
+	_, err := b.RequestCancel(t.Context(), 99, store.CancelAsk{Actor: "x", Reason: "y"})
 	require.ErrorIs(t, err, store.ErrNotFound)
 }
 

@@ -19,7 +19,9 @@ const (
 	EventSeen             EventKind = "seen"              // taken in from the cart
 	EventChangedAtCart    EventKind = "changed_at_cart"   // and taken over, before submission
 	EventBackAtCart       EventKind = "back_at_cart"      // cancelled here, and ready again at the cart
-	EventChangedTooLate   EventKind = "changed_too_late"  // changed at the cart after submission
+	EventChangedTooLate   EventKind = "changed_too_late"  // changed at the cart after submission, with the differences
+	EventChangedBack      EventKind = "changed_back"      // and then back to what was submitted
+	EventReopened         EventKind = "reopened"          // cancelled, and to be sent anew because a person says so
 	EventHeld             EventKind = "held"              // with the reason
 	EventReleased         EventKind = "released"          // from a hold
 	EventSubmitting       EventKind = "submitting"        // a submission was opened
@@ -43,6 +45,9 @@ const (
 	EventCancelTooLate    EventKind = "cancel_too_late"   // with the evidence
 	EventCancelPending    EventKind = "cancel_pending"    // the warehouse has not decided
 	EventShippedAfterAll  EventKind = "shipped_after_all" // despite a cancel
+
+	EventCancelToldCart   EventKind = "cancel_told_cart"   // the cart has a person's cancel
+	EventCancelTellFailed EventKind = "cancel_tell_failed" // the cart did not take it
 )
 
 // Event is one entry of an order's trail.

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -32,9 +34,36 @@ func (s *Store) HoldsToStart(ctx context.Context, merchant relay.MerchantID, aft
 // HoldView is what a hold workflow needs to know of its order.
 type HoldView struct {
 	State    relay.OrderState
-	Hold     *HoldSummary // nil when the order is not on hold
+	Hold     *HoldSummary  // nil when the order is not on hold
+	ShipTo   relay.Address // what the hold's words must be scrubbed of
 	Resend   relay.ResendClock
 	Evidence string // for people: what became of it, without personal data
+}
+
+// Outages of a warehouse end at any hour: an order that could not reach it is
+// sent again after half an hour, then after ever longer, up to four hours.
+const firstBackOff, longestBackOff = 30 * time.Minute, 4 * time.Hour
+
+// NextResend is when the order is sent again by itself, after now: at the next
+// resend hour, with the key's share of the stagger, or sooner when the warehouse
+// could not be reached. The zero time: not by the clock.
+//
+// It reckons from when the hold began, so that whoever asks gets the same answer.
+func (h HoldSummary) NextResend(clock relay.ResendClock, key string, now time.Time) (time.Time, error) {
+	if !h.Reason.ResendsNightly() {
+		return time.Time{}, nil
+	}
+	next, err := clock.Next(now, relay.Stagger(key))
+	if err != nil || h.Reason != relay.HoldWarehouseUnreachable {
+		return next, err
+	}
+	pause := min(firstBackOff<<min(max(h.Attempts-1, 0), 8), longestBackOff)
+	// While the merchant is paused its turns pass by.
+	turns := max(now.Sub(h.HeldAt), 0)/pause + 1
+	if soon := h.HeldAt.Add(turns * pause); soon.After(now) && soon.Before(next) {
+		return soon, nil
+	}
+	return next, nil
 }
 
 // ViewHold reads an order for its hold workflow and notes that the workflow is at work.
@@ -53,7 +82,12 @@ func (s *Store) ViewHold(ctx context.Context, order relay.OrderID) (HoldView, er
 		if o.WarehouseOrderID != "" {
 			v.Evidence = "warehouse order " + string(o.WarehouseOrderID)
 		}
-		if err := tx.QueryRow(ctx, `select resend_hour, resend_zone from merchants where id = $1`, o.Merchant).Scan(&v.Resend.Hour, &v.Resend.Zone); err != nil {
+		var shipTo []byte
+		if err := tx.QueryRow(ctx, `select resend_hour, resend_zone, (select ship_to from orders where id = $2) from merchants where id = $1`,
+			o.Merchant, order).Scan(&v.Resend.Hour, &v.Resend.Zone, &shipTo); err != nil {
+			return err
+		}
+		if err := json.Unmarshal(shipTo, &v.ShipTo); err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, `update orders set hold_workflow_at = now() where id = $1 and state = 'held'`, order)
@@ -70,27 +104,38 @@ func (s *Store) ViewHold(ctx context.Context, order relay.OrderID) (HoldView, er
 // instead (promise 2). It returns those that were on hold.
 func (s *Store) Release(ctx context.Context, orders []relay.OrderID, actor, why string) ([]relay.OrderID, error) {
 	var out []relay.OrderID
-	err := s.begin(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `
-			with l as (
-				select o.id, exists (select from submissions s where s.order_id = o.id and s.state = 'in_doubt') as live
-				from orders o where o.id = any($1) and o.state = 'held' for update),
-			u as (
-				update orders o set state = case when l.live then 'in_doubt' else 'new' end, next_look_at = case when l.live then now() end, looks = 0,
-					retry_at = null, `+clearHold+`
-				from l where o.id = l.id returning o.id),
-			e as (insert into order_events (order_id, kind, actor, detail) select id, 'released', $2, jsonb_build_object('why', $3::text) from u)
-			select id from u`, orderIDs(orders), actor, why)
-		if err != nil {
-			return err
-		}
-		out, err = pgx.CollectRows(rows, pgx.RowTo[relay.OrderID])
+	err := s.begin(ctx, func(tx pgx.Tx) (err error) {
+		out, err = release(ctx, tx, orders, actor, why)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("release orders: %w", err)
 	}
 	return out, nil
+}
+
+func release(ctx context.Context, tx pgx.Tx, orders []relay.OrderID, actor, why string) ([]relay.OrderID, error) {
+	if len(orders) == 0 {
+		return nil, nil
+	}
+	// The locks first: a statement that waits for one still sees submissions as they were before.
+	if _, err := tx.Exec(ctx, `select from orders where id = any($1) order by id for update`, orderIDs(orders)); err != nil {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, `
+		with l as (
+			select o.id, exists (select from submissions s where s.order_id = o.id and s.state = 'in_doubt') as live
+			from orders o where o.id = any($1) and o.state = 'held' for update),
+		u as (
+			update orders o set state = case when l.live then 'in_doubt' else 'new' end, next_look_at = case when l.live then now() end, looks = 0,
+				retry_at = null, `+clearHold+`
+			from l where o.id = l.id returning o.id),
+		e as (insert into order_events (order_id, kind, actor, detail) select id, 'released', $2, jsonb_build_object('why', $3::text) from u)
+		select id from u`, orderIDs(orders), actor, why)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[relay.OrderID])
 }
 
 // HoldOrder puts an order on hold that was not sent yet. It reports whether it did.
@@ -109,38 +154,122 @@ func (s *Store) HoldOrder(ctx context.Context, order relay.OrderID, hold relay.H
 	return done, nil
 }
 
-// HeldFor returns held orders of a merchant with their lines, for one of the
-// given reasons, behind after.
-func (s *Store) HeldFor(ctx context.Context, merchant relay.MerchantID, reasons []relay.HoldReason, after relay.OrderID, limit int) ([]relay.Order, error) {
+// Rechecked is an order on hold that might go on under other settings.
+type Rechecked struct {
+	relay.Order
+	// Token and Digest are those of the submission that was refused; empty when
+	// our own checks put the order on hold.
+	Token  relay.Token
+	Digest []byte
+}
+
+// HeldFor returns held orders of a merchant with their lines and what was
+// refused of them, for one of the given reasons, behind after.
+func (s *Store) HeldFor(ctx context.Context, merchant relay.MerchantID, reasons []relay.HoldReason, after relay.OrderID, limit int) ([]Rechecked, error) {
+	// A refusal and the hold that it led to are of one transaction, and so of one time.
 	rows, err := s.pool.Query(ctx, `
-		select `+orderColumns+` from orders o join connections c on c.id = o.cart_id
+		select `+orderColumns+`, coalesce(r.token, ''), r.digest from orders o join connections c on c.id = o.cart_id
+			left join lateral (select token, digest from submissions s where s.order_id = o.id and s.state = 'rejected' and s.resolved_at = o.held_at
+				order by attempt desc limit 1) r on true
 		where o.merchant_id = $1 and o.state = 'held' and o.hold_reason = any($2) and o.id > $3 order by o.id limit $4`, merchant, texts(reasons), after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read held orders: %w", err)
 	}
-	orders, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (relay.Order, error) { return scanOrder(r) })
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Rechecked, err error) {
+		r.Order, err = scanOrder(row, &r.Token, &r.Digest)
+		return r, err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read held orders: %w", err)
+	}
+	orders := make([]relay.Order, len(list))
+	for i, r := range list {
+		orders[i] = r.Order
 	}
 	if err := loadLines(ctx, s.pool, orders); err != nil {
 		return nil, fmt.Errorf("read held orders: %w", err)
 	}
-	return orders, nil
+	for i := range list {
+		list[i].Order = orders[i]
+	}
+	return list, nil
 }
 
-// HeldOrders returns ids of a merchant's orders on hold, oldest first: those
-// with the given references, else those with the reason, else all.
-func (s *Store) HeldOrders(ctx context.Context, merchant relay.MerchantID, reason relay.HoldReason, references []relay.Reference, limit int) ([]relay.OrderID, error) {
-	var refs []string
-	if len(references) > 0 {
-		refs = texts(references)
+// HeldQuery says which orders on hold are meant. Zero fields do not filter.
+type HeldQuery struct {
+	Merchant   relay.MerchantID
+	References []relay.Reference
+	Reason     relay.HoldReason
+	SKU        relay.SKU // with a line of it, as the cart writes it; outer blanks do not count
+}
+
+const heldWhere = `o.merchant_id = $1 and o.state = 'held' and ($2::text[] is null or o.reference = any($2)) and ($3 = '' or o.hold_reason = $3)
+	and ($4 = '' or exists (select from order_lines l where l.order_id = o.id and btrim(l.sku) = btrim($4)))`
+
+func (q HeldQuery) args(more ...any) []any {
+	var references []string
+	if len(q.References) > 0 {
+		references = texts(q.References)
 	}
-	rows, err := s.pool.Query(ctx, `
-		select id from orders where merchant_id = $1 and state = 'held'
-			and case when $3::text[] is not null then reference = any($3) else $2 = '' or hold_reason = $2 end
-		order by id limit $4`, merchant, string(reason), refs, limit)
+	return append([]any{q.Merchant, references, string(q.Reason), string(q.SKU)}, more...)
+}
+
+// HeldOrders returns ids of orders on hold, oldest first.
+func (s *Store) HeldOrders(ctx context.Context, q HeldQuery, limit int) ([]relay.OrderID, error) {
+	rows, err := s.pool.Query(ctx, `select o.id from orders o where `+heldWhere+` order by o.id limit $5`, q.args(limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("read held orders: %w", err)
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[relay.OrderID])
+}
+
+// HeldPreview is what a release or cancel of orders on hold would meet.
+type HeldPreview struct {
+	Orders  int64          // on hold
+	Unknown int64          // of them, those of which nobody knows whether the warehouse has them: they are looked for first
+	First   []OrderSummary // of them, the oldest
+}
+
+// PreviewHeld counts the orders on hold that a query means, and lists the first few.
+func (s *Store) PreviewHeld(ctx context.Context, q HeldQuery, first int) (HeldPreview, error) {
+	var p HeldPreview
+	err := s.pool.QueryRow(ctx, `
+		select count(*), count(*) filter (where exists (select from submissions s where s.order_id = o.id and s.state in ('open', 'in_doubt', 'accepted')))
+		from orders o where `+heldWhere, q.args()...).Scan(&p.Orders, &p.Unknown)
+	if err != nil {
+		return HeldPreview{}, fmt.Errorf("count held orders: %w", err)
+	}
+	rows, err := s.pool.Query(ctx, `select `+summaryColumns+` from orders o join connections c on c.id = o.cart_id where `+heldWhere+` order by o.id limit $5`, q.args(first)...)
+	if err != nil {
+		return HeldPreview{}, fmt.Errorf("list held orders: %w", err)
+	}
+	p.First, err = pgx.CollectRows(rows, scanSummary)
+	return p, err
+}
+
+// CancelHeld cancels those of the orders that are on hold still, as
+// RequestCancels does, in one transaction.
+func (s *Store) CancelHeld(ctx context.Context, orders []relay.OrderID, ask CancelAsk) ([]CancelRequest, error) {
+	var out []CancelRequest
+	err := s.begin(ctx, func(tx pgx.Tx) error {
+		out = nil
+		list, err := lockCancelling(ctx, tx, orders)
+		if err != nil {
+			return err
+		}
+		var w cancelWriter
+		for _, o := range list {
+			if o.WasHeld {
+				out = append(out, w.decide(o, ask))
+			}
+		}
+		if len(out) == 0 {
+			return nil
+		}
+		return w.write(ctx, tx, ask, out)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cancel held orders: %w", err)
+	}
+	return out, nil
 }

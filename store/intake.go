@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -58,7 +57,7 @@ type TakenIn struct {
 // TakeIn stores a page of cart orders and then, in the same transaction, the
 // cursor behind it: the cursor never runs ahead of the orders. A page that
 // comes again changes nothing. An order that changed at the cart is taken over
-// as long as no submission was opened.
+// as long as it is not with the warehouse, and may not be.
 func (s *Store) TakeIn(ctx context.Context, cart Connection, page []relay.CartOrder, cursorName, cursor, actor string) (TakenIn, error) {
 	var out TakenIn
 	err := s.begin(ctx, func(tx pgx.Tx) error {
@@ -67,6 +66,9 @@ func (s *Store) TakeIn(ctx context.Context, cart Connection, page []relay.CartOr
 			if err := s.takeIn(ctx, tx, cart, page, actor, &out); err != nil {
 				return err
 			}
+		}
+		if err := letEditedGo(ctx, tx, cart.ID, actor, &out); err != nil {
+			return err
 		}
 		_, err := tx.Exec(ctx, setCursorSQL, cart.ID, cursorName, cursor)
 		return err
@@ -77,13 +79,27 @@ func (s *Store) TakeIn(ctx context.Context, cart Connection, page []relay.CartOr
 	return out, nil
 }
 
+// held is what the ledger holds of a cart order.
 type held struct {
-	id      relay.OrderID
-	state   relay.OrderState
-	reason  relay.HoldReason
-	digest  []byte
-	version time.Time
-	live    bool // a submission is under way or accepted
+	id        relay.OrderID
+	state     relay.OrderState
+	reason    relay.HoldReason
+	digest    []byte // of what the cart told last
+	version   time.Time
+	live      bool // a submission is under way or accepted
+	cancelled bool // at the cart, as far as we know
+	telling   bool // the cart is to be told of a cancel
+}
+
+// ended reports whether the order was cancelled.
+func (k held) ended() bool {
+	return k.state == relay.OrderCancelled || k.state == relay.OrderSendingCancelled
+}
+
+// free reports whether the order's content may be replaced: nothing of it can be
+// at the warehouse, or what was is cancelled.
+func (k held) free() bool {
+	return !k.live && (k.ended() || k.state == relay.OrderNew || k.state == relay.OrderHeld || k.state == relay.OrderSkipped)
 }
 
 func (s *Store) takeIn(ctx context.Context, tx pgx.Tx, cart Connection, page []relay.CartOrder, actor string, out *TakenIn) error {
@@ -122,8 +138,13 @@ func (s *Store) takeIn(ctx context.Context, tx pgx.Tx, cart Connection, page []r
 		}
 		out.New = len(fresh)
 	}
+	was, err := storedForms(ctx, tx, seenAgain, known)
+	if err != nil {
+		return err
+	}
 	for _, o := range seenAgain {
-		e, err := seeAgain(ctx, tx, o, known[o.ExternalID], out)
+		k := known[o.ExternalID]
+		e, err := seeAgain(ctx, tx, o, k, was[k.id], out)
 		if err != nil {
 			return err
 		}
@@ -134,20 +155,29 @@ func (s *Store) takeIn(ctx context.Context, tx pgx.Tx, cart Connection, page []r
 
 func knownOrders(ctx context.Context, tx pgx.Tx, cart ConnectionID, ids []relay.ExternalID) (map[relay.ExternalID]held, error) {
 	rows, err := tx.Query(ctx, `
-		select external_id, id, state, coalesce(hold_reason, ''), digest, cart_updated_at,
-			exists (select from submissions s where s.order_id = o.id and s.state in ('open', 'in_doubt', 'accepted'))
+		select external_id, id, state, coalesce(hold_reason, ''), digest, cart_updated_at, cart_cancelled_at is not null, cart_cancel_at is not null
 		from orders o where cart_id = $1 and external_id = any($2) order by id for update`, cart, texts(ids))
 	if err != nil {
 		return nil, err
 	}
 	known := make(map[relay.ExternalID]held)
+	var orders []relay.OrderID
 	var ext relay.ExternalID
 	var h held
-	_, err = pgx.ForEachRow(rows, []any{&ext, &h.id, &h.state, &h.reason, &h.digest, &h.version, &h.live}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&ext, &h.id, &h.state, &h.reason, &h.digest, &h.version, &h.cancelled, &h.telling}, func() error {
 		known[ext] = h
+		orders = append(orders, h.id)
 		h.digest = nil
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	live, err := liveSubmissions(ctx, tx, orders)
+	for ext, h := range known {
+		h.live = live[h.id]
+		known[ext] = h
+	}
 	return known, err
 }
 
@@ -282,81 +312,6 @@ func newReferences(ctx context.Context, tx pgx.Tx, cart Connection, fresh []rela
 		open = again
 	}
 	return refs, nil
-}
-
-// seeAgain handles an order that the ledger already holds.
-func seeAgain(ctx context.Context, tx pgx.Tx, o relay.CartOrder, k held, out *TakenIn) ([]newEvent, error) {
-	// Postgres keeps microseconds.
-	if o.UpdatedAt.Truncate(time.Microsecond).Before(k.version) {
-		return nil, nil // a page that was overtaken by a later one
-	}
-	digest := o.Digest()
-	ended := k.state == relay.OrderCancelled || k.state == relay.OrderSendingCancelled
-	if ended && o.UpdatedAt.Truncate(time.Microsecond).After(k.version) {
-		// It was cancelled and is ready again: for a person to decide, never a silent resend.
-		out.Back++
-		_, err := tx.Exec(ctx, `update orders set cart_updated_at = $2, digest = $3 where id = $1`, k.id, o.UpdatedAt, digest[:])
-		return []newEvent{{k.id, EventBackAtCart, map[string]any{"version": o.UpdatedAt}}}, err
-	}
-	if bytes.Equal(digest[:], k.digest) {
-		_, err := tx.Exec(ctx, `update orders set cart_updated_at = $2 where id = $1 and cart_updated_at < $2`, k.id, o.UpdatedAt)
-		return nil, err
-	}
-	detail := map[string]any{"version": o.UpdatedAt}
-	if k.live || (k.state != relay.OrderNew && k.state != relay.OrderHeld && k.state != relay.OrderSkipped) {
-		return changedTooLate(ctx, tx, o, k, out)
-	}
-	shipTo, problems, err := orderJSON(o)
-	if err != nil {
-		return nil, err
-	}
-	// An operator's hold outlasts an edit; any other reason may be gone with it.
-	release := k.state == relay.OrderHeld && k.reason != relay.HoldOperator
-	_, err = tx.Exec(ctx, `
-		update orders set number = $2, ship_method = $3, cart_updated_at = $4, digest = $5, ship_to = $6::jsonb, problems = $7::jsonb, updated_at = now()
-		where id = $1`, k.id, plain(o.Number), plain(string(o.ShipMethod)), o.UpdatedAt, digest[:], shipTo, problems)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := tx.Exec(ctx, `delete from order_lines where order_id = $1`, k.id); err != nil {
-		return nil, err
-	}
-	if err := insertLines(ctx, tx, appendLines(nil, k.id, o.Lines)); err != nil {
-		return nil, err
-	}
-	out.Changed++
-	events := []newEvent{{k.id, EventChangedAtCart, detail}}
-	if release {
-		if _, err := tx.Exec(ctx, `update orders set state = 'new', `+clearHold+` where id = $1 and state = 'held'`, k.id); err != nil {
-			return nil, err
-		}
-		out.Woken = append(out.Woken, k.id)
-		events = append(events, newEvent{k.id, EventReleased, map[string]any{"why": "changed at the cart"}})
-	}
-	return events, nil
-}
-
-// changedTooLate notes a change that can't be taken over. While the outcome of
-// a submission is not known the version is left as it was: should the warehouse
-// not have the order after all, the change is read again and taken over.
-func changedTooLate(ctx context.Context, tx pgx.Tx, o relay.CartOrder, k held, out *TakenIn) ([]newEvent, error) {
-	switch k.state {
-	case relay.OrderSubmitting, relay.OrderInDoubt, relay.OrderHeld:
-		var noted bool
-		err := tx.QueryRow(ctx, `
-			select exists (select from order_events where order_id = $1 and kind = $2 and (detail ->> 'version')::timestamptz = $3)`,
-			k.id, EventChangedTooLate, o.UpdatedAt).Scan(&noted)
-		if err != nil || noted {
-			return nil, err
-		}
-	default:
-		digest := o.Digest()
-		if _, err := tx.Exec(ctx, `update orders set cart_updated_at = $2, digest = $3 where id = $1`, k.id, o.UpdatedAt, digest[:]); err != nil {
-			return nil, err
-		}
-	}
-	out.TooLate++
-	return []newEvent{{k.id, EventChangedTooLate, map[string]any{"version": o.UpdatedAt}}}, nil
 }
 
 // clearHold takes an order off hold, keeping how often and since when it was held.

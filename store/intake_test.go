@@ -100,53 +100,6 @@ func TestAChangeReleasesAHold(t *testing.T) {
 	b.want(sub.Order.ID, relay.OrderHeld)
 }
 
-func TestChangedTooLate(t *testing.T) {
-	b := newBench(t)
-	sub := b.atWarehouse(1)
-	changed := anOrder(1)
-	changed.UpdatedAt, changed.ShipTo.Street1 = placed.Add(time.Hour), "2 Example Street"
-	require.Equal(t, store.TakenIn{TooLate: 1}, b.takeIn(changed))
-	require.Equal(t, store.TakenIn{}, b.takeIn(changed), "an alarm once")
-	d, err := b.Order(t.Context(), sub.Order.ID)
-	require.NoError(t, err)
-	require.Equal(t, "1 Example Street", d.ShipTo.Street1, "what was sent")
-	require.Equal(t, store.EventChangedTooLate, b.last(sub.Order.ID).Kind)
-}
-
-// A change that came while an order was being sent is not lost when the
-// warehouse turns out not to have it.
-func TestChangedWhileBeingSent(t *testing.T) {
-	b := newBench(t)
-	sub := b.submitting(1)
-	changed := anOrder(1)
-	changed.UpdatedAt, changed.ShipTo.Street1 = placed.Add(time.Hour), "2 Example Street"
-	require.Equal(t, store.TakenIn{TooLate: 1}, b.takeIn(changed))
-	require.Equal(t, store.TakenIn{}, b.takeIn(changed), "an alarm once")
-	known, err := b.Known(t.Context(), b.cart("shop").ID, []relay.ExternalID{changed.ExternalID}, []time.Time{changed.UpdatedAt})
-	require.NoError(t, err)
-	require.Equal(t, []bool{false}, known, "it has to be read again")
-
-	b.record(unsent(sub))
-	require.Equal(t, store.TakenIn{Changed: 1}, b.takeIn(changed))
-	again := b.claim("me")
-	require.Len(t, again, 1)
-	require.Equal(t, "2 Example Street", again[0].Order.ShipTo.Street1)
-}
-
-// A cancelled order that is ready again at its cart is for a person to decide.
-func TestBackAtTheCart(t *testing.T) {
-	b := newBench(t)
-	b.takeIn(anOrder(1))
-	b.cancel(b.id(1))
-	back := anOrder(1)
-	back.UpdatedAt = placed.Add(time.Hour)
-	require.Equal(t, store.TakenIn{Back: 1}, b.takeIn(back))
-	require.Equal(t, store.TakenIn{}, b.takeIn(back))
-	b.want(b.id(1), relay.OrderSendingCancelled)
-	require.Equal(t, store.EventBackAtCart, b.last(b.id(1)).Kind)
-	require.Empty(t, b.claim("me"))
-}
-
 func TestReferences(t *testing.T) {
 	b := newBench(t, "shop", "outlet")
 	same := func(n int) relay.CartOrder {

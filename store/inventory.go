@@ -77,7 +77,7 @@ type LevelToSend struct {
 // orders that the cart does not know as shipped. A code that the warehouse never
 // named is not sent at all.
 func (s *Store) LevelsToSend(ctx context.Context, m Merchant, cart ConnectionID, cartName relay.ConnectionName, limit int) ([]LevelToSend, error) {
-	rows, err := s.pool.Query(ctx, levelsToSendSQL, m.ID, cart, cartName, m.StoredWarehouse().ID, m.Unaliased == relay.SendUnaliased, limit, levelsRead)
+	rows, err := s.pool.Query(ctx, levelsToSendSQL, m.StoredWarehouse().ID, levelsRead, m.ID, cart, cartName, m.Unaliased == relay.SendUnaliased, limit)
 	if err != nil {
 		return nil, fmt.Errorf("compute stock levels: %w", err)
 	}
@@ -88,12 +88,16 @@ func (s *Store) LevelsToSend(ctx context.Context, m Merchant, cart ConnectionID,
 	return list, nil
 }
 
-const levelsToSendSQL = `
+// unitsSQL reads a warehouse ($1) whose full readings are noted under a cursor ($2):
+// level is its figure for each code, and units what accepted orders take, with
+// what the figure leaves out of it already.
+const unitsSQL = `
 	with full_read as (
-		select coalesce((select value::timestamptz from cursors where connection_id = $4 and name = $7), '-infinity') as at),
+		select coalesce((select value::timestamptz from cursors where connection_id = $1 and name = $2), '-infinity') as at),
 	level as (
-		select code, sum(quantity) as quantity, bool_or(meaning = 'on_hand') as on_hand, greatest(min(observed_at), (select at from full_read)) as at
-		from inventory_levels where warehouse_id = $4 group by code),
+		select code, sum(quantity) as quantity, bool_or(meaning = 'on_hand') as on_hand, max(observed_at) as changed_at,
+			greatest(min(observed_at), (select at from full_read)) as at
+		from inventory_levels where warehouse_id = $1 group by code),
 	-- Accepted orders that have not ended, or ended after the figures were read.
 	units as (
 		select i.code, o.cart_id, i.units,
@@ -104,25 +108,30 @@ const levelsToSendSQL = `
 				where sh.order_id = o.id and l.line_id = i.line_id and sh.state = 'told'), 0) as told
 		from orders o join submissions s on s.order_id = o.id and s.state = 'accepted' join submission_items i on i.submission_id = s.id
 			join level on level.code = i.code
-		where o.warehouse_id = $4 and (o.state in ('at_warehouse', 'cancel_requested', 'shipped')
-			or (o.state = 'confirmed' and o.updated_at > (select min(at) from level)))),
+		where o.warehouse_id = $1 and (o.state in ('at_warehouse', 'cancel_requested', 'shipped')
+			or (o.state = 'confirmed' and o.updated_at > (select min(at) from level))))`
+
+// levelTargetsSQL computes what a cart ($4) of a merchant ($3) should show for each of its SKUs.
+const levelTargetsSQL = unitsSQL + `,
 	booked as (
 		select code, sum(greatest(units - left_out, 0)) as held,
-			sum(greatest(units - told, 0)) filter (where cart_id = $2) as owed from units group by code),
+			sum(greatest(units - told, 0)) filter (where cart_id = $4) as owed from units group by code),
 	named as (
 		select a.sku, a.code, row_number() over (partition by a.sku order by a.cart = '') as rank
-		from aliases a where a.merchant_id = $1 and a.cart in ('', $3)),
+		from aliases a where a.merchant_id = $3 and a.cart in ('', $5)),
 	sku as (
 		select sku, code from named where rank = 1
 		union all
-		select code, code from level where $5 and not exists (select from named where named.sku = level.code)),
+		select code, code from level where $6 and not exists (select from named where named.sku = level.code)),
 	target as (
 		select sku.sku, level.code, greatest(trunc(level.quantity - coalesce(booked.held, 0)), 0) as available, coalesce(booked.owed, 0) as owed
-		from sku join level on level.code = sku.code left join booked on booked.code = level.code)
-	select t.sku, t.code, t.available::text, t.owed::text from target t left join cart_levels c on c.cart_id = $2 and c.sku = t.sku
+		from sku join level on level.code = sku.code left join booked on booked.code = level.code)`
+
+const levelsToSendSQL = levelTargetsSQL + `
+	select t.sku, t.code, t.available::text, t.owed::text from target t left join cart_levels c on c.cart_id = $4 and c.sku = t.sku
 	where (c.sku is null or (c.available, c.owed) is distinct from (t.available, t.owed) or c.error is not null)
 		and (c.retry_at is null or c.retry_at <= now() or (c.available, c.owed) is distinct from (t.available, t.owed))
-	order by t.sku limit $6`
+	order by t.sku limit $7`
 
 // LastSent is when a cart was last sent a figure; the zero time when never.
 func (s *Store) LastSent(ctx context.Context, cart ConnectionID) (time.Time, error) {

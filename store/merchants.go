@@ -73,6 +73,9 @@ func (s *Store) SaveMerchant(ctx context.Context, m relay.Merchant, credentials 
 			update connections set removed_at = now() where merchant_id = $1 and name <> all($2) and removed_at is null`, m.ID, names); err != nil {
 			return err
 		}
+		if err := s.saveAlerts(ctx, tx, m, credentials[AlertsSecret]); err != nil {
+			return err
+		}
 		for _, c := range m.Carts {
 			if err := s.saveConnection(ctx, tx, m.ID, "cart", c, credentials[c.Name]); err != nil {
 				return err
@@ -202,7 +205,7 @@ func (s *Store) Merchants(ctx context.Context) ([]Merchant, error) { return s.me
 
 func (s *Store) merchants(ctx context.Context, id *relay.MerchantID) ([]Merchant, error) {
 	rows, err := s.pool.Query(ctx, `
-		select m.id, m.name, m.resend_hour, m.resend_zone, m.unaliased, m.settings_version, m.aliases_version, m.paused_at,
+		select m.id, m.name, m.resend_hour, m.resend_zone, m.unaliased, m.alerts, m.settings_version, m.aliases_version, m.paused_at,
 			c.id, c.name, c.role, c.connector, c.base_url, c.mode, c.settings, c.schedule, c.stopped_at, coalesce(c.stopped_reason, '')
 		from merchants m join connections c on c.merchant_id = m.id and c.removed_at is null
 		where $1::text is null or m.id = $1
@@ -217,7 +220,7 @@ func (s *Store) merchants(ctx context.Context, id *relay.MerchantID) ([]Merchant
 		var c Connection
 		var schedule []byte
 		var stopped, paused *time.Time
-		if err := rows.Scan(&m.ID, &m.Name, &m.Resend.Hour, &m.Resend.Zone, &m.Unaliased, &m.SettingsVersion, &m.AliasesVersion, &paused,
+		if err := rows.Scan(&m.ID, &m.Name, &m.Resend.Hour, &m.Resend.Zone, &m.Unaliased, &m.Alerts, &m.SettingsVersion, &m.AliasesVersion, &paused,
 			&c.ID, &c.Name, &c.Role, &c.Connector, &c.BaseURL, &c.Mode, &c.Settings, &schedule, &stopped, &c.StoppedReason); err != nil {
 			return nil, fmt.Errorf("read merchants: %w", err)
 		}
@@ -274,7 +277,7 @@ func (s *Store) ResumeConnections(ctx context.Context, merchant relay.MerchantID
 
 // SetPaused pauses a merchant or lets it run again.
 func (s *Store) SetPaused(ctx context.Context, merchant relay.MerchantID, paused bool) error {
-	_, err := s.pool.Exec(ctx, `update merchants set paused_at = case when $2 then coalesce(paused_at, now()) end where id = $1`, merchant, paused)
+	_, err := s.pool.Exec(ctx, `update merchants set paused_at = case when $2 then coalesce(paused_at, now()) end, updated_at = now() where id = $1`, merchant, paused)
 	if err != nil {
 		return fmt.Errorf("pause %s: %w", merchant, err)
 	}

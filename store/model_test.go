@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -37,6 +38,8 @@ type model struct {
 	subs   []store.Submission // all that were ever opened or read
 	before map[relay.OrderID]relay.OrderState
 	ids    []relay.OrderID
+	// reopened is the order that a person had sent anew just now.
+	reopened relay.OrderID
 }
 
 func (m *model) pick() relay.OrderID {
@@ -125,6 +128,14 @@ func (m *model) moves() map[string]func() error {
 			}
 			return b.RecordLooks(ctx, "model", looks)
 		},
+		"shown": func() error {
+			var list []store.Shown
+			for _, s := range m.some() {
+				list = append(list, store.Shown{Submission: s.ID, WarehouseOrderID: wid(s)})
+			}
+			_, err := b.DoubtShown(ctx, "model", list)
+			return err
+		},
 		"send again": func() error {
 			_, err := b.Reopen(ctx, m.some(), "me", time.Minute, "model")
 			return err
@@ -139,10 +150,32 @@ func (m *model) moves() map[string]func() error {
 		},
 		"cancel": func() error {
 			if id := m.pick(); id != 0 {
-				_, err := b.RequestCancel(ctx, id, "model", "because")
+				ask := store.CancelAsk{Actor: "model", Reason: "because", AtCart: rapid.Bool().Draw(m.rt, "at the cart")}
+				if rapid.Bool().Draw(m.rt, "tell") {
+					ask.Tell = []store.ConnectionID{b.cart("shop").ID}
+				}
+				_, err := b.RequestCancel(ctx, id, ask)
 				return err
 			}
 			return nil
+		},
+		"reopen": func() error {
+			m.reopened = m.pick()
+			if m.reopened == 0 {
+				return nil
+			}
+			_, err := b.ReopenOrder(ctx, m.reopened, "model", "after all")
+			return err
+		},
+		"tell of cancels": func() error {
+			list, err := b.ClaimCancelsToTell(ctx, b.cart("shop").ID, time.Nanosecond, 2)
+			var told []store.CancelTold
+			for _, c := range list {
+				o := rapid.SampledFrom([]store.CancelTold{{Status: "void"}, {Error: "no"}, {Error: "who knows", Unknown: true}, {Untried: true}}).Draw(m.rt, "told")
+				o.Order = c.Order
+				told = append(told, o)
+			}
+			return errors.Join(err, b.RecordCancelsTold(ctx, "model", told))
 		},
 		"cancel answered": func() error {
 			r := store.CancelResult{Order: m.pick(), Again: time.Nanosecond}
@@ -213,12 +246,25 @@ func (m *model) check() {
 		switch {
 		case !known:
 			require.Equal(m.rt, relay.OrderNew, state)
+		case m.reopened == id && was.MayReopen() && state == relay.OrderNew: // only ever by that move
 		case was != state && !was.MayBecome(state):
 			require.Failf(m.rt, "illegal move", "order %d: %s -> %s, trail %v", id, was, state, b.kinds(id))
 		}
 	}
-	m.before = now
-	require.Empty(m.rt, list[string](b, `
+	m.before, m.reopened = now, 0
+	require.Empty(m.rt, b.inconsistencies())
+	require.Empty(m.rt, list[int64](b, `select order_id from order_events where kind in ('accepted', 'adopted') group by 1
+		having count(*) > 1 + (select count(*) from order_events r where r.order_id = order_events.order_id and r.kind = 'reopened')`), "accepted once a life")
+	require.Empty(m.rt, list[int64](b, `
+		select i.submission_id from submission_items i join submissions s on s.id = i.submission_id and s.state in ('accepted', 'withdrawn')
+			and not exists (select from submissions l where l.order_id = s.order_id and l.attempt > s.attempt and l.state in ('accepted', 'withdrawn'))
+		group by i.submission_id, i.line_id, s.order_id having sum(i.units) < (select coalesce(sum(l.units), 0) from shipment_lines l join shipments sh on sh.id = l.shipment_id
+			where sh.order_id = s.order_id and l.line_id = i.line_id)`), "no line is shipped more often than it was ordered")
+}
+
+// inconsistencies lists orders whose state and submissions do not fit together.
+func (b *bench) inconsistencies() []string {
+	return list[string](b, `
 		select o.state || ' with a submission ' || coalesce(string_agg(s.state, ','), 'of none') from orders o left join submissions s on s.order_id = o.id and s.state in ('open', 'in_doubt', 'accepted')
 		group by o.id, o.state having not case
 			when o.state = 'submitting' then count(*) filter (where s.state = 'open') = 1
@@ -226,10 +272,5 @@ func (m *model) check() {
 			when o.state in ('at_warehouse', 'cancel_requested') then count(*) filter (where s.state = 'accepted') = 1
 			when o.state in ('new', 'skipped', 'sending_cancelled', 'cancelled') then count(s.id) = 0
 			when o.state = 'held' then count(s.id) = 0 or (o.hold_reason = 'unknown_outcome' and count(*) filter (where s.state = 'in_doubt') = 1)
-			else true end`))
-	require.Empty(m.rt, list[int64](b, `select order_id from order_events where kind in ('accepted', 'adopted') group by 1 having count(*) > 1`), "accepted once")
-	require.Empty(m.rt, list[int64](b, `
-		select i.submission_id from submission_items i join submissions s on s.id = i.submission_id and s.state in ('accepted', 'withdrawn')
-		group by i.submission_id, i.line_id, s.order_id having sum(i.units) < (select coalesce(sum(l.units), 0) from shipment_lines l join shipments sh on sh.id = l.shipment_id
-			where sh.order_id = s.order_id and l.line_id = i.line_id)`), "no line is shipped more often than it was ordered")
+			else true end`)
 }

@@ -43,6 +43,7 @@ type HoldSummary struct {
 	Code     string           `json:"code,omitempty"`
 	Words    string           `json:"words,omitempty"` // the warehouse's own; may quote an address
 	Since    time.Time        `json:"since"`           // of the first hold
+	HeldAt   time.Time        `json:"held_at"`         // since when it is on hold for this reason: the last refusal
 	Attempts int              `json:"attempts"`
 }
 
@@ -61,21 +62,21 @@ type OrderQuery struct {
 }
 
 const summaryColumns = `o.id, o.merchant_id, c.name, o.number, o.reference, o.state, coalesce(o.warehouse_order_id, ''), coalesce(o.warehouse_status, ''),
-	o.hold_reason, o.hold_fields, coalesce(o.hold_code, ''), coalesce(o.hold_words, ''), o.first_held_at, o.hold_attempts, o.placed_at, o.created_at, o.updated_at, o.cancel_requested_at`
+	o.hold_reason, o.hold_fields, coalesce(o.hold_code, ''), coalesce(o.hold_words, ''), o.first_held_at, o.held_at, o.hold_attempts, o.placed_at, o.created_at, o.updated_at, o.cancel_requested_at`
 
 func scanSummary(row pgx.CollectableRow) (o OrderSummary, err error) {
 	var reason *relay.HoldReason
 	var fields []byte
 	var h HoldSummary
-	var since *time.Time
+	var since, heldAt *time.Time
 	if err := row.Scan(&o.ID, &o.Merchant, &o.Cart, &o.Number, &o.Reference, &o.State, &o.WarehouseOrderID, &o.WarehouseStatus,
-		&reason, &fields, &h.Code, &h.Words, &since, &h.Attempts, &o.PlacedAt, &o.SeenAt, &o.UpdatedAt, &o.CancelAskedAt); err != nil {
+		&reason, &fields, &h.Code, &h.Words, &since, &heldAt, &h.Attempts, &o.PlacedAt, &o.SeenAt, &o.UpdatedAt, &o.CancelAskedAt); err != nil {
 		return o, err
 	}
 	if reason == nil {
 		return o, nil
 	}
-	h.Reason, h.Since = *reason, fromNull(since)
+	h.Reason, h.Since, h.HeldAt = *reason, fromNull(since), fromNull(heldAt)
 	if fields != nil {
 		if err := json.Unmarshal(fields, &h.Fields); err != nil {
 			return o, err
@@ -137,6 +138,7 @@ type SubmissionDetail struct {
 	OpenedAt        time.Time         `json:"opened_at"`
 	ResolvedAt      *time.Time        `json:"resolved_at,omitempty"`
 	Status          *int              `json:"http_status,omitempty"`
+	WarehouseOrder  *string           `json:"warehouse_order_id,omitempty"`
 	Code            *string           `json:"code,omitempty"`          // of a refusal
 	Fields          []relay.Problem   `json:"answer_fields,omitempty"` // of a refusal: what is wrong; may quote an address
 	Words           *string           `json:"answer_words,omitempty"`  // of a refusal: the warehouse's own; may quote an address
@@ -191,7 +193,7 @@ func (s *Store) Order(ctx context.Context, id relay.OrderID) (OrderDetail, error
 	}
 	rows, err = s.pool.Query(ctx, `
 		select id, attempt, state, token, encode(digest, 'hex'), service, aliases_version, settings_version, sends, opened_at, resolved_at, http_status,
-			code, answer_fields, answer_words,
+			warehouse_order_id, code, answer_fields, answer_words,
 			(select coalesce(jsonb_agg(jsonb_build_object('line', line_id, 'sku', sku, 'code', code, 'units', units) order by position), '[]')
 				from submission_items i where i.submission_id = s.id)
 		from submissions s where order_id = $1 order by attempt`, id)

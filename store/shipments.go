@@ -37,7 +37,11 @@ func (s *Store) OpenOrders(ctx context.Context, warehouse ConnectionID, after re
 
 // Progress is what a warehouse reported of one order.
 type Progress struct {
-	Order    relay.OrderID
+	Order relay.OrderID
+	// WarehouseOrderID is what was read: a report of an earlier one says nothing
+	// of an order that was reopened. "": whichever it is.
+	WarehouseOrderID relay.WarehouseOrderID
+
 	Status   string // the warehouse's own word
 	Complete bool   // it says that no more packages follow
 	// Settle lets parcels of unknown contents stand for all that is left, though
@@ -63,6 +67,7 @@ type shippingOrder struct {
 	id       relay.OrderID
 	cart     ConnectionID
 	state    relay.OrderState
+	wid      relay.WarehouseOrderID
 	status   string
 	complete bool
 	items    []relay.OrderItem
@@ -98,7 +103,9 @@ func (s *Store) RecordProgress(ctx context.Context, actor string, reports []Prog
 		}
 		w := shipmentWriter{actor: actor, out: &out, carts: make(map[ConnectionID]bool)}
 		for _, o := range orders {
-			w.report(o, byOrder[o.id])
+			if r := byOrder[o.id]; r.WarehouseOrderID == "" || r.WarehouseOrderID == o.wid {
+				w.report(o, r)
+			}
 		}
 		out.Carts = slices.Sorted(maps.Keys(w.carts))
 		return w.write(ctx, tx)
@@ -111,13 +118,13 @@ func (s *Store) RecordProgress(ctx context.Context, actor string, reports []Prog
 
 func lockShipping(ctx context.Context, tx pgx.Tx, ids []int64) ([]*shippingOrder, error) {
 	rows, err := tx.Query(ctx, `
-		select id, cart_id, state, coalesce(warehouse_status, ''), ship_complete from orders where id = any($1) order by id for update`, ids)
+		select id, cart_id, state, coalesce(warehouse_order_id, ''), coalesce(warehouse_status, ''), ship_complete from orders where id = any($1) order by id for update`, ids)
 	if err != nil {
 		return nil, err
 	}
 	orders, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*shippingOrder, error) {
 		o := &shippingOrder{known: make(map[string]bool), shipped: make(map[relay.LineID]int64)}
-		err := r.Scan(&o.id, &o.cart, &o.state, &o.status, &o.complete)
+		err := r.Scan(&o.id, &o.cart, &o.state, &o.wid, &o.status, &o.complete)
 		return o, err
 	})
 	if err != nil {
@@ -129,7 +136,9 @@ func lockShipping(ctx context.Context, tx pgx.Tx, ids []int64) ([]*shippingOrder
 	}
 	rows, err = tx.Query(ctx, `
 		select s.order_id, i.line_id, i.sku, i.code, i.units from submissions s join submission_items i on i.submission_id = s.id
-		where s.order_id = any($1) and s.state in ('accepted', 'withdrawn') order by s.order_id, i.position`, ids)
+		where s.order_id = any($1) and s.state in ('accepted', 'withdrawn')
+			and not exists (select from submissions l where l.order_id = s.order_id and l.attempt > s.attempt and l.state in ('accepted', 'withdrawn'))
+		order by s.order_id, i.position`, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -261,7 +270,7 @@ func (w *shipmentWriter) addPackage(o *shippingOrder, p relay.Package) {
 		if state = "ready"; len(lines) == 0 {
 			state = "surplus"
 		} else {
-			detail["lines"] = lines
+			detail["contents"] = lines
 		}
 		for _, l := range lines {
 			o.shipped[l.Line] += l.Units
@@ -294,7 +303,7 @@ func (w *shipmentWriter) settle(o *shippingOrder, left []relay.ShippedLine) {
 		lineIDs[i], units[i] = string(l.Line), l.Units
 		o.shipped[l.Line] += l.Units
 	}
-	w.events = append(w.events, newEvent{o.id, EventAssumed, map[string]any{"lines": left}})
+	w.events = append(w.events, newEvent{o.id, EventAssumed, map[string]any{"contents": left}})
 	// In SQL, since parcels of this very report have no number yet.
 	w.batch.Queue(settleSQL, o.id, lineIDs, units)
 	w.carts[o.cart] = true

@@ -86,6 +86,9 @@ func (s *Store) Claim(ctx context.Context, q ClaimQuery, prepare func(o relay.Or
 		if err != nil || len(orders) == 0 {
 			return err
 		}
+		if err := takeOverEdits(ctx, tx, q.Actor, orders); err != nil {
+			return err
+		}
 		var holds []holdRow
 		var claims []Claim
 		for _, o := range orders {
@@ -311,6 +314,7 @@ type Outcome struct {
 	Unsent   bool // nothing left us; may be sent anew after Retry
 
 	Adopted bool          // with Accepted: found at the warehouse, not answered
+	By      string        // with Adopted: "token", "reference" or "content"
 	Status  int           // HTTP status of the answer; 0 for none
 	Took    time.Duration // until the answer, or until there was none; 0: not known
 	Why     string        // what went wrong, without personal data: it goes to the trail
@@ -329,6 +333,7 @@ type answer struct {
 	Status     int                    `json:"status,omitempty"`
 	Took       int64                  `json:"took_ms,omitempty"`
 	Accepted   relay.WarehouseOrderID `json:"warehouse_order,omitempty"`
+	By         string                 `json:"by,omitempty"`
 	Code       string                 `json:"code,omitempty"`
 	Headline   string                 `json:"headline,omitempty"`
 	Why        string                 `json:"why,omitempty"`
@@ -338,7 +343,7 @@ type answer struct {
 func answers(outcomes []Outcome) ([]string, error) {
 	out := make([]string, len(outcomes))
 	for i, o := range outcomes {
-		a := answer{Submission: o.Submission, Send: o.Send, Status: o.Status, Took: o.Took.Milliseconds(), Accepted: o.Accepted, Why: o.Why}
+		a := answer{Submission: o.Submission, Send: o.Send, Status: o.Status, Took: o.Took.Milliseconds(), Accepted: o.Accepted, By: o.By, Why: o.Why}
 		if o.Refused != nil {
 			a.Code, a.Headline = o.Refused.Code, o.Refused.Headline()
 		}
@@ -400,6 +405,10 @@ func recordOutcomes(ctx context.Context, tx pgx.Tx, actor string, outcomes []Out
 			unk = append(unk, o)
 		}
 	}
+	// First, so that a cancel that was asked for just now is seen by all that follows.
+	if err := lockOrders(ctx, tx, outcomes); err != nil {
+		return err
+	}
 	if err := recordAccepted(ctx, tx, actor, acc); err != nil {
 		return err
 	}
@@ -410,6 +419,16 @@ func recordOutcomes(ctx context.Context, tx pgx.Tx, actor string, outcomes []Out
 		return err
 	}
 	return recordUnsent(ctx, tx, actor, uns)
+}
+
+func lockOrders(ctx context.Context, tx pgx.Tx, outcomes []Outcome) error {
+	ids := make([]int64, len(outcomes))
+	for i, o := range outcomes {
+		ids[i] = int64(o.Submission)
+	}
+	_, err := tx.Exec(ctx, `
+		select from orders where id in (select order_id from submissions where id = any($1)) order by id for no key update`, ids)
+	return err
 }
 
 func recordAccepted(ctx context.Context, tx pgx.Tx, actor string, acc []Outcome) error {
@@ -432,12 +451,12 @@ func recordAccepted(ctx context.Context, tx pgx.Tx, actor string, acc []Outcome)
 	err = tx.QueryRow(ctx, `
 		with q as (select * from unnest($1::bigint[], $2::text[], $3::int[], $4::text[], $7::text[]) as q(sub, wid, status, kind, detail)),
 		s as (
-			update submissions s set state = 'accepted', resolved_at = now(), http_status = nullif(q.status, 0) from q
+			update submissions s set state = 'accepted', warehouse_order_id = q.wid, resolved_at = now(), http_status = nullif(q.status, 0) from q
 			where s.id = q.sub and s.state in ('open', 'in_doubt') returning s.order_id, s.warehouse_id, q.wid, q.kind, q.detail),
 		u as (
 			update orders o set state = case when cancel_requested_at is null then 'at_warehouse' else 'cancel_requested' end,
 				cancel_next_at = case when cancel_requested_at is null then null else now() end,
-				warehouse_id = s.warehouse_id, warehouse_order_id = s.wid, accepted_at = now(), next_look_at = null, looks = 0, send_failures = 0,
+				warehouse_id = s.warehouse_id, warehouse_order_id = s.wid, accepted_at = now(), next_look_at = null, looks = 0, send_failures = 0, late_edit = null,
 				`+clearHold+`
 			from s where o.id = s.order_id and o.state = any($5) returning o.id, s.kind, s.detail),
 		e as (insert into order_events (order_id, kind, actor, detail) select id, kind, $6, detail::jsonb from u)
@@ -808,13 +827,14 @@ func (s *Store) Reopen(ctx context.Context, subs []Submission, owner string, lea
 	return out, nil
 }
 
-// Owned tells for each warehouse order whether an order of ours has it, through
-// this connection or another one to the same system: merchants may share an account.
+// Owned tells for each warehouse order whether an order of ours has it, or had
+// it before it was cancelled and reopened, through this connection or another one to the same system: merchants may share an account.
 func (s *Store) Owned(ctx context.Context, warehouse ConnectionID, ids []relay.WarehouseOrderID) ([]bool, error) {
 	rows, err := s.pool.Query(ctx, `
-		select exists (select from orders o where o.warehouse_id in (
-				select c.id from connections c join connections me on me.id = $1 and (c.connector, c.base_url, c.mode) = (me.connector, me.base_url, me.mode))
-			and o.warehouse_order_id = q.id)
+		with same as (
+			select c.id from connections c join connections me on me.id = $1 and (c.connector, c.base_url, c.mode) = (me.connector, me.base_url, me.mode))
+		select exists (select from orders o where o.warehouse_id in (select id from same) and o.warehouse_order_id = q.id)
+			or exists (select from submissions s where s.warehouse_id in (select id from same) and s.warehouse_order_id = q.id)
 		from unnest($2::text[]) with ordinality as q(id, n) order by n`, warehouse, texts(ids))
 	if err != nil {
 		return nil, fmt.Errorf("look up warehouse orders: %w", err)

@@ -172,7 +172,7 @@ func TestOutcomes(t *testing.T) {
 	b.want(subs[3].Order.ID, relay.OrderNew)
 	require.Equal(t, []string{"accepted", "rejected", "in_doubt", "unsent"}, list[string](b, `select state from submissions order by id`))
 	require.Equal(t, []store.EventKind{store.EventSeen, store.EventSubmitting, store.EventAccepted}, before[0])
-	require.Equal(t, []store.EventKind{store.EventSeen, store.EventSubmitting, store.EventHeld}, before[1])
+	require.Equal(t, []store.EventKind{store.EventSeen, store.EventSubmitting, store.EventRefused, store.EventHeld}, before[1])
 	require.Equal(t, []store.EventKind{store.EventSeen, store.EventSubmitting, store.EventUnknown}, before[2])
 	require.Equal(t, []store.EventKind{store.EventSeen, store.EventSubmitting, store.EventUnsent}, before[3])
 
@@ -428,7 +428,7 @@ func randomStep(b *bench, r *rand.Rand, owner string, page []relay.CartOrder) er
 		_, err := b.TakeIn(ctx, b.cart("shop"), page, "orders", owner, owner)
 		return err
 	case 1:
-		ids, err := b.HeldOrders(ctx, "acme", "", nil, 5)
+		ids, err := b.HeldOrders(ctx, store.HeldQuery{Merchant: "acme"}, 5)
 		if err != nil {
 			return err
 		}

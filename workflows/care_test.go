@@ -26,7 +26,7 @@ func TestAlertsAreLookedAfter(t *testing.T) {
 	require.Equal(t, took, looks[0].at, "as soon as the plan is known")
 	for i, l := range looks {
 		require.Equal(t, took+time.Duration(i)*5*time.Minute, l.at)
-		require.Equal(t, activities.MerchantInput{Merchant: "acme"}, l.in)
+		require.Equal(t, activities.WatchInput{Merchant: "acme"}, l.in)
 		require.Equal(t, "orderferry/alerts", l.options.TaskQueue)
 		require.Equal(t, 15*time.Second, l.options.HeartbeatTimeout)
 		require.Equal(t, 15*time.Minute, l.options.ScheduleToCloseTimeout)
@@ -38,7 +38,7 @@ func TestAlertsAreLookedAfter(t *testing.T) {
 		p.Watch = relay.Every(time.Minute)
 		return p, nil
 	})
-	on(s, "Watch", func(activities.MerchantInput) (activities.WatchResult, error) {
+	on(s, "Watch", func(activities.WatchInput) (activities.WatchResult, error) {
 		return activities.WatchResult{}, temporal.NewNonRetryableApplicationError("no", "database", nil)
 	})
 	s.runMerchant(10 * time.Minute)
@@ -353,4 +353,25 @@ func TestTenThousandSignals(t *testing.T) {
 		in, at = continued[workflows.MerchantInput](t, err), s.since()
 	}
 	require.Equal(t, all, handled)
+}
+
+// A job that fails is nowhere in the ledger: the look at alerts is told of it.
+func TestAlertsAreToldOfFailingJobs(t *testing.T) {
+	s := newStage(t)
+	on(s, "PullOrders", func(in activities.JobInput) (activities.PullOrdersResult, error) {
+		if in.Connection == "outlet" && s.since() < 20*time.Minute {
+			return activities.PullOrdersResult{}, temporal.NewNonRetryableApplicationError("pull orders: HTTP 500", "unavailable", nil)
+		}
+		return activities.PullOrdersResult{}, nil
+	})
+	s.runMerchant(41 * time.Minute)
+	looks := inputs[activities.WatchInput](s, "Watch")
+	require.Len(t, looks, 9)
+	require.Empty(t, looks[0].Failing)
+	require.Len(t, looks[3].Failing, 1)
+	f := looks[3].Failing[0]
+	require.Equal(t, activities.FailingJob{Connection: "outlet", Job: relay.PullOrders, Since: f.Since, Fails: f.Fails, Why: "pull orders: HTTP 500"}, f)
+	require.Equal(t, start, f.Since.Truncate(time.Minute).UTC())
+	require.Greater(t, f.Fails, 2)
+	require.Empty(t, looks[8].Failing, "it works again")
 }

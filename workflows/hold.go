@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -180,8 +181,14 @@ func (h *hold) show(ctx workflow.Context) error {
 	if !v.Resend.IsZero() {
 		next = "Sent again at " + v.Resend.UTC().Format(time.RFC3339) + "."
 	}
-	details := fmt.Sprintf("**%s** is on hold: %s\n\n- since %s, refused %d times\n- %s\n- `ferry order release --merchant %s --order %s` sends it now, `ferry order cancel ...` cancels it",
-		h.in.Reference, v.Headline, v.Since.UTC().Format(time.RFC3339), v.Attempts, next, h.in.Merchant, h.in.Reference)
+	details := fmt.Sprintf("**%s** is on hold: %s\n\n- since %s (%s when this was written), refused %d times", h.in.Reference, v.Headline,
+		v.Since.UTC().Format(time.RFC3339), age(workflow.Now(ctx).Sub(v.Since)), v.Attempts)
+	if v.Words != "" {
+		// As code: a warehouse's words must not become links or pictures.
+		details += "\n- the warehouse: `" + strings.ReplaceAll(v.Words, "`", "'") + "`"
+	}
+	named := fmt.Sprintf("--merchant %s --order %s", h.in.Merchant, h.in.Reference)
+	details += fmt.Sprintf("\n- %s\n- `ferry hold show %s` tells more, `ferry order release %s` sends it now, `ferry order cancel %s --reason ...` cancels it", next, named, named, named)
 	if h.note != "" {
 		details += "\n- last: " + h.note
 	}
@@ -201,6 +208,12 @@ func (h *hold) show(ctx workflow.Context) error {
 		updates = append(updates, AttrNextResend.ValueSet(v.Resend))
 	}
 	return workflow.UpsertTypedSearchAttributes(ctx, updates...)
+}
+
+// age is how long something has lasted, in days and hours.
+func age(d time.Duration) string {
+	hours := int(max(d, 0) / time.Hour)
+	return fmt.Sprintf("%dd %dh", hours/24, hours%24)
 }
 
 // answer carries out the oldest request.
@@ -225,10 +238,14 @@ func (h *hold) answer(ctx workflow.Context) {
 func (h *hold) standing() string {
 	switch h.view.State {
 	case relay.OrderHeld:
+		s := "still on hold: " + h.view.Headline
 		if h.note != "" {
-			return "still on hold: " + h.view.Headline + " (" + h.note + ")"
+			s += " (" + h.note + ")"
 		}
-		return "still on hold: " + h.view.Headline
+		if h.view.Words != "" {
+			s += "; the warehouse: " + h.view.Words
+		}
+		return s
 	case relay.OrderAtWarehouse:
 		return "accepted: " + h.view.Evidence
 	case relay.OrderInDoubt:

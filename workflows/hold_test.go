@@ -30,7 +30,7 @@ func newHoldStage(t *testing.T) *holdStage {
 	h := &holdStage{stage: newStage(t), clock: relay.ResendClock{Hour: 1, Zone: "America/Los_Angeles"}}
 	h.view = activities.HoldView{
 		State: relay.OrderHeld, Reason: relay.HoldInsufficientInventory, Headline: "insufficient_inventory (NO_STOCK): barcode 0700000000017",
-		Since: start.Add(-time.Hour), Attempts: 1,
+		Since: start.Add(-time.Hour), Attempts: 1, Words: "no stock of `mug`, see [here](http://depot.test)",
 	}
 	on(h.stage, "ViewHold", func(in activities.ViewInput) (activities.HoldView, error) {
 		h.mu.Lock()
@@ -147,10 +147,12 @@ func TestAHoldShowsWhatIsWrong(t *testing.T) {
 	h.finish(2 * day)
 
 	require.Contains(t, before, "**SO-1042** is on hold: insufficient_inventory (NO_STOCK): barcode 0700000000017")
-	require.Contains(t, before, "since 2026-03-02T11:00:00Z, refused 1 times")
+	require.Contains(t, before, "since 2026-03-02T11:00:00Z (0d 1h when this was written), refused 1 times")
+	require.Contains(t, before, "\n- the warehouse: `no stock of 'mug', see [here](http://depot.test)`\n", "as code, so that nothing in it is a link")
 	require.Contains(t, before, "Sent again at 2026-03-03T09:0")
 	require.Contains(t, before, "ferry order release --merchant acme --order SO-1042")
-	require.Contains(t, after, "refused 2 times")
+	require.Contains(t, before, "ferry hold show --merchant acme --order SO-1042")
+	require.Contains(t, after, "(0d 22h when this was written), refused 2 times")
 	require.Contains(t, after, "Sent again at 2026-03-04T09:0")
 	require.Contains(t, after, "last: resent at 2026-03-03T09:0")
 
@@ -210,7 +212,7 @@ func TestReleaseAnswersWithTheTruth(t *testing.T) {
 		"refused": {func(v *activities.HoldView) activities.SubmitResult {
 			v.Attempts++
 			return activities.SubmitResult{Held: 1}
-		}, relay.OrderHeld, "still on hold: insufficient_inventory (NO_STOCK): barcode 0700000000017 (resent at 2026-03-02T13:", false},
+		}, relay.OrderHeld, "still on hold: insufficient_inventory (NO_STOCK): barcode 0700000000017 (resent at 2026-03-02T13:00:02Z); the warehouse: no stock of", false},
 		"in doubt": {func(v *activities.HoldView) activities.SubmitResult {
 			v.State = relay.OrderInDoubt
 			return activities.SubmitResult{InDoubt: 1}

@@ -20,6 +20,7 @@ func (m *merchant) listen(ctx workflow.Context) error {
 		message(ctx, m, CancelOrder, CancelRequest.Check, m.cancelOrder),
 		message(ctx, m, ReleaseOrders, ReleaseRequest.Check, m.releaseOrders),
 		message(ctx, m, CancelHeld, CancelHeldRequest.Check, m.cancelHeld),
+		message(ctx, m, ReopenOrder, ReopenRequest.Check, m.reopenOrder),
 		message(ctx, m, SyncNow, JobRequest.Check, m.syncNow),
 		message(ctx, m, Pause, JobRequest.Check, m.pause),
 		message(ctx, m, Resume, JobRequest.Check, m.resume),
@@ -154,6 +155,23 @@ func (m *merchant) cancelOrder(ctx workflow.Context, r CancelRequest) (activitie
 		m.wake(ctx, out.Cart, relay.PushShipments)
 	}
 	return out, nil
+}
+
+// reopenOrder has a cancelled order sent anew, if it may be.
+func (m *merchant) reopenOrder(ctx workflow.Context, r ReopenRequest) (activities.ReopenOutcome, error) {
+	var out activities.ReopenOutcome
+	ref, err := relay.ParseReference(string(r.Reference))
+	if err != nil {
+		return out, err
+	}
+	var a *activities.Activities
+	err = workflow.ExecuteActivity(onLedger(ctx, m.id), a.ReopenOrder, activities.ReopenInput{
+		Merchant: m.id, Reference: ref, Actor: actorOr(r.Actor), Reason: r.Reason,
+	}).Get(ctx, &out)
+	if err == nil && out.Reopened {
+		m.wakeWarehouse(ctx)
+	}
+	return out, err
 }
 
 func (m *merchant) warehouse() activities.Lane {

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -514,7 +515,7 @@ func (m *merchant) watch(ctx workflow.Context) error {
 		}
 		m.state.WatchDue = now.Add(every)
 		var a *activities.Activities
-		err := workflow.ExecuteActivity(onAlerts(ctx, m.id), a.Watch, activities.MerchantInput{Merchant: m.id}).Get(ctx, nil)
+		err := workflow.ExecuteActivity(onAlerts(ctx, m.id), a.Watch, activities.WatchInput{Merchant: m.id, Failing: m.failing()}).Get(ctx, nil)
 		if temporal.IsCanceledError(err) {
 			return err
 		}
@@ -523,6 +524,19 @@ func (m *merchant) watch(ctx workflow.Context) error {
 		}
 	}
 	return nil
+}
+
+// failing lists the jobs whose last runs failed: the ledger does not know.
+func (m *merchant) failing() []activities.FailingJob {
+	var list []activities.FailingJob
+	for _, l := range m.state.Plan.Lanes {
+		for _, j := range m.jobsOf(l) {
+			if s := m.state.Jobs[jobKey(l.Connection, j)]; s.Fails > 0 && !s.Paused && l.Stopped == "" {
+				list = append(list, activities.FailingJob{Connection: l.Connection, Job: j, Since: s.Since, Fails: s.Fails, Why: s.Why})
+			}
+		}
+	}
+	return list
 }
 
 // wake makes a job run now that runs as soon as there is something to do. One
@@ -659,15 +673,23 @@ func (m *merchant) startHolds(ctx workflow.Context) (again bool, err error) {
 		if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.HoldsToStart, in).Get(ctx, &out); err != nil {
 			return again, err
 		}
-		for _, h := range out.Holds {
-			running, err := m.startHold(ctx, HoldInput{
+		var begun []func() (running bool, err error)
+		for i, h := range out.Holds {
+			begun = append(begun, m.startHold(ctx, HoldInput{
 				Merchant: m.id, Order: h.Order, Reference: h.Reference, Warehouse: out.Warehouse, Connector: out.Connector, Reason: h.Reason,
-			})
-			if err != nil {
-				return again, err
+			}))
+			if m.cares && i < len(out.Holds)-1 {
+				continue // a page at once; one by one took a minute for every 600
 			}
-			again = again || running
-			in.After = h.Order
+			var failed error
+			for _, wait := range begun {
+				running, err := wait()
+				again, failed = again || running, cmp.Or(failed, err)
+			}
+			if failed != nil {
+				return again, failed
+			}
+			begun, in.After = nil, h.Order
 		}
 		if !out.More {
 			return again, nil
@@ -678,11 +700,11 @@ func (m *merchant) startHolds(ctx workflow.Context) (again bool, err error) {
 	}
 }
 
-// startHold starts the workflow of one hold and waits until it has begun: a
-// child that was not would be lost in a continue-as-new.
-func (m *merchant) startHold(ctx workflow.Context, h HoldInput) (running bool, err error) {
+// startHold starts the workflow of one hold. What it returns waits until it has
+// begun, as every run has to: a child that has not would be lost in a continue-as-new.
+func (m *merchant) startHold(ctx workflow.Context, h HoldInput) (begun func() (running bool, err error)) {
 	m.children++
-	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
+	childCtx := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 		WorkflowID:            HoldID(m.id, h.Reference),
 		TaskQueue:             TaskQueue,
 		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
@@ -693,14 +715,16 @@ func (m *merchant) startHold(ctx workflow.Context, h HoldInput) (running bool, e
 			AttrMerchant.ValueSet(string(m.id)), AttrOrder.ValueSet(string(h.Reference)),
 			AttrHoldReason.ValueSet(string(h.Reason)), AttrState.ValueSet(string(relay.OrderHeld))),
 	})
-	child := workflow.ExecuteChildWorkflow(ctx, HoldWorkflow, h)
-	err = child.GetChildWorkflowExecution().Get(ctx, nil)
-	var already *temporal.ChildWorkflowExecutionAlreadyStartedError
-	if errors.As(err, &already) {
-		m.tellHolds(ctx, []relay.Reference{h.Reference})
-		return true, nil
+	child := workflow.ExecuteChildWorkflow(childCtx, HoldWorkflow, h)
+	return func() (bool, error) {
+		err := child.GetChildWorkflowExecution().Get(ctx, nil)
+		var already *temporal.ChildWorkflowExecutionAlreadyStartedError
+		if errors.As(err, &already) {
+			m.tellHolds(ctx, []relay.Reference{h.Reference})
+			return true, nil
+		}
+		return false, err
 	}
-	return false, err
 }
 
 // show tells in the Temporal Web UI what the merchant is doing.

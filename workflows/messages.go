@@ -23,6 +23,16 @@ func (r CancelRequest) Check() error {
 	return checkWords(r.Reason, r.Actor)
 }
 
+// ReopenRequest asks a merchant's workflow to send a cancelled order anew.
+type ReopenRequest struct {
+	Reference relay.Reference `json:"reference"`
+	Reason    string          `json:"reason,omitempty"`
+	Actor     string          `json:"actor,omitempty"` // who asks; "" for an unnamed operator
+}
+
+// Check refuses a request that could not be carried out, naming the field.
+func (r ReopenRequest) Check() error { return CancelRequest(r).Check() }
+
 // ReleaseRequest asks a merchant's workflow to let orders on hold go.
 type ReleaseRequest struct {
 	Reason     relay.HoldReason  `json:"reason,omitempty"`     // all orders on hold for it

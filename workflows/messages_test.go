@@ -224,6 +224,30 @@ func TestCancelOrderAnswersWithTheTruth(t *testing.T) {
 	}
 }
 
+// What is sent anew is handed over at once; what is not wakes nobody.
+func TestReopenOrder(t *testing.T) {
+	for _, outcome := range []activities.ReopenOutcome{
+		{Answer: "reopened", Reopened: true},
+		{Answer: "no: as far as we know it is cancelled at shop too"},
+	} {
+		t.Run(outcome.Answer, func(t *testing.T) {
+			s := newStage(t)
+			on(s, "ReopenOrder", inTurn[activities.ReopenInput](outcome))
+			var r *reply
+			s.at(8*time.Minute, func() {
+				r = s.ask("reopen-order", workflows.ReopenRequest{Reference: " so-1", Reason: "the buyer wants it after all", Actor: "clerk"})
+			})
+			s.runMerchant(9 * time.Minute)
+			require.Nil(t, r.rejected)
+			require.NoError(t, r.err)
+			require.Equal(t, outcome, r.answer)
+			require.Equal(t, []activities.ReopenInput{{Merchant: "acme", Reference: "SO-1", Actor: "operator clerk", Reason: "the buyer wants it after all"}},
+				inputs[activities.ReopenInput](s, "ReopenOrder"))
+			require.Equal(t, outcome.Reopened, len(filter(s.named("SubmitOrders"), 8*time.Minute)) == 1)
+		})
+	}
+}
+
 func TestACancelThatFailsSaysSo(t *testing.T) {
 	s := newStage(t)
 	on(s, "CancelOrder", func(activities.CancelInput) (activities.CancelOutcome, error) {
@@ -287,6 +311,7 @@ func TestSignalsDoWhatUpdatesDo(t *testing.T) {
 		step    string
 	}{
 		{"cancel-order", workflows.CancelRequest{Reference: "A-1"}, "CancelOrder"},
+		{"reopen-order", workflows.ReopenRequest{Reference: "A-1"}, "ReopenOrder"},
 		{"release-orders", workflows.ReleaseRequest{All: true}, "ReleaseOrders"},
 		{"pause", workflows.JobRequest{}, "SetPaused"},
 		{"resume", nil, "SetPaused"},
@@ -375,6 +400,8 @@ func TestUpdatesRefuseWhatCannotBeDone(t *testing.T) {
 		{"cancel-order", workflows.CancelRequest{Reference: "A-1", Reason: long}, "reason: "},
 		{"cancel-order", workflows.CancelRequest{Reference: "A-1", Reason: "\xff"}, ""}, // JSON mends it: nothing is refused
 		{"cancel-order", workflows.CancelRequest{Reference: "A-1", Actor: long}, "actor: "},
+		{"reopen-order", workflows.ReopenRequest{Reference: "no/slash"}, "reference: "},
+		{"reopen-order", workflows.ReopenRequest{Reference: "A-1", Reason: long}, "reason: "},
 		{"release-orders", workflows.ReleaseRequest{}, "exactly one of reason, references, sku and all"},
 		{"release-orders", workflows.ReleaseRequest{All: true, Reason: relay.HoldRejected}, "exactly one of reason, references, sku and all"},
 		{"release-orders", workflows.ReleaseRequest{Reason: "hunger"}, "reason: "},

@@ -20,6 +20,7 @@ const (
 	CancelOrder     = "cancel-order"
 	ReleaseOrders   = "release-orders"
 	CancelHeld      = "cancel-held"
+	ReopenOrder     = "reopen-order"
 	SyncNow         = "sync-now"
 	Pause           = "pause"
 	Resume          = "resume"

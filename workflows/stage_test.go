@@ -124,9 +124,10 @@ func newStage(t *testing.T) *stage {
 	mocked[activities.JobInput, activities.PushResult](s, "PushShipments", nil)
 	mocked[activities.JobInput, activities.PushResult](s, "PushInventory", nil)
 	mocked[activities.JobInput, activities.Report](s, "CheckConnection", nil)
-	mocked[activities.MerchantInput, activities.WatchResult](s, "Watch", nil)
+	mocked[activities.WatchInput, activities.WatchResult](s, "Watch", nil)
 	mocked[activities.JobInput, activities.ReconcileResult](s, "Reconcile", nil)
 	mocked[activities.CancelHeldInput, activities.CancelHeldOutcome](s, "CancelHeld", nil)
+	mocked[activities.ReopenInput, activities.ReopenOutcome](s, "ReopenOrder", nil)
 	return s
 }
 

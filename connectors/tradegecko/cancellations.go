@@ -70,11 +70,11 @@ func cancellations(rows []order, watch []id, watched map[id]order) []connectors.
 		}
 		if o, known := watched[w]; known && !seen[w] && o.FulfillmentStatus == "shipped" {
 			// A watched order has not left our warehouse: somebody shipped it in another way.
-			out = append(out, connectors.Cancellation{ID: externalID(w), Status: "shipped elsewhere", At: o.UpdatedAt.Time})
+			out = append(out, connectors.Cancellation{ID: externalID(w), Status: connectors.ShippedElsewhere, At: o.UpdatedAt.Time})
 			continue
 		}
 		if _, known := watched[w]; !known && !seen[w] {
-			out = append(out, connectors.Cancellation{ID: externalID(w), Status: "gone", At: time.Now().UTC()})
+			out = append(out, connectors.Cancellation{ID: externalID(w), Status: connectors.GoneAtCart, At: time.Now().UTC()})
 		}
 	}
 	return out

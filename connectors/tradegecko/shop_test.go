@@ -68,7 +68,10 @@ func openAt(t *testing.T, url string, settings connectors.Values, vault connecto
 		Merchant: "acme", Name: "shop", BaseURL: base, Settings: full, Vault: vault, Transport: transport,
 	})
 	require.NoError(t, err)
-	c := conn.(*connection)
+	c, keeps := conn.(*connection)
+	if !keeps {
+		c = conn.(*voidingConnection).connection
+	}
 	c.api.backoff = time.Millisecond
 	return c
 }

@@ -77,6 +77,8 @@ func settings(consent string) []connectors.Setting {
 			Doc:   "Unit cost of stock that an adjustment adds: the first of these that is known, from the named one on, else 0; a cost of 0 lowers the merchant's average."},
 		{Name: "create_fulfilled", Default: "false", Check: connectors.Bool,
 			Doc: "true creates a fulfillment as fulfilled in one request; false takes the documented two steps, packed and then fulfilled."},
+		{Name: "cancels", Default: "void", Check: connectors.OneOf("void", "keep"),
+			Doc: "What an operator's cancel does to the order in the cart: void voids it there as well, keep leaves it alone."},
 		{Name: "concurrency", Default: "4", Check: connectors.IntBetween(1, 16),
 			Doc: "How many orders' shipments are written at the same time."},
 		{Name: "timeout", Default: "30s", Check: connectors.DurationBetween(time.Second, 5*time.Minute),
@@ -98,7 +100,7 @@ func credentials() []connectors.Setting {
 }
 
 // connection is one account. It implements OrderSource, CancellationSource,
-// ShipmentSink and InventorySink.
+// ShipmentSink and InventorySink; a voidingConnection is a CancelSink too.
 type connection struct {
 	api             *client
 	location        int64 // 0: all, and the primary one for stock
@@ -120,6 +122,7 @@ var (
 	_ connectors.CancellationSource = (*connection)(nil)
 	_ connectors.ShipmentSink       = (*connection)(nil)
 	_ connectors.InventorySink      = (*connection)(nil)
+	_ connectors.CancelSink         = (*voidingConnection)(nil)
 )
 
 func open(cfg connectors.Config) (connectors.Connection, error) {
@@ -132,7 +135,7 @@ func open(cfg connectors.Config) (connectors.Connection, error) {
 	}
 	s := cfg.Settings
 	location, _ := strconv.ParseInt(s["location"], 10, 64)
-	return &connection{
+	c := &connection{
 		api:             newClient(cfg, log),
 		location:        location,
 		statuses:        s.List("statuses"),
@@ -146,7 +149,11 @@ func open(cfg connectors.Config) (connectors.Connection, error) {
 		createFulfilled: s.Bool("create_fulfilled"),
 		concurrency:     max(1, s.Int("concurrency")),
 		variants:        newVariantCache(10_000, 10*time.Minute),
-	}, nil
+	}
+	if s["cancels"] == "void" {
+		return &voidingConnection{c}, nil
+	}
+	return c, nil
 }
 
 // newClient prepares the HTTP side of a connection.

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
@@ -69,7 +70,12 @@ func Run(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("connect to Temporal: %w", err)
 	}
 	defer temporal.Close()
-	d := &demo{Config: cfg, ledger: ledger, temporal: temporal, began: time.Now()}
+	database, err := pgxpool.New(ctx, cfg.Instance.DatabaseURL)
+	if err != nil {
+		return fmt.Errorf("connect to the database: %w", err)
+	}
+	defer database.Close()
+	d := &demo{Config: cfg, ledger: ledger, database: database, temporal: temporal, began: time.Now()}
 	for i, m := range merchants {
 		if err := Onboard(ctx, ledger, temporal, Merchant(m.id, m.name, m.connector, cfg.Shops.CartURL, cfg.Shops.Warehouses[i].URL, Fast())); err != nil {
 			return err
@@ -167,6 +173,7 @@ func Save(ctx context.Context, ledger *store.Store, a Account) error {
 type demo struct {
 	Config
 	ledger   *store.Store
+	database *pgxpool.Pool // for the audit
 	temporal client.Client
 	began    time.Time
 	sold     int

@@ -16,6 +16,8 @@ const (
 	Short   Fate = "short"   // an item that the warehouse has none of
 	Unknown Fate = "unknown" // a SKU without an alias
 	Void    Fate = "void"    // short of stock, and then cancelled at the cart
+	Late    Fate = "late"    // an item that the warehouse gets later: see AddLate
+	Coming  Fate = "coming"  // a SKU whose alias comes later: see LateAlias
 )
 
 // FateOf decides the fate of a merchant's n-th order, counted from 0: of a
@@ -41,6 +43,35 @@ const (
 	ShortCode  = "0799999999999"
 	UnknownSKU = "NOBODY-KNOWS-1"
 )
+
+// LateSKU is out of stock at first, and ComingSKU has no alias.
+const (
+	LateSKU    = "LATE-1"
+	LateCode   = "0788888888888"
+	ComingSKU  = "COMING-1"
+	ComingCode = "0777777777777"
+)
+
+// LateAlias translates the SKU that nobody knew at first.
+func LateAlias() []relay.Alias { return []relay.Alias{{SKU: ComingSKU, Code: ComingCode}} }
+
+// AddLate adds the SKUs of the fates Late and Coming to all shops and
+// warehouses, the first without any stock, and returns their other aliases.
+func (s *Shops) AddLate() ([]relay.Alias, error) {
+	for _, w := range s.Warehouses {
+		w.AddProduct(LateCode, "Late")
+		w.AddProduct(ComingCode, "Coming")
+		if err := w.SetStock(ComingCode, "", 1_000_000); err != nil {
+			return nil, err
+		}
+		for _, name := range []string{LateSKU, ComingSKU} {
+			if _, err := s.Cart.AddVariant(w.Merchant, tradegecko.NewVariant{SKU: name, Name: name, IfAbsent: true}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return []relay.Alias{{SKU: LateSKU, Code: LateCode}}, nil
+}
 
 func sku(i int) string  { return fmt.Sprintf("TOTE-%02d", i) }
 func code(i int) string { return fmt.Sprintf("07000000%05d", i) }
@@ -94,7 +125,7 @@ func (s *Shops) Sell(merchant string, n, m int) error {
 		to := min(n+batch, m)
 		var list []tradegecko.NewOrder
 		for i := n; i < to; i++ {
-			list = append(list, newOrder(i, s.fate(i)))
+			list = append(list, Order(i, s.fate(i)))
 		}
 		if _, err := s.Cart.AddOrders(merchant, list, true); err != nil {
 			return err
@@ -104,6 +135,12 @@ func (s *Shops) Sell(merchant string, n, m int) error {
 	return nil
 }
 
+// SellOne places a merchant's n-th order, made for a fate, unless it is there.
+func (s *Shops) SellOne(merchant string, n int, fate Fate) error {
+	_, err := s.Cart.AddOrders(merchant, []tradegecko.NewOrder{Order(n, fate)}, true)
+	return err
+}
+
 func (s *Shops) fate(i int) Fate {
 	if s.allShip {
 		return Ships
@@ -111,7 +148,8 @@ func (s *Shops) fate(i int) Fate {
 	return FateOf(i)
 }
 
-func newOrder(i int, fate Fate) tradegecko.NewOrder {
+// Order is a merchant's i-th order, made for a fate.
+func Order(i int, fate Fate) tradegecko.NewOrder {
 	lines := []tradegecko.NewLine{{SKU: sku(i % products), Quantity: fmt.Sprint(1 + i%3)}}
 	if i%2 == 0 {
 		lines = append(lines, tradegecko.NewLine{SKU: sku((i + 7) % products), Quantity: "2"})
@@ -121,6 +159,10 @@ func newOrder(i int, fate Fate) tradegecko.NewOrder {
 		lines = append(lines, tradegecko.NewLine{SKU: ShortSKU, Quantity: "1"})
 	case Unknown:
 		lines = append(lines, tradegecko.NewLine{SKU: UnknownSKU, Quantity: "1"})
+	case Late:
+		lines = append(lines, tradegecko.NewLine{SKU: LateSKU, Quantity: "1"})
+	case Coming:
+		lines = append(lines, tradegecko.NewLine{SKU: ComingSKU, Quantity: "1"})
 	}
 	return tradegecko.NewOrder{
 		Number: Number(i), Status: "finalized", Payment: "paid", Lines: lines, ShipMethod: "Standard", ShipPrice: "4.90",

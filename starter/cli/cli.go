@@ -123,7 +123,7 @@ when done, 1 when failed, 2 for bad usage.`,
 	flags.StringVar(&a.given.keyFile, "key-file", "", "`file` that opens sealed credentials ("+envKeyFile+")")
 	flags.StringVar(&a.given.address, "temporal-address", "", "`host:port` of Temporal ("+envAddress+")")
 	flags.StringVar(&a.given.namespace, "namespace", "", "Temporal namespace `name` ("+envNamespace+")")
-	root.AddCommand(a.migrateCommand(), a.configCommand(), a.merchantCommand(), a.connectionCommand(), a.aliasCommand(), a.orderCommand(), a.holdCommand())
+	root.AddCommand(a.migrateCommand(), a.configCommand(), a.merchantCommand(), a.connectionCommand(), a.aliasCommand(), a.orderCommand(), a.holdCommand(), a.exportCommand(), a.alertCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetHelpTemplate(helpTemplate)
@@ -196,4 +196,18 @@ func (a *app) verb(c cobra.Command, do func(ctx context.Context, args []string) 
 		return err
 	}
 	return &c
+}
+
+// noLimit is longer than anything takes.
+const noLimit = 100 * 365 * 24 * time.Hour
+
+// longVerb is a verb that takes as long as there is work: only a timeout that
+// was asked for ends it.
+func (a *app) longVerb(c cobra.Command, do func(ctx context.Context, args []string) error) *cobra.Command {
+	c.PreRun = func(cmd *cobra.Command, _ []string) {
+		if !cmd.Flags().Changed("timeout") {
+			a.timeout = noLimit
+		}
+	}
+	return a.verb(c, do)
 }

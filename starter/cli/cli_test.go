@@ -54,8 +54,10 @@ func answering(t *testing.T) *world {
 	maps.Copy(w.engine.answers, map[string]any{
 		workflows.Pause: jobs, workflows.Resume: jobs, workflows.SyncNow: jobs,
 		workflows.CancelOrder:   map[string]any{"reference": "SO-1042", "result": "stopped_before_sending", "answer": "stopped before sending: the warehouse never had it", "was_held": true},
+		workflows.ReopenOrder:   map[string]any{"answer": "reopened: it is handed over anew, as main tells it now", "reopened": true},
 		workflows.Release:       workflows.HoldAnswer{State: relay.OrderAtWarehouse, Answer: "accepted: warehouse order 60001"},
 		workflows.ReleaseOrders: workflows.ReleaseAnswer{Released: 1},
+		workflows.CancelHeld:    workflows.CancelHeldAnswer{Stopped: 1},
 	})
 	w.engine.report = connectors.Report{Account: "Acme", Mode: relay.ModeLive, Details: []string{"2 sites: East, West"}}
 	began := evening
@@ -73,6 +75,9 @@ var goldens = map[string][]string{
 	"merchant-pause":          {"merchant", "pause", "--merchant", "acme"},
 	"merchant-resume":         {"merchant", "resume", "--merchant", "acme"},
 	"merchant-sync":           {"merchant", "sync", "--merchant", "acme", "--connection", "main", "--job", "pull_orders"},
+	"merchant-reconcile":      {"merchant", "reconcile", "--merchant", "acme"},
+	"merchant-findings":       {"merchant", "findings", "--merchant", "acme"},
+	"merchant-findings-all":   {"merchant", "findings", "--merchant", "acme", "--all"},
 	"connection-test":         {"connection", "test", "--merchant", "acme", "--connection", "main"},
 	"alias-import":            {"alias", "import", "--merchant", "acme", "aliases.csv"},
 	"alias-import-dry-run":    {"alias", "import", "--merchant", "acme", "--dry-run", "--replace", "aliases.csv"},
@@ -84,12 +89,26 @@ var goldens = map[string][]string{
 	"order-show-held-private": {"order", "show", "--merchant", "acme", "--order", "SO-1042", "--address", "--words"},
 	"order-show-shipped":      {"order", "show", "--merchant", "acme", "--order", "60002"},
 	"order-history":           {"order", "history", "--merchant", "acme", "--order", "SO-1042"},
+	"order-history-words":     {"order", "history", "--merchant", "acme", "--order", "SO-1042", "--words"},
+	"order-history-shipped":   {"order", "history", "--merchant", "acme", "--order", "60002"},
+	"export":                  {"export", "--merchant", "acme"},
+	"export-file":             {"export", "--merchant", "acme", "--out", "acme.jsonl"},
 	"order-cancel":            {"order", "cancel", "--merchant", "acme", "--order", "SO-1042", "--reason", "buyer cancelled"},
+	"order-reopen":            {"order", "reopen", "--merchant", "acme", "--order", "SO-1042", "--reason", "the buyer wants it after all"},
 	"order-release":           {"order", "release", "--merchant", "acme", "--order", "SO-1042"},
 	"hold-list":               {"hold", "list"},
 	"hold-list-words":         {"hold", "list", "--merchant", "acme", "--reason", "insufficient_inventory", "--words"},
+	"hold-show":               {"hold", "show", "--merchant", "acme", "--order", "SO-1042"},
+	"hold-forecast":           {"hold", "forecast", "--merchant", "acme"},
+	"hold-cancel":             {"hold", "cancel", "--merchant", "acme", "--sku", "MUG", "--why", "discontinued"},
+	"hold-cancel-dry-run":     {"hold", "cancel", "--merchant", "acme", "--all", "--why", "discontinued", "--dry-run"},
 	"hold-release":            {"hold", "release", "--merchant", "acme", "--reason", "insufficient_inventory"},
 	"hold-release-dry-run":    {"hold", "release", "--merchant", "acme", "--all", "--dry-run"},
+	"alert-list":              {"alert", "list"},
+	"alert-list-closed":       {"alert", "list", "--merchant", "acme", "--closed"},
+	"alert-show":              {"alert", "show", "--id", "12"},
+	"alert-close":             {"alert", "close", "--id", "13"},
+	"alert-test":              {"alert", "test", "--merchant", "acme"},
 }
 
 func TestOutput(t *testing.T) {
@@ -214,7 +233,7 @@ func TestBadUsage(t *testing.T) {
 		"no reason to cancel":    {[]string{"order", "cancel", "--merchant", "acme", "--order", "1"}, `required flag(s) "reason" not set`},
 		"too long a reason":      {[]string{"order", "cancel", "--merchant", "acme", "--order", "SO-1042", "--reason", strings.Repeat("x", 201)}, "at most 200 characters"},
 		"too long an actor":      {[]string{"order", "release", "--merchant", "acme", "--order", "SO-1042", "--actor", strings.Repeat("x", 61)}, "at most 60 characters"},
-		"neither reason nor all": {[]string{"hold", "release", "--merchant", "acme"}, "at least one of the flags in the group [reason all] is required"},
+		"neither reason nor all": {[]string{"hold", "release", "--merchant", "acme"}, "at least one of the flags in the group [order reference reason sku all] is required"},
 		"several orders":         {[]string{"order", "cancel", "--merchant", "acme", "--order", "1043", "--reason", "x"}, "--reference 1043-7ZK2Q1  number 1043, cart outlet, new"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -441,6 +460,8 @@ func TestPersonalDataIsShownOnlyWhenAskedFor(t *testing.T) {
 		{"order", "show", "--merchant", "acme", "--order", "SO-1042"},
 		{"order", "history", "--merchant", "acme", "--order", "SO-1042"},
 		{"hold", "list"},
+		{"hold", "show", "--merchant", "acme", "--order", "SO-1042"},
+		{"hold", "release", "--merchant", "acme", "--all", "--dry-run"},
 		{"order", "release", "--merchant", "acme", "--order", "SO-1042"},
 	} {
 		for _, output := range []string{"table", "json"} {
@@ -476,21 +497,4 @@ func TestAge(t *testing.T) {
 	} {
 		require.Equal(t, want, age(d))
 	}
-}
-
-func TestHoldViewOfAClockThatCanNotBeRead(t *testing.T) {
-	h := store.HoldSummary{Reason: relay.HoldRejected}
-	v := newHoldView(h, store.Merchant{}, "hold/acme/1", noon, false)
-	require.Equal(t, nextPerson, v.Next)
-	require.Nil(t, v.NextAt)
-}
-
-// The time that ferry tells is the time at which the hold's workflow resends.
-func TestNextResend(t *testing.T) {
-	m := newFakeLedger().merchants[0]
-	v := newHoldView(store.HoldSummary{Reason: relay.HoldRejected}, m, workflows.HoldID("acme", "SO-1042"), noon, false)
-	want, err := m.Resend.Next(noon, relay.Stagger("hold/acme/SO-1042"))
-	require.NoError(t, err)
-	require.Equal(t, nextResend, v.Next)
-	require.True(t, want.Equal(*v.NextAt))
 }

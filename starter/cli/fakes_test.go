@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -101,16 +102,21 @@ type fakeLedger struct {
 	merchants   []store.Merchant
 	orders      []store.OrderDetail
 	aliases     []relay.Alias
-	events      []store.Event
+	events      []store.Event // of the order on hold
+	shipped     []store.Event // of the one that has shipped
 	saved       relay.Merchant
 	credentials map[relay.ConnectionName]map[string]string
 	imported    []relay.Alias
 	replace     bool
 	actor       string
+	alerts      fakeAlerts
+	fakeBooks
 	calls       int
 	closed      int
 	query       store.OrderQuery
-	reread      func(*store.OrderDetail) // what has happened to an order when it is read once more
+	exportQuery store.ExportQuery
+	export      func(ctx context.Context, w io.Writer) (store.ExportCounts, error) // instead of what it exports
+	reread      func(*store.OrderDetail)                                           // what has happened to an order when it is read once more
 }
 
 func (l *fakeLedger) opened() int {
@@ -132,14 +138,17 @@ func newFakeLedger() *fakeLedger {
 		Merchant: relay.Merchant{
 			ID: "acme", Name: "Acme, Inc.", Resend: relay.ResendClock{Hour: 1, Zone: relay.DefaultResendZone}, Unaliased: relay.HoldUnaliased,
 			Carts: []relay.Connection{cart.Connection}, Warehouse: warehouse.Connection,
+			Alerts: relay.AlertPolicy{Email: []string{"ops@example.com"}, Webhook: "https://hooks.example.com/x"},
 		},
 		SettingsVersion: 3, AliasesVersion: 5, Connections: []store.Connection{cart, warehouse},
 	}
 	zeta := acme
+	zeta.Alerts = relay.AlertPolicy{}
 	zeta.ID, zeta.Name, zeta.PausedAt = "zeta", "Zeta \x1b[31mRed", evening
 	zeta.Connections = []store.Connection{warehouse}
 	status := 422
 	rejected := "held at the carrier"
+	code, words := "E17", "Not enough MUG for 12 Main Street"
 	shipped := noon.Add(-time.Hour).In(berlin)
 	number, told := "S-9", shipped.Add(10*time.Minute)
 	return &fakeLedger{
@@ -150,7 +159,7 @@ func newFakeLedger() *fakeLedger {
 					ID: 1, Merchant: "acme", Cart: "main", Number: "#SO-1042", Reference: "SO-1042", State: relay.OrderHeld,
 					PlacedAt: evening, SeenAt: evening.Add(5 * time.Minute), UpdatedAt: evening.Add(6 * time.Minute),
 					Hold: &store.HoldSummary{
-						Reason: relay.HoldInsufficientInventory, Code: "E17", Since: evening.Add(6 * time.Minute), Attempts: 2,
+						Reason: relay.HoldInsufficientInventory, Code: "E17", Since: evening.Add(6 * time.Minute), HeldAt: noon.Add(-2 * time.Hour), Attempts: 2,
 						Fields: []relay.Problem{{Field: "lines[0].sku", Value: "MUG", Message: "none left for 12 Main Street"}},
 						Words:  "Not enough MUG for 12 Main Street",
 					},
@@ -159,9 +168,10 @@ func newFakeLedger() *fakeLedger {
 				ShipMethod: "Standard",
 				Lines:      []relay.Line{{ID: "l1", SKU: "MUG", Name: "Mug,\tblue", Quantity: relay.Units(2)}},
 				Submissions: []store.SubmissionDetail{{
-					Attempt: 1, State: "rejected", Token: "abcdefghij234567", Digest: "00ff", AliasesVersion: 5, SettingsVersion: 3, Sends: 1,
-					OpenedAt: evening.Add(6 * time.Minute), ResolvedAt: &told, Status: &status,
-					Items: []relay.OrderItem{{Line: "l1", SKU: "MUG", Item: relay.Item{Code: "4006381", Units: 2}}},
+					ID: 31, Attempt: 1, State: "rejected", Token: "abcdefghij234567", Digest: "00ff", Service: "Ground", AliasesVersion: 5, SettingsVersion: 3, Sends: 1,
+					OpenedAt: evening.Add(6 * time.Minute), ResolvedAt: &told, Status: &status, Code: &code, Words: &words,
+					Fields: []relay.Problem{{Field: "lines[0].sku", Value: "MUG", Message: "none left for 12 Main Street"}},
+					Items:  []relay.OrderItem{{Line: "l1", SKU: "MUG", Item: relay.Item{Code: "4006381", Units: 2}}},
 				}},
 			},
 			{
@@ -171,7 +181,8 @@ func newFakeLedger() *fakeLedger {
 				},
 				Lines: []relay.Line{{ID: "l1", SKU: "CUP", Quantity: relay.Units(1)}},
 				Shipments: []store.ShipmentDetail{{
-					Carrier: "USPS", TrackingNumber: "9400", State: "told", SeenAt: shipped, ToldAt: &told, CartShipmentID: &number, DeliveryStatus: &rejected,
+					ID: 5, Carrier: "USPS", TrackingNumber: "9400", State: "told", SeenAt: shipped, ToldAt: &told, CartShipmentID: &number, DeliveryStatus: &rejected,
+					Lines: []relay.ShippedLine{{Line: "l1", Units: 1}},
 				}},
 			},
 			{OrderSummary: store.OrderSummary{ID: 3, Merchant: "acme", Cart: "outlet", Number: "1043", Reference: "1043-7ZK2Q1", State: relay.OrderNew, PlacedAt: evening, SeenAt: evening, UpdatedAt: evening}},
@@ -186,9 +197,25 @@ func newFakeLedger() *fakeLedger {
 		},
 		aliases: []relay.Alias{{SKU: "CUP", Code: "4006380"}, {SKU: "CUP", Code: "4006399", Cart: "main"}, {SKU: `MUG "L", blue`, Code: "4006381"}},
 		events: []store.Event{
-			{At: evening, Kind: store.EventSeen, Actor: "job pull_orders", Detail: json.RawMessage(`{"lines": 1}`)},
-			{At: evening.Add(time.Minute), Kind: store.EventHeld, Actor: "job submit_orders", Detail: json.RawMessage(`{"reason": "insufficient_inventory"}`)},
-			{At: noon, Kind: store.EventConfirmed, Actor: "job push_shipments"},
+			{At: evening, Kind: store.EventSeen, Actor: "job pull_orders", Detail: json.RawMessage(`{"version": "2026-11-20T17:59:00Z", "lines": 1}`)},
+			{At: evening.Add(6 * time.Minute), Kind: store.EventSubmitting, Actor: "job submit_orders", Detail: json.RawMessage(
+				`{"submission": 31, "token": "abcdefghij234567", "digest": "00ff00ff00ff00ff00ff", "aliases_version": 5, "settings_version": 3}`)},
+			{At: evening.Add(7 * time.Minute), Kind: store.EventRefused, Actor: "job submit_orders", Detail: json.RawMessage(
+				`{"submission": 31, "send": 1, "status": 422, "took_ms": 1250, "code": "E17", "headline": "insufficient_inventory (E17): lines[0].sku MUG"}`)},
+			{At: evening.Add(7 * time.Minute), Kind: store.EventHeld, Actor: "job submit_orders", Detail: json.RawMessage(
+				`{"reason": "insufficient_inventory", "headline": "insufficient_inventory (E17): lines[0].sku MUG"}`)},
+			{At: noon.Add(-3 * time.Hour), Kind: store.EventReleased, Actor: "operator ops", Detail: json.RawMessage(`{"why": "a pallet came in"}`)},
+			{At: noon.Add(-2 * time.Hour), Kind: store.EventHeld, Actor: "job submit_orders", Detail: json.RawMessage(
+				`{"reason": "insufficient_inventory", "headline": "insufficient_inventory (E17): lines[0].sku MUG"}`)},
+			{At: noon.Add(-time.Hour), Kind: "told_a_later_release", Actor: "job later", Detail: json.RawMessage(`{"what": "new"}`)},
+		},
+		shipped: []store.Event{
+			{At: shipped, Kind: store.EventPackage, Actor: "job pull_shipments", Detail: json.RawMessage(
+				`{"carrier": "USPS", "tracking_number": "9400", "contents": [{"line": "l1", "units": 1}]}`)},
+			{At: shipped.Add(time.Minute), Kind: store.EventTellFailed, Actor: "job push_shipments", Detail: json.RawMessage(
+				`{"shipment": 5, "error": "push shipment: unavailable, HTTP 503", "again_s": 60}`)},
+			{At: told, Kind: store.EventTold, Actor: "job push_shipments", Detail: json.RawMessage(`{"shipment": 5, "cart_shipment": "S-9"}`)},
+			{At: told, Kind: store.EventConfirmed, Actor: "job push_shipments"},
 		},
 	}
 }
@@ -279,8 +306,26 @@ func (l *fakeLedger) Order(_ context.Context, id relay.OrderID) (store.OrderDeta
 	return store.OrderDetail{}, store.ErrNotFound
 }
 
-func (l *fakeLedger) History(context.Context, relay.OrderID) ([]store.Event, error) {
+func (l *fakeLedger) History(_ context.Context, id relay.OrderID) ([]store.Event, error) {
+	if id == 2 {
+		return l.shipped, nil
+	}
 	return l.events, nil
+}
+
+// exported is what the fake ledger exports of a merchant.
+const exported = `{"record":"export","format":"orderferry-export","version":1}
+{"record":"order","reference":"SO-1042"}
+{"record":"end","counts":{"export":1,"order":1}}
+`
+
+func (l *fakeLedger) Export(ctx context.Context, q store.ExportQuery, w io.Writer) (store.ExportCounts, error) {
+	l.exportQuery = q
+	if l.export != nil {
+		return l.export(ctx, w)
+	}
+	_, err := io.WriteString(w, exported)
+	return store.ExportCounts{"export": 1, "order": 1}, err
 }
 
 func (l *fakeLedger) Close() { l.closed++ }

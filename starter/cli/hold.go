@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -14,10 +13,25 @@ import (
 )
 
 func (a *app) holdCommand() *cobra.Command {
-	group := a.group("hold", "List orders on hold, and release them together", "List orders on hold, and release them together.", `  ferry hold list --merchant acme
+	group := a.group("hold", "List, forecast, release and cancel orders on hold", "List orders on hold, tell what becomes of them, and release or cancel them together.", `  ferry hold list --merchant acme
+  ferry hold show --merchant acme --order SO-1042
+  ferry hold forecast --merchant acme
   ferry hold release --merchant acme --reason insufficient_inventory --dry-run`)
-	group.AddCommand(a.holdListCommand(), a.holdReleaseCommand())
+	group.AddCommand(a.holdListCommand(), a.holdShowCommand(), a.holdForecastCommand(), a.holdReleaseCommand(), a.holdCancelCommand())
 	return group
+}
+
+// holdLedger is what the ledger knows of orders on hold and of stock.
+type holdLedger interface {
+	PreviewHeld(ctx context.Context, q store.HeldQuery, first int) (store.HeldPreview, error)
+	Stock(ctx context.Context, m store.Merchant, al relay.Aliases) (store.Stock, error)
+	Forecast(ctx context.Context, m store.Merchant, al relay.Aliases, now time.Time, key func(relay.Reference) string) ([]store.Forecast, error)
+}
+
+// translation reads a merchant's aliases as its orders are translated with.
+func translation(ctx context.Context, l aliasLedger, m store.Merchant) (relay.Aliases, error) {
+	list, err := l.Aliases(ctx, m.ID)
+	return relay.NewAliases(list, m.Unaliased == relay.SendUnaliased), err
 }
 
 // What comes next for an order on hold.
@@ -32,7 +46,8 @@ type holdView struct {
 	Reason   relay.HoldReason `json:"reason"`
 	Headline string           `json:"headline"` // without personal data
 	Code     string           `json:"code,omitempty"`
-	Since    *time.Time       `json:"since"` // of the first hold
+	Since    *time.Time       `json:"since"`             // of the first hold
+	HeldAt   *time.Time       `json:"held_at,omitempty"` // of the present hold: the last refusal
 	Attempts int              `json:"attempts"`
 	Next     string           `json:"next"` // "resend", "person" or "resume"
 	NextAt   *time.Time       `json:"next_at,omitempty"`
@@ -40,18 +55,17 @@ type holdView struct {
 	Words    string           `json:"words,omitempty"`  // with --words: the warehouse's own
 }
 
-// newHoldView computes the next resend as the hold's workflow does, from the
-// merchant's clock and the workflow's id as the key of the stagger.
+// newHoldView tells the next resend as the hold's workflow does: by the
+// merchant's clock and the workflow's id.
 func newHoldView(h store.HoldSummary, m store.Merchant, key string, now time.Time, words bool) *holdView {
-	v := &holdView{Reason: h.Reason, Headline: h.Headline(), Code: h.Code, Since: utc(h.Since), Attempts: h.Attempts, Next: nextPerson}
-	if h.Reason.ResendsNightly() {
+	v := &holdView{Reason: h.Reason, Headline: h.Headline(), Code: h.Code, Since: utc(h.Since), HeldAt: utc(h.HeldAt), Attempts: h.Attempts, Next: nextPerson}
+	// A clock that can't be read is refused at onboarding; such a hold is left to people.
+	switch at, err := h.NextResend(m.Resend, key, now); {
+	case err != nil || at.IsZero():
+	case m.PausedAt.IsZero():
+		v.Next, v.NextAt = nextResend, utc(at)
+	default:
 		v.Next = nextResume
-		// A clock that can't be read is refused at onboarding; such a hold is left to people.
-		if at, err := m.Resend.Next(now, relay.Stagger(key)); err != nil {
-			v.Next = nextPerson
-		} else if m.PausedAt.IsZero() {
-			v.Next, v.NextAt = nextResend, utc(at)
-		}
 	}
 	if words {
 		v.Fields, v.Words = h.Fields, h.Words
@@ -130,10 +144,7 @@ func (a *app) listHolds(ctx context.Context, q store.OrderQuery, words bool) err
 		if o.Hold == nil { // the ledger's constraints rule it out
 			continue
 		}
-		v.Holds = append(v.Holds, heldView{
-			Merchant: o.Merchant, Reference: o.Reference, Number: o.Number, Cart: o.Cart,
-			holdView: *newHoldView(*o.Hold, byID[o.Merchant], workflows.HoldID(o.Merchant, o.Reference), v.now, words),
-		})
+		v.Holds = append(v.Holds, newHeldView(o, byID[o.Merchant], v.now, words))
 	}
 	return a.print(v)
 }
@@ -153,108 +164,36 @@ type heldView struct {
 	holdView
 }
 
+func newHeldView(o store.OrderSummary, m store.Merchant, now time.Time, words bool) heldView {
+	return heldView{
+		Merchant: o.Merchant, Reference: o.Reference, Number: o.Number, Cart: o.Cart,
+		holdView: *newHoldView(*o.Hold, m, workflows.HoldID(o.Merchant, o.Reference), now, words),
+	}
+}
+
 func (v holdsView) text(p *page) {
 	if len(v.Holds) == 0 {
 		p.line("no orders are on hold")
 		return
 	}
-	var rows [][]string
-	for _, h := range v.Holds {
-		since := ""
-		if h.Since != nil {
-			since = age(v.now.Sub(*h.Since))
-		}
-		rows = append(rows, []string{string(h.Merchant), string(h.Reference), h.Headline, since, strconv.Itoa(h.Attempts), h.next()})
-	}
-	p.table([]string{"MERCHANT", "ORDER", "ON HOLD FOR", "AGE", "REFUSED", "NEXT"}, rows)
+	holdsTable(p, v.Holds, v.now)
 	for _, h := range v.Holds {
 		h.words(p, string(h.Reference))
 	}
 }
 
-func (a *app) holdReleaseCommand() *cobra.Command {
-	var id relay.MerchantID
-	var r workflows.ReleaseRequest
-	var dryRun bool
-	cmd := a.verb(cobra.Command{
-		Use:   "release",
-		Short: "Let orders on hold go",
-		Long: `Let all orders of a merchant go that are on hold for a reason, or, with --all, for
-any reason, those that people put on hold included. They are submitted with the
-next batches. An order whose outcome is unknown is looked for first and never
-sent blindly. With --dry-run it is only told how many there are.`,
-		Example: `  ferry hold release --merchant acme --reason insufficient_inventory --dry-run
-  ferry hold release --merchant acme --reason insufficient_inventory
-  ferry hold release --merchant acme --all --actor clerk`,
-	}, func(ctx context.Context, _ []string) error { return a.releaseHolds(ctx, id, r, dryRun) })
-	merchantFlag(cmd, &id)
-	cmd.Flags().Var(word(&r.Reason, relay.ParseHoldReason, "reason"), "reason", "orders on hold for this reason")
-	cmd.Flags().BoolVar(&r.All, "all", false, "orders on hold for any reason")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "change nothing, and tell how many there are")
-	actorFlag(cmd, &r.Actor)
-	needs(cmd, "merchant")
-	cmd.MarkFlagsOneRequired("reason", "all")
-	cmd.MarkFlagsMutuallyExclusive("reason", "all")
-	return cmd
+func holdsTable(p *page, holds []heldView, now time.Time) {
+	var rows [][]string
+	for _, h := range holds {
+		rows = append(rows, []string{string(h.Merchant), string(h.Reference), h.Headline, h.age(now), strconv.Itoa(h.Attempts), h.next()})
+	}
+	p.table([]string{"MERCHANT", "ORDER", "ON HOLD FOR", "AGE", "REFUSED", "NEXT"}, rows)
 }
 
-func (a *app) releaseHolds(ctx context.Context, id relay.MerchantID, r workflows.ReleaseRequest, dryRun bool) error {
-	r.Actor = a.actor(r.Actor)
-	if err := r.Check(); err != nil {
-		return &usageError{err}
+// age is how long the order has been on hold.
+func (v holdView) age(now time.Time) string {
+	if v.Since == nil {
+		return ""
 	}
-	l, err := a.ledger(ctx)
-	if err != nil {
-		return err
-	}
-	if _, err := known(ctx, l, id); err != nil {
-		return err
-	}
-	counts, err := l.CountsByMerchant(ctx)
-	if err != nil {
-		return err
-	}
-	v := releaseView{Merchant: id, Reason: r.Reason, All: r.All, DryRun: dryRun, Held: held(countsOf(id, counts), r.Reason)}
-	if dryRun {
-		return a.print(v)
-	}
-	var answer workflows.ReleaseAnswer
-	if err := a.askMerchant(ctx, id, workflows.ReleaseOrders, r, &answer); err != nil {
-		return fmt.Errorf("%w (ferry hold list tells what is still on hold)", err)
-	}
-	v.Released, v.More = answer.Released, answer.More
-	return a.print(v)
-}
-
-// held counts the orders on hold for a reason, or for any.
-func held(c store.Counts, reason relay.HoldReason) int64 {
-	if reason != "" {
-		return c.Holds[reason]
-	}
-	return c.States[relay.OrderHeld]
-}
-
-type releaseView struct {
-	Merchant relay.MerchantID `json:"merchant"`
-	Reason   relay.HoldReason `json:"reason,omitempty"`
-	All      bool             `json:"all"`
-	DryRun   bool             `json:"dry_run"`
-	Held     int64            `json:"held"`     // beforehand
-	Released int              `json:"released"` // 0 with dry_run
-	More     bool             `json:"more"`     // others are being released still
-}
-
-func (v releaseView) text(p *page) {
-	why := "on hold"
-	if v.Reason != "" {
-		why += " for " + string(v.Reason)
-	}
-	if v.DryRun {
-		p.line("%s of merchant %s would be released: %s", count(v.Held, "order"), v.Merchant, why)
-		return
-	}
-	p.line("%s of merchant %s released; %d had been %s", count(v.Released, "order"), v.Merchant, v.Held, why)
-	if v.More {
-		p.line("the others are being released still")
-	}
+	return age(now.Sub(*v.Since))
 }

@@ -28,6 +28,7 @@ func (a *app) merchantCommand() *cobra.Command {
 	group := a.group("merchant", "Set up merchants, and pause, resume or sync them", "Set up merchants, and pause, resume or sync their jobs.", `  ferry merchant onboard --file merchant.yaml
   ferry merchant show --merchant acme`)
 	group.AddCommand(a.onboardCommand(), a.merchantListCommand(), a.merchantShowCommand(),
+		a.reconcileCommand(), a.findingsCommand(),
 		a.jobsCommand("pause", workflows.Pause, "Pause a merchant or some of its jobs",
 			`Pause a merchant, and nothing is pulled, submitted, pushed or resent; or pause the
 jobs of one connection, or one job. Cancels still work. The answer lists the jobs.`,

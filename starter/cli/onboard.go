@@ -9,6 +9,7 @@ import (
 
 	"orderferry/relay"
 	"orderferry/starter/merchantfile"
+	"orderferry/store"
 	"orderferry/workflows"
 )
 
@@ -57,6 +58,9 @@ func (a *app) onboard(ctx context.Context, path, actor string) error {
 	credentials := make(map[relay.ConnectionName]map[string]string)
 	for c, values := range f.Credentials {
 		credentials[c] = values
+	}
+	if f.WebhookSecret != "" {
+		credentials[store.AlertsSecret] = map[string]string{"secret": f.WebhookSecret}
 	}
 	v := onboardView{Merchant: f.Merchant.ID, Workflow: workflows.MerchantID(f.Merchant.ID), Connections: connectionsOf(f.Merchant), Warnings: len(f.Warnings)}
 	if v.Created, err = l.SaveMerchant(ctx, f.Merchant, credentials); err != nil {

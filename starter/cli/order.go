@@ -2,8 +2,8 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,10 +25,10 @@ type orderLedger interface {
 }
 
 func (a *app) orderCommand() *cobra.Command {
-	group := a.group("order", "List, show, cancel and release orders", "List, show, cancel and release orders.", `  ferry order list --merchant acme --state held
+	group := a.group("order", "List, show, cancel, release and reopen orders", "List, show, cancel, release and reopen orders.", `  ferry order list --merchant acme --state held
   ferry order show --merchant acme --order SO-1042
   ferry order cancel --merchant acme --order SO-1042 --reason "buyer cancelled"`)
-	group.AddCommand(a.orderListCommand(), a.orderShowCommand(), a.orderHistoryCommand(), a.orderCancelCommand(), a.orderReleaseCommand())
+	group.AddCommand(a.orderListCommand(), a.orderShowCommand(), a.orderHistoryCommand(), a.orderCancelCommand(), a.orderReleaseCommand(), a.orderReopenCommand())
 	return group
 }
 
@@ -222,7 +222,13 @@ func (a *app) showOrder(ctx context.Context, n orderName, address, words bool) e
 	if err != nil {
 		return err
 	}
-	return a.print(newOrderDetail(d, m, a.parts.now(), address, words))
+	events, err := l.History(ctx, d.ID)
+	if err != nil {
+		return err
+	}
+	v := newOrderDetail(d, m, a.parts.now(), address, words)
+	v.Decisions = decisions(d, events)
+	return a.print(v)
 }
 
 type orderDetail struct {
@@ -232,16 +238,20 @@ type orderDetail struct {
 	Lines       []relay.Line             `json:"lines"`
 	Submissions []store.SubmissionDetail `json:"submissions"`
 	Shipments   []store.ShipmentDetail   `json:"shipments"`
+	Decisions   []decisionView           `json:"decisions,omitempty"` // what waits for a person
 }
 
 func newOrderDetail(d store.OrderDetail, m store.Merchant, now time.Time, address, words bool) orderDetail {
 	v := orderDetail{
 		orderView: newOrderView(d.OrderSummary, m, now, words), ShipMethod: d.ShipMethod,
-		Lines: orNone(d.Lines), Submissions: orNone(d.Submissions), Shipments: orNone(d.Shipments),
+		Lines: orNone(d.Lines), Submissions: orNone(slices.Clone(d.Submissions)), Shipments: orNone(slices.Clone(d.Shipments)),
 	}
 	for i := range v.Submissions {
 		s := &v.Submissions[i]
 		s.OpenedAt, s.ResolvedAt = s.OpenedAt.UTC(), utcOf(s.ResolvedAt)
+		if !words {
+			s.Fields, s.Words = nil, nil
+		}
 	}
 	for i := range v.Shipments {
 		s := &v.Shipments[i]
@@ -277,6 +287,9 @@ func (v orderDetail) text(p *page) {
 			[2]string{"next", h.next()},
 		)
 		h.words(p, string(v.Reference))
+	}
+	for _, q := range v.Decisions {
+		q.text(p)
 	}
 	if v.ShipTo != nil {
 		p.gap()
@@ -315,60 +328,4 @@ func (v orderDetail) tables(p *page) {
 	p.section("lines", []string{"SKU", "QUANTITY", "NAME"}, lines)
 	p.section("submissions", []string{"ATTEMPT", "STATE", "OPENED", "RESOLVED", "TOKEN", "ITEMS"}, submissions)
 	p.section("packages", []string{"CARRIER", "TRACKING NUMBER", "STATE", "SEEN", "CART TOLD", "DELIVERY"}, shipments)
-}
-
-func (a *app) orderHistoryCommand() *cobra.Command {
-	var n orderName
-	cmd := a.verb(cobra.Command{
-		Use:   "history",
-		Short: "Show all that happened to an order",
-		Example: `  ferry order history --merchant acme --order SO-1042
-  ferry order history --merchant acme --order SO-1042 --output json`,
-	}, func(ctx context.Context, _ []string) error {
-		l, err := a.ledger(ctx)
-		if err != nil {
-			return err
-		}
-		d, err := a.find(ctx, l, n)
-		if err != nil {
-			return err
-		}
-		events, err := l.History(ctx, d.ID)
-		if err != nil {
-			return err
-		}
-		return a.print(newHistoryView(d, events))
-	})
-	n.flags(cmd)
-	return cmd
-}
-
-type historyView struct {
-	Merchant  relay.MerchantID `json:"merchant"`
-	Reference relay.Reference  `json:"reference"`
-	Number    string           `json:"number"`
-	Events    []eventView      `json:"events"` // oldest first
-}
-
-type eventView struct {
-	At     time.Time       `json:"at"`
-	Kind   store.EventKind `json:"kind"`
-	Actor  string          `json:"actor"`
-	Detail json.RawMessage `json:"detail,omitempty"` // differs from kind to kind
-}
-
-func newHistoryView(d store.OrderDetail, events []store.Event) historyView {
-	v := historyView{Merchant: d.Merchant, Reference: d.Reference, Number: d.Number, Events: []eventView{}}
-	for _, e := range events {
-		v.Events = append(v.Events, eventView{e.At.UTC(), e.Kind, e.Actor, e.Detail})
-	}
-	return v
-}
-
-func (v historyView) text(p *page) {
-	var rows [][]string
-	for _, e := range v.Events {
-		rows = append(rows, []string{stamp(e.At), string(e.Kind), e.Actor, string(e.Detail)})
-	}
-	p.table([]string{"AT", "WHAT", "BY", "DETAIL"}, rows)
 }

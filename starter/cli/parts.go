@@ -70,6 +70,10 @@ type ledger interface {
 	merchantLedger
 	aliasLedger
 	orderLedger
+	reconcileLedger
+	holdLedger
+	exportLedger
+	alertLedger
 	SaveMerchant(ctx context.Context, m relay.Merchant, credentials map[relay.ConnectionName]map[string]string) (created bool, err error)
 	Close()
 }

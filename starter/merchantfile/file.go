@@ -19,6 +19,8 @@ type File struct {
 	Merchant relay.Merchant
 	// Credentials of every connection, with ${NAME} replaced from the environment.
 	Credentials map[relay.ConnectionName]connectors.Credentials
+	// WebhookSecret signs what is posted about alerts; "" without a webhook.
+	WebhookSecret string
 	// Warnings are what will work, but not well.
 	Warnings []Fault
 }
@@ -83,7 +85,7 @@ func (r *reader) fault(p place, field, format string, args ...any) {
 }
 
 func (r *reader) merchant(root *node) File {
-	s := r.section(root, place{1, 1}, "", "id", "name", "zone", "resend_hour", "unaliased_skus", "carts", "warehouse")
+	s := r.section(root, place{1, 1}, "", "id", "name", "zone", "resend_hour", "unaliased_skus", "carts", "warehouse", "alerts")
 	m := relay.Merchant{
 		ID:        r.merchantID(s),
 		Resend:    r.resend(s),
@@ -105,6 +107,7 @@ func (r *reader) merchant(root *node) File {
 		m.Carts = append(m.Carts, keep(c))
 	}
 	m.Warehouse = keep(r.warehouse(s))
+	m.Alerts, f.WebhookSecret = r.alerts(s)
 	f.Merchant = m
 	return f
 }

@@ -227,7 +227,7 @@ func TestEveryFaultHasItsPlace(t *testing.T) {
 		"id is empty":        {change("acme", ""), []string{"merchant.yaml:1:1: id: empty: give it a value or leave it out"}},
 		"key given twice":    {change("id: acme", "id: acme\nid: beta"), []string{"merchant.yaml:2:1: id: given twice: also on line 1"}},
 		"setting twice":      {change("{location: L1}", "{location: L1, location: L2}"), []string{"merchant.yaml:5:28: carts[0].settings.location: given twice: also on line 5"}},
-		"unknown key":        {change("id: acme", "id: acme\nwearhouse: 1"), []string{"merchant.yaml:2:1: wearhouse: unknown: want one of id, name, zone, resend_hour, unaliased_skus, carts, warehouse"}},
+		"unknown key":        {change("id: acme", "id: acme\nwearhouse: 1"), []string{"merchant.yaml:2:1: wearhouse: unknown: want one of id, name, zone, resend_hour, unaliased_skus, carts, warehouse, alerts"}},
 		"key is a number":    {change("id: acme", "id: acme\n7: 1"), []string{"merchant.yaml:2:1: want a word as key"}},
 		"zone":               {change("id: acme", "id: acme\nzone: Mars/Olympus"), []string{"merchant.yaml:2:7: zone: time zone \"Mars/Olympus\": want a name of the tz database, such as America/Los_Angeles"}},
 		"zone of this host":  {change("id: acme", "id: acme\nzone: Local"), []string{"merchant.yaml:2:7: zone: time zone \"Local\": want a name of the tz database, such as America/Los_Angeles"}},
@@ -272,7 +272,7 @@ func TestEveryFaultHasItsPlace(t *testing.T) {
 		"secret after a colon":  {change("{key: def}", "\n    key: a: hush"), []string{"merchant.yaml:10:10: not YAML: mapping value is not allowed in this context"}},
 		"secret with bad quote": {change("def", "\"hush\\q\""), []string{"merchant.yaml:9:28: not YAML: found unknown escape character 'q'"}},
 
-		"job of the other side": {small + "  schedule: {pull_orders: 5m}\n", []string{"merchant.yaml:10:14: warehouse.schedule.pull_orders: not a job of a warehouse: want one of submit_orders, pull_shipments, pull_inventory"}},
+		"job of the other side": {small + "  schedule: {pull_orders: 5m}\n", []string{"merchant.yaml:10:14: warehouse.schedule.pull_orders: not a job of a warehouse: want one of submit_orders, pull_shipments, pull_inventory, reconcile"}},
 		"auto pull":             {small + "  schedule: {pull_inventory: auto}\n", []string{"merchant.yaml:10:30: warehouse.schedule.pull_inventory: \"auto\": nothing tells us when there is something to do; want a duration of 1s or more, such as 5m"}},
 		"interval":              {small + "  schedule: {pull_inventory: 5}\n", []string{"merchant.yaml:10:30: warehouse.schedule.pull_inventory: \"5\": want auto or a duration from 1s to 168h, such as 5m"}},
 		"schedule is a list":    {small + "  schedule: [5m]\n", []string{"merchant.yaml:10:3: warehouse.schedule: want a mapping, got a list"}},

@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/contrib/envconfig"
 
 	"orderferry/activities"
+	"orderferry/notify"
 )
 
 // Environment variables, besides Temporal's own (TEMPORAL_ADDRESS,
@@ -20,6 +21,8 @@ const (
 	EnvKeyFile  = "ORDERFERRY_KEY_FILE"
 	EnvListen   = "ORDERFERRY_LISTEN"
 	EnvLook     = "ORDERFERRY_LOOK_AGAIN"
+	EnvMail     = "ORDERFERRY_SMTP_URL"
+	EnvMailFrom = "ORDERFERRY_SMTP_FROM"
 )
 
 // DefaultListen is loopback: opening health and metrics to others is a choice.
@@ -48,7 +51,25 @@ func FromEnv(env func(string) string, log *slog.Logger) (Config, error) {
 	if err != nil {
 		return cfg, fmt.Errorf("%s: %w", EnvLook, err)
 	}
-	return cfg, nil
+	cfg.Activities.Mail, err = MailFromEnv(env)
+	return cfg, err
+}
+
+// MailFromEnv reads the mail server that e-mail about alerts goes through; nil
+// where there is none.
+func MailFromEnv(env func(string) string) (*notify.Mailer, error) {
+	server, from := env(EnvMail), env(EnvMailFrom)
+	switch {
+	case server == "" && from == "":
+		return nil, nil
+	case server == "" || from == "":
+		return nil, fmt.Errorf("%s and %s go together: want the mail server and the sender of e-mail about alerts", EnvMail, EnvMailFrom)
+	}
+	m, err := notify.NewMailer(server, from)
+	if err != nil {
+		return nil, fmt.Errorf("%s, %s: %w", EnvMail, EnvMailFrom, err)
+	}
+	return m, nil
 }
 
 // TemporalFromEnv reads Temporal's own profiles and variables.

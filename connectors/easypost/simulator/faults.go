@@ -34,6 +34,9 @@ const (
 	Error402          FaultKind = "402"
 	Error403          FaultKind = "403"
 	Slow              FaultKind = "slow" // Delay, then all is well
+	// These befall only pages after a list's first, which are answered well and yet wrongly.
+	RepeatedPage FaultKind = "repeated_page" // the page before comes again
+	ShiftedPage  FaultKind = "shifted_page"  // every row one place further down, as though one had come in front
 )
 
 const (
@@ -43,9 +46,10 @@ const (
 	everyRoute        = "*"
 )
 
-func faultKinds() []FaultKind {
+// FaultKinds lists all kinds.
+func FaultKinds() []FaultKind {
 	return []FaultKind{CommitThenTimeout, CommitThenDrop, CommitThen500, CommitThen502, BrokenJSON, Empty2xx,
-		TimeoutNoCommit, Error500, Error503, Error429, Error429Bare, HTML502, ResetBefore, Error401, Error402, Error403, Slow}
+		TimeoutNoCommit, Error500, Error503, Error429, Error429Bare, HTML502, ResetBefore, Error401, Error402, Error403, Slow, RepeatedPage, ShiftedPage}
 }
 
 // Fault breaks requests of a route.
@@ -102,7 +106,7 @@ func (f *Fault) check(routes []route) error {
 	if f.Route != everyRoute && !slices.ContainsFunc(routes, func(r route) bool { return r.Name == f.Route }) {
 		return fmt.Errorf("unknown route %q", f.Route)
 	}
-	if !slices.Contains(faultKinds(), f.Kind) {
+	if !slices.Contains(FaultKinds(), f.Kind) {
 		return fmt.Errorf("unknown kind %q", f.Kind)
 	}
 	if f.Mode != "" && f.Mode != Production && f.Mode != Test {
@@ -121,12 +125,16 @@ func (s *Simulator) ClearFaults() {
 	s.faults = nil
 }
 
-// faultFor picks the fault that hits this request, if any, and counts it.
-func (s *Simulator) faultFor(route string, mode Mode) *Fault {
+// needsPages reports whether the fault befalls only pages after a list's first.
+func (k FaultKind) needsPages() bool { return k == RepeatedPage || k == ShiftedPage }
+
+// faultFor picks the fault that hits this request, if any, and counts it. later
+// says that the request is for a page after a list's first.
+func (s *Simulator) faultFor(route string, mode Mode, later bool) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, a := range s.faults {
-		if (a.Route != everyRoute && a.Route != route) || (a.Mode != "" && a.Mode != mode) {
+		if (a.Route != everyRoute && a.Route != route) || (a.Mode != "" && a.Mode != mode) || (a.Kind.needsPages() && !later) {
 			continue
 		}
 		if a.Skip > 0 {
@@ -181,8 +189,28 @@ func (s *Simulator) before(w http.ResponseWriter, c *call, f *Fault, form ErrorF
 		return refuse(&problem{Status: 402, Code: "PAYMENT_REQUIRED", Message: "The account has a billing problem."})
 	case Error403:
 		return refuse(inactiveKey())
+	case RepeatedPage:
+		c.turnBack(func(n int) int { return n })
+	case ShiftedPage:
+		c.turnBack(func(int) int { return 1 })
 	}
 	return true
+}
+
+// later reports whether the request is for a page after a list's first.
+func (c *call) later() bool {
+	skip, _ := c.behaviour.page(c.request.URL.Query())
+	return c.request.Method == http.MethodGet && skip > 0
+}
+
+// turnBack has a list begin earlier than was asked for, by as many rows as rows
+// says of a page's length.
+func (c *call) turnBack(rows func(n int) int) {
+	q := c.request.URL.Query()
+	skip, n := c.behaviour.page(q)
+	q.Set("offset", strconv.Itoa(max(0, skip-rows(n))))
+	q.Del("page")
+	c.request.URL.RawQuery = q.Encode()
 }
 
 // after plays the faults that come once it is done. It reports whether rep is

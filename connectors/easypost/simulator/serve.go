@@ -84,7 +84,7 @@ func (s *Simulator) serve(w http.ResponseWriter, r *http.Request) {
 
 // answer runs the call, through a fault if one is due, and writes what came of it.
 func (s *Simulator) answer(w http.ResponseWriter, c *call, found *route, form ErrorForm) {
-	fault := s.faultFor(found.Name, c.book.mode)
+	fault := s.faultFor(found.Name, c.book.mode, c.later())
 	if fault != nil && !s.before(w, c, fault, form, found) {
 		return
 	}

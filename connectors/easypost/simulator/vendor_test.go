@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -251,6 +252,30 @@ func TestPaging(t *testing.T) {
 	require.Equal(t, want[3:], ids(""), "young orders are not listed yet")
 	require.Equal(t, want[5:], ids("limit=2&per_page=2&page=1"))
 	w.must(200, "GET", full+"/orders/"+want[0], nil)
+}
+
+func TestPagesGoWrong(t *testing.T) {
+	w := newWorld(t).stocked()
+	var want []string
+	for range 7 {
+		w.clock.pass(time.Second)
+		want = append([]string{w.order(lines(item(tote, 1)))}, want...)
+	}
+	page := func(n int) []string {
+		var out []string
+		for _, o := range w.must(200, "GET", full+"/orders?limit=3&per_page=3&page="+strconv.Itoa(n), nil).list("orders") {
+			out = append(out, o["id"].(string))
+		}
+		return out
+	}
+	require.NoError(t, w.sim.Inject(Fault{Route: "list_orders", Kind: RepeatedPage, Count: 1}))
+	require.Equal(t, want[:3], page(0), "the first page is what it is")
+	require.Equal(t, want[:3], page(1))
+	require.Equal(t, want[3:6], page(1), "once only")
+	require.NoError(t, w.sim.Inject(Fault{Route: "list_orders", Kind: ShiftedPage, Count: 1}))
+	require.Equal(t, want[5:7], page(2))
+	require.Equal(t, want[6:], page(2))
+	require.Equal(t, map[string]int64{"repeated_page": 1, "shifted_page": 1}, w.sim.Stats().Faults)
 }
 
 func TestListsTakeAtMost300(t *testing.T) {

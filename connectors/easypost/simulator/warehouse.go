@@ -197,7 +197,8 @@ type OrderView struct {
 	Service      string        `json:"service"`
 	Description  string        `json:"description"`
 	Name         string        `json:"name"`
-	Lines        []ItemView    `json:"lines"` // as sent, duplicates apart
+	Street       string        `json:"street"` // the first line of the destination
+	Lines        []ItemView    `json:"lines"`  // as sent, duplicates apart
 	Packages     []PackageView `json:"packages"`
 	UnitsShipped int64         `json:"units_shipped"`
 }
@@ -255,7 +256,7 @@ func (s orderSnapshot) view(mode Mode) OrderView {
 	o := s.order
 	v := OrderView{
 		ID: o.ID, Mode: mode, State: o.State, ByClient: o.Deleted, CreatedAt: o.Created, UpdatedAt: o.Updated,
-		Service: o.Request.Service, Description: o.Request.description(), Name: o.Request.Destination.Name,
+		Service: o.Request.Service, Description: o.Request.description(), Name: o.Request.Destination.Name, Street: o.Request.Destination.Street1,
 		Lines: s.items(o.Lines),
 	}
 	for i, p := range o.Picks {

@@ -39,6 +39,7 @@ func (s *Simulator) Control() http.Handler {
 	onOrder("finalize", plain(s.Finalize))
 	onOrder("revert", plain(s.Revert))
 	onOrder("void", plain(s.Void))
+	onOrder("restore", plain(s.Restore))
 	onOrder("delete", plain(s.DeleteDraft))
 	onOrder("pack", s.controlPack)
 	onOrder("edit", s.controlEdit)

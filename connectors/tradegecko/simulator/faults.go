@@ -30,10 +30,19 @@ const (
 	BrokenJSON          FaultKind = "broken_json" // does the work; the answer is cut in half
 	Slow                FaultKind = "slow"        // does the work after Delay
 	DuplicateKey        FaultKind = "duplicate_idempotency"
+	// These befall only pages after a list's first, which are answered well and yet wrongly.
+	RepeatedPage FaultKind = "repeated_page" // the page before comes again
+	ShiftedPage  FaultKind = "shifted_page"  // every row one place further down, as though one had come in front
 )
 
 var faultKinds = [...]FaultKind{CommitThenTimeout, CommitThen500, CommitThenDuplicate, Timeout, Fail500, Fail503, HTML502, Throttle,
-	Unauthorised, BrokenJSON, Slow, DuplicateKey}
+	Unauthorised, BrokenJSON, Slow, DuplicateKey, RepeatedPage, ShiftedPage}
+
+// FaultKinds lists all kinds.
+func FaultKinds() []FaultKind { return slices.Clone(faultKinds[:]) }
+
+// needsPages reports whether the fault befalls only pages after a list's first.
+func (k FaultKind) needsPages() bool { return k == RepeatedPage || k == ShiftedPage }
 
 // Fault is something that goes wrong with requests that match.
 type Fault struct {
@@ -118,12 +127,13 @@ func (s *Simulator) ClearFaults() {
 	s.faults.live = nil
 }
 
-// pick returns the fault that befalls a request; the zero Fault is none.
-func (f *faults) pick(account string, t *target, method string) Fault {
+// pick returns the fault that befalls a request; the zero Fault is none. later
+// says that the request is for a page after a list's first.
+func (f *faults) pick(account string, t *target, method string, later bool) Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, live := range f.live {
-		if !live.matches(account, t, method) {
+		if !live.matches(account, t, method) || (live.Kind.needsPages() && !later) {
 			continue
 		}
 		if live.Skip > 0 {
@@ -176,6 +186,9 @@ func (x *exchange) run(f Fault, work func()) {
 		x.fail(duplicateKey())
 	case Slow:
 		x.wait(f.Delay)
+		work()
+	case RepeatedPage, ShiftedPage:
+		x.page = f.Kind
 		work()
 	default:
 		work()

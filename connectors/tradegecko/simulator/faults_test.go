@@ -65,6 +65,26 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+func TestPagesGoWrong(t *testing.T) {
+	s := stocked(t)
+	for i := range 7 {
+		s.clock.pass(time.Second)
+		s.order(fmt.Sprintf("SO-%d", i), "RED-S:1")
+	}
+	page := func(n int, want ...any) {
+		t.Helper()
+		require.Equal(t, want, s.get(fmt.Sprintf("/orders?limit=3&page=%d&order=updated_at+asc&status[]=finalized", n)).column("orders", "order_number"))
+	}
+	require.NoError(t, s.Inject(simulator.Fault{Kind: simulator.RepeatedPage, Route: "orders_index", Count: 1}))
+	page(1, "SO-0", "SO-1", "SO-2") // the first page is what it is
+	page(2, "SO-0", "SO-1", "SO-2")
+	page(2, "SO-3", "SO-4", "SO-5")
+	require.NoError(t, s.Inject(simulator.Fault{Kind: simulator.ShiftedPage, Route: "orders_index", Count: 1}))
+	page(3, "SO-5", "SO-6")
+	page(3, "SO-6")
+	require.Equal(t, map[string]int64{"repeated_page": 1, "shifted_page": 1}, s.Stats().Faults)
+}
+
 func TestFaultRoutes(t *testing.T) {
 	s := stocked(t)
 	require.Error(t, s.Inject(simulator.Fault{Kind: "gremlin", Route: "*"}))

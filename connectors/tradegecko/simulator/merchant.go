@@ -460,6 +460,19 @@ func (s *Simulator) Void(account, number string) error {
 	})
 }
 
+// Restore brings a void order back. Whether a merchant can do that in TradeGecko
+// is unknown; whoever reads the API has to bear it.
+func (s *Simulator) Restore(account, number string) error {
+	return s.onOrder(account, number, "restore", func(c *change, o *order) error {
+		if o.Status != statusVoid {
+			return errors.New("only a void order can be restored")
+		}
+		o.Status = statusFinalized
+		c.touchOrder(o, true)
+		return nil
+	})
+}
+
 // DeleteDraft deletes an order that is a draft.
 func (s *Simulator) DeleteDraft(account, number string) error {
 	return s.onOrder(account, number, "delete", func(c *change, o *order) error {

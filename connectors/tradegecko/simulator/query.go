@@ -23,6 +23,7 @@ type query struct {
 	include map[string]bool
 	limit   int
 	page    int
+	back    int    // rows that the page begins too early, by a fault
 	column  string // to sort by; "" for the default
 	down    bool
 	ids     []int64 // nil: no ids filter
@@ -126,7 +127,7 @@ func (q *query) words(name string) []string {
 	return out
 }
 
-func (q *query) offset() int { return (q.page - 1) * q.limit }
+func (q *query) offset() int { return max(0, (q.page-1)*q.limit-q.back) }
 
 // cut takes the asked page out of all matches.
 func cut[R any](q *query, all []R) []R {

@@ -284,6 +284,7 @@ type exchange struct {
 	request   *http.Request
 	header    http.Header
 	behaviour Behaviour
+	page      FaultKind // what befalls the page that was asked for; "" for nothing
 	buf       bytes.Buffer
 	status    int
 }
@@ -296,7 +297,7 @@ func (s *Simulator) serve(w http.ResponseWriter, r *http.Request) {
 	switch strings.TrimRight(r.URL.Path, "/") {
 	case "/oauth/token":
 		x.target = &target{group: "token", name: "token"}
-		x.run(s.faults.pick("", x.target, r.Method), x.token)
+		x.run(s.faults.pick("", x.target, r.Method, false), x.token)
 	case "/oauth/authorize":
 		x.target = &target{group: "authorize", name: "authorize"}
 		x.authorize()
@@ -334,7 +335,13 @@ func (x *exchange) api() {
 		x.fail(noRoute())
 		return
 	}
-	x.run(s.faults.pick(x.books.account.Name, x.target, r.Method), x.work)
+	x.run(s.faults.pick(x.books.account.Name, x.target, r.Method, laterPage(r)), x.work)
+}
+
+// laterPage reports whether a request is for a page after a list's first.
+func laterPage(r *http.Request) bool {
+	n, err := strconv.Atoi(r.URL.Query().Get("page"))
+	return err == nil && n > 1 && r.Method == http.MethodGet
 }
 
 // work does what the request asks.
@@ -404,6 +411,12 @@ func (x *exchange) read() error {
 	q, err := parseQuery(strings.TrimSuffix(x.request.URL.Path, "/"), values, x.behaviour)
 	if err != nil {
 		return err
+	}
+	switch x.page {
+	case RepeatedPage:
+		q.back = q.limit
+	case ShiftedPage:
+		q.back = 1
 	}
 	x.books.mu.RLock()
 	defer x.books.mu.RUnlock()

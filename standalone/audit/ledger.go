@@ -1,0 +1,51 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"orderferry/relay"
+	"orderferry/store"
+)
+
+// Order is an order in the ledger.
+type Order struct {
+	ID               relay.OrderID
+	Number           string
+	Reference        relay.Reference
+	State            relay.OrderState
+	WarehouseOrderID relay.WarehouseOrderID
+	Hold             relay.HoldReason // "" when it is not on hold
+	PushError        string           // why the cart does not take its tracking; "" when nothing waits to be told
+	CancelError      string           // why the cart does not take its cancel
+	Trail            []store.EventKind
+}
+
+func (o Order) has(kind store.EventKind) bool { return slices.Contains(o.Trail, kind) }
+
+// Querier is a connection or a pool.
+type Querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// Ledger reads a merchant's orders. It reads the tables themselves: an auditor
+// does not ask the code that is audited.
+func Ledger(ctx context.Context, q Querier, merchant relay.MerchantID) ([]Order, error) {
+	rows, err := q.Query(ctx, `
+		select o.id, o.number, o.reference, o.state, coalesce(o.warehouse_order_id, ''), coalesce(o.hold_reason, ''),
+			coalesce((select string_agg(s.push_error, '; ' order by s.id) from shipments s where s.order_id = o.id and s.state = 'ready'), ''),
+			coalesce(o.cart_cancel_error, ''),
+			array(select e.kind from order_events e where e.order_id = o.id order by e.id)
+		from orders o where o.merchant_id = $1 order by o.id`, merchant)
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Order])
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger: %w", err)
+	}
+	return list, nil
+}

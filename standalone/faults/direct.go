@@ -1,0 +1,361 @@
+package faults
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	easypost "orderferry/connectors/easypost/simulator"
+	tradegecko "orderferry/connectors/tradegecko/simulator"
+	"orderferry/relay"
+	"orderferry/standalone/audit"
+	"orderferry/standalone/shop"
+	"orderferry/standalone/temporal"
+	"orderferry/store/postgres"
+	"orderferry/workflows"
+)
+
+// calm waits until every merchant's jobs run.
+func (h *harness) calm(ctx context.Context) error {
+	for {
+		var running int
+		if err := h.database.QueryRow(ctx, `select count(*) from cursors where name = 'orders'`).Scan(&running); err != nil {
+			return err
+		}
+		if running >= h.Merchants {
+			return nil
+		}
+		if !rest(ctx, 100*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+}
+
+// direct carries out the plan, kill by kill, until all kills are done and all is
+// whole again. What people do to orders may still go on.
+func (h *harness) direct(ctx context.Context) error {
+	if err := h.calm(ctx); err != nil {
+		return err
+	}
+	h.sayf("%s  all merchants' jobs run; now the workers are killed", h.since())
+	h.crew.war()
+	outages := make(chan outage, len(h.plan.outages))
+	broken := make(chan error, 1)
+	var whole sync.WaitGroup
+	defer whole.Wait()
+	whole.Go(func() {
+		for o := range outages {
+			if err := h.cause(ctx, o); err != nil {
+				select {
+				case broken <- err:
+				default:
+				}
+			}
+		}
+	})
+	defer close(outages)
+	left := h.plan
+	for {
+		now := h.crew.kills()
+		for ; len(left.sales) > 0 && left.sales[0].at <= now; left.sales = left.sales[1:] {
+			s := left.sales[0]
+			if err := h.sell(s); err != nil {
+				return err
+			}
+			if s.then != leave {
+				h.deeds.Go(func() { h.do(ctx, s) })
+			}
+		}
+		for ; len(left.vendors) > 0 && left.vendors[0].at <= now; left.vendors = left.vendors[1:] {
+			if err := h.arm(left.vendors[0]); err != nil {
+				return err
+			}
+		}
+		for ; len(left.changes) > 0 && left.changes[0].at <= now; left.changes = left.changes[1:] {
+			c := left.changes[0]
+			h.deeds.Go(func() { h.change(ctx, c) })
+		}
+		for ; len(left.outages) > 0 && left.outages[0].at <= now; left.outages = left.outages[1:] {
+			outages <- left.outages[0]
+		}
+		if now >= h.Kills {
+			h.crew.makePeace()
+			return h.everyKind(ctx)
+		}
+		select {
+		case <-h.crew.killed:
+		case err := <-broken:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (h *harness) sell(s sale) error {
+	key := orderKey{s.merchant, s.number()}
+	h.mu.Lock()
+	h.versions[key] = []audit.Content{contentOf(shop.Order(s.n, s.fate))}
+	h.sold++
+	h.mu.Unlock()
+	return h.shops.SellOne(string(merchantID(s.merchant)), s.n, s.fate)
+}
+
+// codes are the barcodes of all SKUs that have one sooner or later.
+func codes() map[string]string {
+	out := map[string]string{shop.LateSKU: shop.LateCode, shop.ComingSKU: shop.ComingCode}
+	for _, a := range shop.Aliases() {
+		out[string(a.SKU)] = string(a.Code)
+	}
+	return out
+}
+
+func contentOf(o tradegecko.NewOrder) audit.Content {
+	c := audit.Content{Street: o.Address.Line1, Units: make(map[string]int64)}
+	known := codes()
+	for _, l := range o.Lines {
+		n, _ := strconv.ParseInt(l.Quantity, 10, 64) // the shop sells whole units
+		c.Units[known[l.SKU]] += n
+	}
+	return c
+}
+
+// do does to an order what is planned, some time after its sale.
+func (h *harness) do(ctx context.Context, s sale) {
+	if !rest(ctx, s.after) {
+		return
+	}
+	m, number := string(merchantID(s.merchant)), s.number()
+	switch s.then {
+	case voidIt:
+		_ = h.shops.Cart.Void(m, number) // the cart refuses when it has shipped
+	case cancelIt:
+		h.cancel(ctx, s)
+	case changeAddress:
+		o := shop.Order(s.n, s.fate)
+		o.Address.Line1 = "1 Elsewhere Avenue"
+		h.version(s, contentOf(o))
+		_ = h.shops.Cart.ChangeAddress(m, number, o.Address) // it may, in any status
+	case changeLine:
+		o := shop.Order(s.n, s.fate)
+		if h.shops.Cart.Revert(m, number) != nil {
+			return // it has shipped
+		}
+		o.Lines[0].Quantity = "4"
+		h.version(s, contentOf(o))
+		_ = h.shops.Cart.EditLine(m, number, o.Lines[0].SKU, o.Lines[0].Quantity)
+		_ = h.shops.Cart.Finalize(m, number)
+	}
+}
+
+// version notes what an order asks for from now on.
+func (h *harness) version(s sale, c audit.Content) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	key := orderKey{s.merchant, s.number()}
+	h.versions[key] = append(h.versions[key], c)
+}
+
+// rest waits; it reports false when ctx ended.
+func rest(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// cancel asks for a cancel as an operator does, until there is an answer.
+func (h *harness) cancel(ctx context.Context, s sale) {
+	m := merchantID(s.merchant)
+	for ctx.Err() == nil {
+		found, err := h.ledger.FindOrders(ctx, m, s.number())
+		if err == nil && len(found) == 1 {
+			var out struct {
+				Result string `json:"result"`
+			}
+			err = h.ask(ctx, m, workflows.CancelOrder, workflows.CancelRequest{Reference: found[0].Reference, Reason: "changed their mind", Actor: "clerk"}, &out)
+			if err == nil {
+				h.mu.Lock()
+				key := orderKey{s.merchant, s.number()}
+				h.answers[key] = append(h.answers[key], out.Result)
+				h.mu.Unlock()
+				return
+			}
+		}
+		if !rest(ctx, time.Second) {
+			return
+		}
+	}
+}
+
+// arm arms a vendor's fault.
+func (h *harness) arm(f vendorFault) error {
+	if f.vendor == "tradegecko" {
+		return h.shops.Cart.Inject(tradegecko.Fault{
+			Kind: tradegecko.FaultKind(f.kind), Route: f.route, Account: string(merchantID(f.merchant)), Skip: f.skip, Count: f.count, Delay: f.delay,
+		})
+	}
+	return h.shops.Warehouses[f.merchant].Inject(easypost.Fault{
+		Kind: easypost.FaultKind(f.kind), Route: f.route, Mode: shop.Mode, Skip: f.skip, Count: f.count, Delay: f.delay,
+	})
+}
+
+// everyKind arms the kinds of vendor faults that befell nobody, since what they
+// were to spoil did not happen, and waits a while for them.
+func (h *harness) everyKind(ctx context.Context) error {
+	deadline := time.Now().Add(20 * time.Second)
+	for first := true; ; first = false {
+		missing := 0
+		for name, n := range h.vendorFaults() {
+			vendor, kind, _ := strings.Cut(name, " ")
+			if n > 0 {
+				continue
+			}
+			for m := 0; first && m < min(3, h.Merchants); m++ {
+				f := vendorFault{merchant: m, vendor: vendor, kind: kind, route: "*", count: 1, delay: time.Second}
+				if writesOnly(kind) {
+					f.route = "fulfillments_create"
+				}
+				if err := h.arm(f); err != nil {
+					return err
+				}
+			}
+			missing++
+		}
+		if missing == 0 || time.Now().After(deadline) {
+			return nil
+		}
+		if !rest(ctx, 200*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+}
+
+// change carries out what happens at a merchant's besides sales.
+func (h *harness) change(ctx context.Context, c change) {
+	m := merchantID(c.merchant)
+	switch c.what {
+	case deliver:
+		h.deliver(c.merchant, shop.LateCode, c.units)
+	case release:
+		_ = h.ask(ctx, m, workflows.ReleaseOrders, workflows.ReleaseRequest{Reason: relay.HoldInsufficientInventory, Actor: "ops"}, nil)
+	case addAlias:
+		h.addAlias(ctx, c.merchant)
+	case onboard:
+		_ = h.onboard(ctx, c.merchant)
+	case pause:
+		_ = h.ask(ctx, m, workflows.Pause, workflows.JobRequest{Actor: "ops"}, nil)
+		rest(ctx, 3*time.Second)
+		for h.ask(ctx, m, workflows.Resume, workflows.JobRequest{Actor: "ops"}, nil) != nil && rest(ctx, time.Second) {
+		}
+	case syncNow:
+		_ = h.ask(ctx, m, workflows.SyncNow, workflows.JobRequest{Actor: "ops"}, nil)
+	}
+}
+
+// deliver brings units to a warehouse.
+func (h *harness) deliver(merchant int, code string, units int64) {
+	w := h.shops.Warehouses[merchant]
+	h.mu.Lock() // two deliveries at once would be one
+	defer h.mu.Unlock()
+	for _, s := range w.Stock(shop.Mode) {
+		if s.Barcode == code {
+			_ = w.SetStock(code, s.Warehouse, s.OnHand+units) // it is there
+			return
+		}
+	}
+}
+
+// addAlias tells what the SKU is that nobody knew, and says so, until both are done.
+func (h *harness) addAlias(ctx context.Context, merchant int) {
+	m := merchantID(merchant)
+	for ctx.Err() == nil {
+		_, err := h.ledger.ImportAliases(ctx, m, shop.LateAlias(), false, "ops")
+		if err == nil {
+			err = h.temporal.SignalWorkflow(ctx, workflows.MerchantID(m), "", workflows.SettingsChanged, workflows.JobRequest{Actor: "ops"})
+		}
+		if err == nil || !rest(ctx, time.Second) {
+			return
+		}
+	}
+}
+
+// cause makes an outage, and ends it.
+func (h *harness) cause(ctx context.Context, o outage) error {
+	h.mu.Lock()
+	h.outages[o.what]++
+	h.mu.Unlock()
+	switch o.what {
+	case postgresCut:
+		h.proxy.cut(o.how)
+		rest(ctx, o.lasts)
+		h.proxy.mend()
+	case postgresRestart:
+		h.serverMu.Lock()
+		defer h.serverMu.Unlock()
+		stop, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		if o.rough {
+			cancel() // broken off: it recovers from its log
+		}
+		_ = h.pg.Stop(stop)
+		cancel()
+		rest(ctx, o.lasts/4)
+		port := h.pg.Port()
+		next, err := postgres.Start(context.WithoutCancel(ctx), h.postgresConfig())
+		if err != nil {
+			return err
+		}
+		if h.pg = next; next.Port() != port {
+			return fmt.Errorf("Postgres came back on port %d instead of %d: somebody took it", next.Port(), port)
+		}
+	case temporalRestart:
+		h.serverMu.Lock()
+		defer h.serverMu.Unlock()
+		h.engine.Stop()
+		rest(ctx, o.lasts/2)
+		next, err := temporal.Start(context.WithoutCancel(ctx), h.engineAt)
+		if err != nil {
+			return err
+		}
+		h.engine = next
+	}
+	return nil
+}
+
+// vendorFaults counts the faults that befell requests, by vendor and kind.
+func (h *harness) vendorFaults() map[string]int64 {
+	out := make(map[string]int64)
+	for vendor, kinds := range vendorKinds() {
+		for _, k := range kinds {
+			out[vendor+" "+k] = 0
+		}
+	}
+	for k, n := range h.shops.Cart.Stats().Faults {
+		out["tradegecko "+k] += n
+	}
+	for _, w := range h.shops.Warehouses {
+		for k, n := range w.Stats().Faults {
+			out["easypost "+k] += n
+		}
+	}
+	return out
+}
+
+func sum[K comparable](counts map[K]int64) (n int64) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,66 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestMain makes the test binary a worker when the harness runs it as one.
+func TestMain(m *testing.M) {
+	if told := os.Getenv(ordersVariable); told != "" {
+		fmt.Fprintln(os.Stderr, "worker:", work(context.Background(), told, os.NewFile(reportFile, "report")))
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// seedVariable repeats a run of TestFaults.
+const seedVariable = "ORDERFERRY_FAULTS_SEED"
+
+func seed(t *testing.T) uint64 {
+	if s := os.Getenv(seedVariable); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		require.NoError(t, err, seedVariable)
+		return n
+	}
+	return rand.Uint64N(1e9) + 1
+}
+
+// The short form of "standalone faults": nothing is lost, nothing is sent twice
+// and nothing is silent, whatever breaks.
+func TestFaults(t *testing.T) {
+	dir, err := os.MkdirTemp("", "orderferry-")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	require.NoError(t, os.Chmod(dir, 0o711)) // the private Postgres' own user has to pass
+	tally, err := Run(t.Context(), Config{
+		Orders: 360, Kills: 30, Merchants: 20, Workers: 4, Restarts: 1, Cuts: 1, Temporals: 1, VendorEach: 1,
+		Seed: seed(t), Dir: dir, Pace: pace, Patience: time.Minute, Out: t.Output(),
+		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError})),
+		Command: func() *exec.Cmd {
+			self, err := os.Executable()
+			require.NoError(t, err)
+			cmd := exec.Command(self)
+			cmd.Env = os.Environ()
+			return cmd
+		},
+	})
+	require.NoError(t, err)
+	// All of it happened.
+	require.Equal(t, 360, tally.Orders)
+	require.GreaterOrEqual(t, tally.AtPoints+tally.AtRandom, 30)
+	require.GreaterOrEqual(t, tally.AtPoints, 10)
+	require.GreaterOrEqual(t, tally.Hit, 10)
+	for _, c := range append(tally.Outages, tally.VendorFaults...) {
+		require.NotZero(t, c.N, c.Name)
+	}
+}

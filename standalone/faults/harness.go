@@ -1,0 +1,352 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.temporal.io/sdk/client"
+	"golang.org/x/sync/errgroup"
+
+	"orderferry/activities"
+	easypost "orderferry/connectors/easypost/simulator"
+	"orderferry/relay"
+	"orderferry/standalone/audit"
+	"orderferry/standalone/demo"
+	"orderferry/standalone/shop"
+	"orderferry/standalone/temporal"
+	"orderferry/store"
+	"orderferry/store/postgres"
+	"orderferry/workflows"
+)
+
+// Config says what to run.
+type Config struct {
+	Orders, Kills, Merchants, Workers int
+	// How often Postgres is restarted and cut off and Temporal restarted, and how
+	// often each kind of vendor fault is armed at each vendor.
+	Restarts, Cuts, Temporals, VendorEach int
+
+	Seed uint64
+	Dir  string // everything lives in a new directory below it
+	Keep bool   // the directory
+	// Command runs a worker: this program again.
+	Command func() *exec.Cmd
+	Pace    demo.Pace
+	// Patience is how long at the end nothing may move before what is left is called stuck.
+	Patience time.Duration
+	Out      io.Writer
+	Log      *slog.Logger
+}
+
+// workerOptions are shorter than a worker's defaults, which would make a run of
+// days: what is waited for is the same.
+func workerOptions() activities.Options {
+	return activities.Options{
+		Looks: []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}, Lease: 10 * time.Second,
+		Retries: 5, Retry: time.Second, Track: 30 * time.Second,
+	}
+}
+
+// harness is a run.
+type harness struct {
+	Config
+	plan     plan
+	dir      string
+	keyFile  string
+	address  string // the ledger's address, not through the proxy
+	began    time.Time
+	proxy    *proxy
+	shops    *shop.Shops
+	ledger   *store.Store
+	database *pgxpool.Pool // for the audit: not through the proxy
+	temporal client.Client
+	crew     *crew
+
+	serverMu sync.Mutex // of the two servers, which are replaced
+	pg       *postgres.Server
+	engine   *temporal.Server
+	engineAt temporal.Config
+
+	deeds sync.WaitGroup // what people do
+
+	mu       sync.Mutex
+	sold     int
+	outages  map[trouble]int
+	audited  bool // to the end
+	versions map[orderKey][]audit.Content
+	answers  map[orderKey][]string
+}
+
+type orderKey struct {
+	merchant int
+	number   string
+}
+
+func merchantID(i int) relay.MerchantID { return relay.MerchantID(fmt.Sprintf("m%02d", i+1)) }
+
+// Run runs the harness, prints what came of it, and returns an error when
+// anything is wrong in the end.
+func Run(ctx context.Context, cfg Config) (_ Tally, err error) {
+	fail := func(err error) (Tally, error) { return Tally{}, err }
+	h := &harness{
+		Config: cfg, began: time.Now(), outages: make(map[trouble]int),
+		versions: make(map[orderKey][]audit.Content), answers: make(map[orderKey][]string),
+	}
+	h.plan = newPlan(cfg.Seed, shape{
+		orders: cfg.Orders, kills: cfg.Kills, merchants: cfg.Merchants,
+		restarts: cfg.Restarts, cuts: cfg.Cuts, temporals: cfg.Temporals, vendorEach: cfg.VendorEach,
+	})
+	h.sayf("seed %d: %d orders, %d kills, %d merchants, %d workers", cfg.Seed, cfg.Orders, cfg.Kills, cfg.Merchants, cfg.Workers)
+	if err := os.MkdirAll(cfg.Dir, 0o711); err != nil {
+		return fail(err)
+	}
+	if h.dir, err = os.MkdirTemp(cfg.Dir, "faults-"); err != nil {
+		return fail(err)
+	}
+	// The private Postgres' own user has to pass.
+	if err := os.Chmod(h.dir, 0o711); err != nil {
+		return fail(err)
+	}
+	defer func() {
+		if !cfg.Keep {
+			_ = os.RemoveAll(h.dir)
+		}
+	}()
+	var closers []func()
+	defer func() {
+		for i := len(closers) - 1; i >= 0; i-- {
+			closers[i]()
+		}
+	}()
+	if err := h.open(ctx, func(f func()) { closers = append(closers, f) }); err != nil {
+		return fail(err)
+	}
+	h.sayf("everything is up in %s after %.1f s", h.dir, time.Since(h.began).Seconds())
+	findings, err := h.run(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	t, err := h.tally(ctx, findings)
+	if err != nil {
+		return fail(err)
+	}
+	return t, h.report(ctx, t)
+}
+
+// sayf prints a line.
+func (h *harness) sayf(format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	fmt.Fprintf(h.Out, format+"\n", args...)
+}
+
+// open starts all but the workers.
+func (h *harness) open(ctx context.Context, later func(func())) (err error) {
+	if h.pg, err = postgres.Start(ctx, h.postgresConfig()); err != nil {
+		return err
+	}
+	later(func() {
+		stop, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		h.serverMu.Lock()
+		defer h.serverMu.Unlock()
+		_ = h.pg.Stop(stop) // what it held was looked at already
+	})
+	if err := h.pg.CreateDatabase(ctx, "orderferry"); err != nil {
+		return err
+	}
+	h.address = h.pg.URL("orderferry")
+	if _, _, err := store.Migrate(ctx, h.address); err != nil {
+		return err
+	}
+	h.keyFile = filepath.Join(h.dir, "key.json")
+	keyring, err := store.EnsureKeyring(h.keyFile)
+	if err != nil {
+		return err
+	}
+	if h.ledger, err = store.Open(ctx, h.address, keyring); err != nil {
+		return err
+	}
+	later(h.ledger.Close)
+	if h.database, err = pgxpool.New(ctx, h.address); err != nil {
+		return err
+	}
+	later(h.database.Close)
+	if h.proxy, err = newProxy(fmt.Sprintf("127.0.0.1:%d", h.pg.Port())); err != nil {
+		return err
+	}
+	later(func() { _ = h.proxy.close() })
+
+	h.engineAt = temporal.Config{File: filepath.Join(h.dir, "temporal.db"), SearchAttributes: workflows.SearchAttributes(),
+		Log: slog.New(slog.DiscardHandler)} // it complains of each restart
+	if h.engine, err = temporal.Start(ctx, h.engineAt); err != nil {
+		return err
+	}
+	later(func() {
+		h.serverMu.Lock()
+		defer h.serverMu.Unlock()
+		h.engine.Stop()
+	})
+	if err := h.rememberPorts(); err != nil {
+		return err
+	}
+	if h.temporal, err = client.DialContext(ctx, client.Options{HostPort: h.engine.Address(), Logger: quiet{}}); err != nil {
+		return err
+	}
+	later(h.temporal.Close)
+	return h.openShops(ctx, later)
+}
+
+func (h *harness) postgresConfig() postgres.Config {
+	return postgres.Config{Dir: filepath.Join(h.dir, "postgres"), Log: h.Log}
+}
+
+// rememberPorts has Temporal come back where it was.
+func (h *harness) rememberPorts() error {
+	ui, err := url.Parse(h.engine.UIAddress())
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Sscan(ui.Port(), &h.engineAt.UIPort); err != nil {
+		return err
+	}
+	at, err := url.Parse("tcp://" + h.engine.Address())
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Sscan(at.Port(), &h.engineAt.FrontendPort)
+	return err
+}
+
+func (h *harness) openShops(ctx context.Context, later func(func())) error {
+	names := make([]string, h.Merchants)
+	for i := range names {
+		names[i] = string(merchantID(i))
+	}
+	var err error
+	h.shops, err = shop.Open(shop.Config{
+		Merchants: names, Seed: int64(h.Seed),
+		// Slow enough that a cancel may come in time, or too late.
+		Progress: easypost.Progress{ProcessAfter: 2 * time.Second, ShipAfter: time.Second, PackagesEvery: 5},
+	})
+	if err != nil {
+		return err
+	}
+	later(func() { _ = h.shops.Close() })
+	if err := h.shops.Stock(h.Orders); err != nil {
+		return err
+	}
+	aliases, err := h.shops.AddLate()
+	if err != nil {
+		return err
+	}
+	for i := range h.Merchants {
+		if err := h.onboard(ctx, i); err != nil {
+			return err
+		}
+		if _, err := h.ledger.ImportAliases(ctx, merchantID(i), aliases, false, "harness"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// account configures a merchant. Its pages are short, so that lists have several.
+func (h *harness) account(i int) demo.Account {
+	cart := []string{"tradegecko", "quickbooks-commerce"}[i%2]
+	a := demo.Merchant(string(merchantID(i)), "merchant "+string(merchantID(i)), cart, h.shops.CartURL, h.shops.Warehouses[i].URL, h.Pace)
+	a.Carts[0].Settings["page_size"] = "20"
+	a.Carts[0].Settings["timeout"] = "5s"
+	a.Carts[0].Settings["sweep_every"] = "1m" // what a page hid is found again within the run
+	a.Warehouse.Settings["page_size"] = "20"
+	a.Warehouse.Settings["timeout"] = "5s"
+	return a
+}
+
+func (h *harness) onboard(ctx context.Context, i int) error {
+	return demo.Onboard(ctx, h.ledger, h.temporal, h.account(i))
+}
+
+// orders tells a worker where everything is.
+func (h *harness) orders() orders {
+	at, err := url.Parse(h.address)
+	if err != nil {
+		panic(err) // it is made by url.URL
+	}
+	at.Host = h.proxy.addr()
+	o := orders{
+		DatabaseURL: at.String(), KeyFile: h.keyFile, Temporal: fmt.Sprintf("127.0.0.1:%d", h.engineAt.FrontendPort),
+		Activities: workerOptions(), Vendors: map[string]string{hostOf(h.shops.CartURL): "tradegecko"},
+	}
+	for _, w := range h.shops.Warehouses {
+		o.Vendors[hostOf(w.URL)] = "easypost"
+	}
+	return o
+}
+
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
+// run lets orders flow and breaks things until all kills are done, then makes
+// peace, waits until all has settled, and audits.
+func (h *harness) run(ctx context.Context) ([]audit.Finding, error) {
+	log, err := os.OpenFile(h.workersLog(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	h.crew = newCrew(h.plan)
+	h.crew.command, h.crew.stderr = h.Command, log
+	h.crew.orders = h.orders
+
+	g, ctx := errgroup.WithContext(ctx)
+	ctx, finish := context.WithCancel(ctx)
+	defer finish()
+	for range h.Workers {
+		g.Go(func() error { return h.crew.run(ctx) })
+	}
+	g.Go(func() error { return h.operate(ctx) })
+	g.Go(func() error { return h.tell(ctx) })
+	var findings []audit.Finding
+	g.Go(func() error {
+		defer finish()
+		if err := h.direct(ctx); err != nil {
+			return err
+		}
+		var err error
+		findings, err = h.settle(ctx)
+		h.audited = err == nil
+		return err
+	})
+	err = g.Wait()
+	h.deeds.Wait()
+	if errors.Is(err, context.Canceled) || (err == nil && !h.audited) {
+		err = errors.New("stopped before the end")
+	}
+	return findings, err
+}
+
+func (h *harness) workersLog() string { return filepath.Join(h.dir, "workers.log") }
+
+// quiet keeps the harness's own client from logging outages that it makes.
+type quiet struct{}
+
+func (quiet) Debug(string, ...any) {}
+func (quiet) Info(string, ...any)  {}
+func (quiet) Warn(string, ...any)  {}
+func (quiet) Error(string, ...any) {}

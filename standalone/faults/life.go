@@ -1,0 +1,311 @@
+package faults
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A crew keeps worker processes running, kills them, and counts.
+type crew struct {
+	command func() *exec.Cmd // runs a worker: this program again
+	orders  func() orders
+	plan    plan
+	stderr  io.Writer
+	killed  chan struct{} // hears of every kill that counts
+
+	mu       sync.Mutex
+	begun    int
+	peace    bool           // no kills: as long as everything starts, and at the end
+	passed   map[string]int // points
+	hits     map[string]int // points at which workers died
+	atPoint  int
+	atRandom int
+	idle     int // killed while nothing was under way: does not count
+	failed   int // ended by themselves: what they stand on was away
+	startup  time.Duration
+	started  int
+	alive    map[*life]bool
+}
+
+func newCrew(p plan) *crew {
+	return &crew{plan: p, peace: true, killed: make(chan struct{}, 1024), passed: make(map[string]int), hits: make(map[string]int), alive: make(map[*life]bool)}
+}
+
+// patience is how long a worker may take to reach its point.
+const patience = 8 * time.Second
+
+// run keeps one worker running until ctx ends.
+func (c *crew) run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		l := c.next()
+		err := l.run(ctx)
+		c.bury(l)
+		if err != nil {
+			return err
+		}
+		if !l.killed() && ctx.Err() == nil {
+			// What it stands on is away; it will be back.
+			select {
+			case <-time.After(300 * time.Millisecond):
+			case <-ctx.Done():
+			}
+		}
+	}
+	return nil
+}
+
+// next decides how the next life ends.
+func (c *crew) next() *life {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := &life{crew: c, busy: make(chan struct{}, 1), doom: make(chan struct{})}
+	if c.peace {
+		l.end.after = forever
+		c.alive[l] = true
+		return l
+	}
+	l.end = c.plan.life(c.begun)
+	c.begun++
+	if !l.end.random {
+		known := slices.Sorted(maps.Keys(c.passed))
+		hit := slices.Sorted(maps.Keys(c.hits))
+		l.aim = aim{After: l.end.after, Fresh: true, Known: hit, Skip: l.end.skip, Dangerous: c.freshDanger(known)}
+		if len(hit) > 0 && !l.aim.Dangerous {
+			l.aim.Point, l.aim.N = known[int(l.end.point*float64(len(known)))], l.end.n
+		}
+	}
+	c.alive[l] = true
+	return l
+}
+
+const forever = 1<<63 - 1
+
+// freshDanger reports whether a dangerous point is still to be hit.
+func (c *crew) freshDanger(known []string) bool {
+	return len(known) == 0 || slices.ContainsFunc(known, func(p string) bool { return dangerous(p) && c.hits[p] == 0 })
+}
+
+// war lets the kills begin. The workers that are alive are the first.
+func (c *crew) war() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.peace = false
+	for l := range c.alive {
+		close(l.doom)
+	}
+}
+
+// makePeace lets the workers live from now on.
+func (c *crew) makePeace() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.peace = true
+	for l := range c.alive {
+		l.stop() // it was told where to die
+	}
+}
+
+// bury counts how a life ended.
+func (c *crew) bury(l *life) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.alive, l)
+	if c.peace {
+		return
+	}
+	switch {
+	case l.died != "":
+		c.hits[l.died]++
+		c.atPoint++
+	case !l.killed():
+		c.failed++
+		return
+	case l.underWay == 0:
+		c.idle++
+		return
+	default:
+		c.atRandom++
+	}
+	select {
+	case c.killed <- struct{}{}:
+	default: // the director counts kills itself
+	}
+}
+
+func (c *crew) kills() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.atPoint + c.atRandom
+}
+
+// life is one worker process.
+type life struct {
+	*crew
+	end  end
+	aim  aim
+	cmd  *exec.Cmd
+	busy chan struct{} // something is under way
+	doom chan struct{} // closed when it is to die though it was told to live
+
+	began time.Time
+
+	mu       sync.Mutex
+	process  *os.Process // nil until it runs
+	down     bool        // it is to be killed
+	underWay int
+	died     string // the point of death
+}
+
+// run starts the process and sees it through to its end.
+func (l *life) run(ctx context.Context) error {
+	report, worker, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("start a worker: %w", err)
+	}
+	defer report.Close()
+	o := l.crew.orders()
+	o.Aim, o.Cold = l.aim, l.end.cold
+	told, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	l.cmd = l.command()
+	l.cmd.Env = append(l.cmd.Env, ordersVariable+"="+string(told))
+	l.cmd.Stderr = l.stderr
+	l.cmd.ExtraFiles = []*os.File{worker}
+	// A Ctrl-C in the terminal is for the harness: it ends its workers itself.
+	l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	withParent(l.cmd.SysProcAttr)
+	l.began = time.Now()
+	started, ended := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		// Linux kills the child when the *thread* that forked ends.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := l.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = l.cmd.Wait() // how it ended stays in ProcessState
+		}
+	}()
+	err = <-started
+	worker.Close()
+	if err != nil {
+		return fmt.Errorf("start a worker: %w", err)
+	}
+	l.mu.Lock()
+	if l.process = l.cmd.Process; l.down {
+		_ = l.process.Kill()
+	}
+	l.mu.Unlock()
+	heard := make(chan struct{})
+	go func() { defer close(heard); l.hear(report) }()
+	l.murder(ctx, ended)
+	<-ended
+	<-heard // to the last line: what was under way when it died
+	return nil
+}
+
+// hear reads the worker's report to its end.
+func (l *life) hear(report io.Reader) {
+	lines := bufio.NewScanner(report)
+	for lines.Scan() {
+		line := lines.Text()
+		if line == "" {
+			continue
+		}
+		mark, name := line[0], line[1:]
+		l.mu.Lock()
+		switch mark {
+		case '+':
+			l.underWay++
+		case '-':
+			l.underWay--
+		case '!':
+			l.died = name
+		}
+		l.mu.Unlock()
+		l.crew.mu.Lock()
+		switch {
+		case line == ready:
+			l.crew.startup += time.Since(l.began)
+			l.crew.started++
+		case mark != '!':
+			l.crew.passed[name]++
+		}
+		l.crew.mu.Unlock()
+		if mark == '+' {
+			select {
+			case l.busy <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// murder kills the process when its time has come, unless it dies by itself.
+func (l *life) murder(ctx context.Context, ended <-chan struct{}) {
+	wait := l.end.after
+	if l.aim.Fresh {
+		wait += patience // unless it reaches its point
+	}
+	select {
+	case <-time.After(wait):
+	case <-l.doom:
+	case <-ended:
+		return
+	case <-ctx.Done():
+		l.stop()
+		return
+	}
+	// Not while it rests.
+	late := time.After(patience)
+	for {
+		l.mu.Lock()
+		working := l.underWay > 0
+		l.mu.Unlock()
+		if working {
+			break
+		}
+		select {
+		case <-l.busy:
+			continue
+		case <-late:
+		case <-ended:
+			return
+		case <-ctx.Done():
+		}
+		break
+	}
+	l.stop()
+}
+
+// stop kills the process.
+func (l *life) stop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.down = true; l.process != nil {
+		_ = l.process.Kill()
+	}
+}
+
+// killed reports whether the process ended by SIGKILL, its own or ours.
+func (l *life) killed() bool {
+	if l.cmd == nil || l.cmd.ProcessState == nil {
+		return false
+	}
+	status, ok := l.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}

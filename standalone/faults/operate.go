@@ -1,0 +1,242 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"orderferry/relay"
+	"orderferry/standalone/audit"
+	"orderferry/standalone/shop"
+	"orderferry/workflows"
+)
+
+// ask sends a merchant's workflow a message and waits for its answer.
+func (h *harness) ask(ctx context.Context, m relay.MerchantID, message string, request, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	handle, err := h.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+		WorkflowID: workflows.MerchantID(m), UpdateName: message, Args: []any{request}, WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	if err != nil {
+		return err
+	}
+	return handle.Get(ctx, answer)
+}
+
+// operate does what an operator does all along: connections that stopped since
+// their credentials were refused are resumed, and orders that wait for a person
+// are released.
+func (h *harness) operate(ctx context.Context) error {
+	for rest(ctx, 2*time.Second) {
+		for i := range h.Merchants {
+			m := merchantID(i)
+			list, err := h.ledger.Merchant(ctx, m)
+			if err != nil {
+				break // an outage
+			}
+			for _, c := range list.Connections {
+				if !c.StoppedAt.IsZero() {
+					_ = h.temporal.SignalWorkflow(ctx, workflows.MerchantID(m), "", workflows.Resume, workflows.JobRequest{Connection: c.Name, Actor: "ops"})
+				}
+			}
+			h.releaseOthers(ctx, m)
+		}
+	}
+	return nil
+}
+
+// releaseOthers lets orders go that are on hold for a reason that the plan did not make.
+func (h *harness) releaseOthers(ctx context.Context, m relay.MerchantID) {
+	rows, err := h.database.Query(ctx, `select distinct hold_reason from orders where merchant_id = $1 and state = 'held' and hold_reason <> all($2)`,
+		m, []string{string(relay.HoldInsufficientInventory), string(relay.HoldUnknownItem)})
+	if err != nil {
+		return
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var reason relay.HoldReason
+		if rows.Scan(&reason) == nil {
+			_ = h.temporal.SignalWorkflow(ctx, workflows.MerchantID(m), "", workflows.ReleaseOrders, workflows.ReleaseRequest{Reason: reason, Actor: "ops"})
+		}
+	}
+}
+
+// settle ends all faults, brings all that orders wait for, and waits until the
+// books agree, or nothing has moved for so long that what is left is stuck.
+func (h *harness) settle(ctx context.Context) ([]audit.Finding, error) {
+	h.shops.Cart.ClearFaults()
+	for _, w := range h.shops.Warehouses {
+		w.ClearFaults()
+	}
+	h.sayf("%s  all kills are done; faults are off, and what is under way comes to its end", h.since())
+	for i := range h.Merchants {
+		h.addAlias(ctx, i)
+		h.deliver(i, shop.LateCode, int64(h.Orders))
+		// Every figure changes once more: the cart has to have heard of the last.
+		for _, code := range codes() {
+			h.deliver(i, code, 1)
+		}
+		_ = h.temporal.SignalWorkflow(ctx, workflows.MerchantID(merchantID(i)), "", workflows.Resume, workflows.JobRequest{Actor: "ops"})
+	}
+	idle := make(chan struct{})
+	go func() { h.deeds.Wait(); close(idle) }()
+	last, moved, clean := "", time.Now(), 0
+	for round := 0; ; round++ {
+		for i := range h.Merchants {
+			if round%4 == 0 { // jobs that failed would wait for minutes
+				_ = h.temporal.SignalWorkflow(ctx, workflows.MerchantID(merchantID(i)), "", workflows.SyncNow, workflows.JobRequest{Actor: "ops"})
+			}
+			h.releaseDue(ctx, i)
+		}
+		findings, state, err := h.audit(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if clean++; len(findings) > 0 {
+			clean = 0
+		}
+		select {
+		case <-idle:
+			if clean > 1 { // and stays so
+				return nil, nil
+			}
+		default: // somebody still waits for an answer
+		}
+		if state != last {
+			last, moved = state, time.Now()
+		}
+		if next := h.nextStep(ctx); time.Since(moved) > h.Patience && time.Until(next) > h.Patience {
+			return findings, nil
+		}
+		if !rest(ctx, 3*time.Second) {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// releaseDue lets orders go that have what they waited for.
+func (h *harness) releaseDue(ctx context.Context, i int) {
+	due, err := h.due(ctx, i)
+	if err != nil {
+		return
+	}
+	for batch := range slices.Chunk(due, 200) {
+		_ = h.temporal.SignalWorkflow(ctx, workflows.MerchantID(merchantID(i)), "", workflows.ReleaseOrders, workflows.ReleaseRequest{References: batch, Actor: "ops"})
+	}
+}
+
+// due lists the orders on hold in whose way nothing stands: all but those that
+// are made to wait for ever.
+func (h *harness) due(ctx context.Context, i int) ([]relay.Reference, error) {
+	ledger, err := audit.Ledger(ctx, h.database, merchantID(i))
+	if err != nil {
+		return nil, err
+	}
+	var out []relay.Reference
+	for _, o := range ledger {
+		if o.State == relay.OrderHeld && !h.waitsForEver(i, o.Number) {
+			out = append(out, o.Reference)
+		}
+	}
+	return out, nil
+}
+
+// waitsForEver reports whether an order has an item that never comes.
+func (h *harness) waitsForEver(merchant int, number string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	versions := h.versions[orderKey{merchant, number}]
+	if len(versions) == 0 {
+		return false
+	}
+	c := versions[len(versions)-1]
+	return c.Units[shop.ShortCode] > 0 || c.Units[""] > 0
+}
+
+// nextStep is when the next of the tries is due that the ledger plans by
+// itself; the far future when none is.
+func (h *harness) nextStep(ctx context.Context) time.Time {
+	var at *time.Time
+	err := h.database.QueryRow(ctx, `
+		select least((select min(next_push_at) from shipments where state = 'ready' and next_push_at > now()),
+			(select min(next_look_at) from orders where state = 'in_doubt' and next_look_at > now()),
+			(select min(retry_at) from orders where state = 'new' and retry_at > now()))`).Scan(&at)
+	if err != nil || at == nil {
+		return time.Now().Add(24 * time.Hour)
+	}
+	return *at
+}
+
+// audit holds all books against the ledger. state changes whenever anything moves.
+func (h *harness) audit(ctx context.Context) (findings []audit.Finding, state string, err error) {
+	for i := range h.Merchants {
+		books, err := h.books(ctx, i)
+		if err != nil {
+			return nil, "", err
+		}
+		findings = append(findings, books.Check()...)
+		for _, o := range books.Ledger {
+			if o.State == relay.OrderHeld && !h.waitsForEver(i, o.Number) {
+				findings = append(findings, audit.Finding{Wrong: audit.Stuck, Merchant: books.Merchant, Subject: o.Number,
+					Words: fmt.Sprintf("it is still on hold (%s), though nothing stands in its way", o.Hold)})
+			}
+		}
+	}
+	var last int64
+	if err := h.database.QueryRow(ctx, `select coalesce(max(id), 0) from order_events`).Scan(&last); err != nil {
+		return nil, "", err
+	}
+	return findings, fmt.Sprint(last, findings), nil
+}
+
+func (h *harness) books(ctx context.Context, i int) (b audit.Books, err error) {
+	m := merchantID(i)
+	w := h.shops.Warehouses[i]
+	b = audit.Books{Merchant: m, Codes: codes(), Versions: make(map[string][]audit.Content), Answers: make(map[string][]string)}
+	if b.Ledger, err = audit.Ledger(ctx, h.database, m); err != nil {
+		return b, err
+	}
+	if b.Awake, err = h.awake(ctx, m, b.Ledger); err != nil {
+		return b, err
+	}
+	b.Warehouse, b.WarehouseStock = w.Orders(shop.Mode), w.Stock(shop.Mode)
+	if b.Cart, err = h.shops.Cart.Orders(string(m)); err != nil {
+		return b, err
+	}
+	if b.CartStock, err = h.shops.Cart.Stock(string(m)); err != nil {
+		return b, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for key, v := range h.versions {
+		if key.merchant == i {
+			b.Versions[key.number] = v
+		}
+	}
+	for key, a := range h.answers {
+		if key.merchant == i {
+			b.Answers[key.number] = a
+		}
+	}
+	return b, nil
+}
+
+// awake tells which of the orders on hold have a workflow that looks after them.
+func (h *harness) awake(ctx context.Context, m relay.MerchantID, ledger []audit.Order) (map[relay.Reference]bool, error) {
+	out := make(map[relay.Reference]bool)
+	for _, o := range ledger {
+		if o.State != relay.OrderHeld {
+			continue
+		}
+		d, err := h.temporal.DescribeWorkflowExecution(ctx, workflows.HoldID(m, o.Reference), "")
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		out[o.Reference] = err == nil && d.WorkflowExecutionInfo.CloseTime == nil
+	}
+	return out, nil
+}

@@ -1,0 +1,55 @@
+package faults
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"orderferry/standalone/shop"
+)
+
+var small = shape{orders: 400, kills: 30, merchants: 6, restarts: 1, cuts: 1, temporals: 1, vendorEach: 1}
+
+func TestASeedDrawsTheSameAgain(t *testing.T) {
+	require.Equal(t, newPlan(7, small), newPlan(7, small))
+	require.NotEqual(t, newPlan(7, small).sales, newPlan(8, small).sales)
+	require.Equal(t, newPlan(7, small).life(3), newPlan(7, small).life(3))
+	require.NotEqual(t, newPlan(7, small).life(3), newPlan(7, small).life(4))
+	more := small
+	more.cuts, more.vendorEach = 5, 3
+	require.Equal(t, newPlan(7, small).sales, newPlan(7, more).sales, "each concern draws for itself")
+}
+
+func TestAPlanHasEverything(t *testing.T) {
+	p := newPlan(1, small)
+	fates, deeds, numbers := map[shop.Fate]int{}, map[deed]int{}, map[orderKey]bool{}
+	for _, s := range p.sales {
+		require.Less(t, s.at, small.kills)
+		fates[s.fate]++
+		deeds[s.then]++
+		numbers[orderKey{s.merchant, s.number()}] = true
+	}
+	require.Len(t, numbers, small.orders, "no number twice")
+	for _, f := range []shop.Fate{shop.Ships, shop.Late, shop.Short, shop.Coming, shop.Unknown} {
+		require.NotZero(t, fates[f], f)
+	}
+	for _, d := range []deed{leave, voidIt, cancelIt, changeAddress, changeLine} {
+		require.NotZero(t, deeds[d], d)
+	}
+	kinds := map[string]int{}
+	for _, f := range p.vendors {
+		require.Less(t, f.at, small.kills)
+		kinds[f.vendor+" "+f.kind]++
+	}
+	for vendor, list := range vendorKinds() {
+		for _, kind := range list {
+			require.Equal(t, 1, kinds[vendor+" "+kind], kind)
+		}
+	}
+	require.Len(t, p.outages, 3)
+	for _, o := range p.outages {
+		require.Less(t, o.at, small.kills)
+		require.LessOrEqual(t, o.lasts, 6*time.Second)
+	}
+}

@@ -1,0 +1,78 @@
+package faults
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// marks collects a worker's report, and whether it died.
+type marks struct {
+	bytes.Buffer
+	died bool
+}
+
+func (m *marks) points(a aim) *points { return newPoints(m, a, func() { m.died = true }) }
+
+func TestAWorkerDiesWhereItIsTold(t *testing.T) {
+	for name, c := range map[string]struct {
+		aim    aim
+		passes string
+		last   string // "" when it lives
+	}{
+		"nowhere":                {aim{}, "a b c", ""},
+		"at a point":             {aim{Point: "b", N: 1}, "a b c", "b"},
+		"at its second time":     {aim{Point: "b", N: 2}, "b a b c", "b"},
+		"at none that comes":     {aim{Point: "d", N: 1}, "a b c", ""},
+		"at the first fresh one": {aim{Fresh: true, Known: []string{"a"}}, "a b c", "b"},
+		"at the second":          {aim{Fresh: true, Known: []string{"a"}, Skip: 1}, "a b c", "c"},
+		"at a dangerous one":     {aim{Fresh: true, Dangerous: true}, "a b before-Store.Claim", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var m marks
+			p := m.points(c.aim)
+			for point := range strings.FieldsSeq(c.passes) {
+				if p.pass('.', point); m.died {
+					require.Equal(t, c.last, point)
+					require.True(t, strings.HasSuffix(m.String(), "."+point+"\n!"+point+"\n"), "it says so first: %q", m.String())
+					return
+				}
+			}
+			require.Empty(t, c.last)
+		})
+	}
+}
+
+func TestDangerousPoints(t *testing.T) {
+	for point, want := range map[string]bool{
+		"after POST easypost /orders": true, "before DELETE easypost /orders/{id}": true, "after PUT tradegecko /fulfillments/{id}": true,
+		"before commit Store.Claim": true, "within Store.RecordOutcomes": true, "after Store.RecordSent": true,
+		"before GET easypost /orders": false, "before Store.Cursor": false, "before Store.ClaimSomethingElse": false,
+	} {
+		require.Equal(t, want, dangerous(point), point)
+	}
+}
+
+func TestRequestsPassPoints(t *testing.T) {
+	vendor := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer vendor.Close()
+	var m marks
+	carrier := &http.Transport{}
+	defer carrier.CloseIdleConnections()
+	client := http.Client{Transport: &transport{carrier, m.points(aim{}), map[string]string{hostOf(vendor.URL): "easypost"}}}
+	for _, path := range []string{"/fulfillment/vendor/v2/orders/order_9f8e7d", "/fulfillments/1042", "/order_line_items", "/v2/trackers/trk_1a/x"} {
+		r, err := client.Get(vendor.URL + path)
+		require.NoError(t, err)
+		r.Body.Close()
+	}
+	require.Equal(t, []string{
+		"+before GET easypost /orders/{id}", "-after GET easypost /orders/{id}",
+		"+before GET easypost /fulfillments/{id}", "-after GET easypost /fulfillments/{id}",
+		"+before GET easypost /order_line_items", "-after GET easypost /order_line_items",
+		"+before GET easypost /v2/trackers/{id}/x", "-after GET easypost /v2/trackers/{id}/x",
+	}, strings.Split(strings.TrimSpace(m.String()), "\n"))
+}

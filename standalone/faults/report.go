@@ -1,0 +1,193 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"orderferry/relay"
+	"orderferry/standalone/audit"
+)
+
+func (h *harness) since() string { return fmt.Sprintf("%5.0fs", time.Since(h.began).Seconds()) }
+
+// tell prints how far the run is, every few seconds.
+func (h *harness) tell(ctx context.Context) error {
+	for rest(ctx, 5*time.Second) {
+		counts, err := h.ledger.CountsByMerchant(ctx)
+		if err != nil {
+			continue // an outage
+		}
+		states := make(map[relay.OrderState]int64)
+		for _, c := range counts {
+			for s, n := range c.States {
+				states[s] += n
+			}
+		}
+		hit, known := h.crew.points()
+		h.mu.Lock()
+		sold := h.sold
+		h.mu.Unlock()
+		h.sayf("%s  kills %d/%d  points %d/%d  sold %d  taken in %d  confirmed %d  on hold %d  in doubt %d  cancelled %d  vendor faults %d",
+			h.since(), h.crew.kills(), h.Kills, hit, known, sold, sum(states), states[relay.OrderConfirmed], states[relay.OrderHeld], states[relay.OrderInDoubt],
+			states[relay.OrderSendingCancelled]+states[relay.OrderCancelled], sum(h.vendorFaults()))
+	}
+	return nil
+}
+
+// points counts the points at which workers died, and those that are known.
+func (c *crew) points() (hit, known int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.hits), len(c.passed)
+}
+
+// Tally is what was done in a run, and what is wrong after it.
+type Tally struct {
+	Orders int
+	Ends   []Count // how orders ended
+	// Kills that count: at named points, and at random in mid work. Those at rest do not count.
+	AtPoints, AtRandom, AtRest int
+	Ended                      int // workers that could not start or go on in an outage
+	Crashes                    []string
+	Outages                    []Count
+	VendorFaults               []Count // by vendor and kind
+	Known                      int     // points
+	Hit                        int     // of them, where a worker was killed
+	Never                      []string
+	Startup                    time.Duration // until a worker was up, on average
+	Findings                   []audit.Finding
+}
+
+// Count is how many there are of something.
+type Count struct {
+	Name string
+	N    int64
+}
+
+// tally counts.
+func (h *harness) tally(ctx context.Context, findings []audit.Finding) (Tally, error) {
+	c := h.crew
+	t := Tally{
+		Orders: h.sold, AtPoints: c.atPoint, AtRandom: c.atRandom, AtRest: c.idle, Ended: c.failed,
+		Known: len(c.passed), Hit: len(c.hits), Startup: c.startup / time.Duration(max(1, c.started)), Findings: findings,
+	}
+	for _, what := range []trouble{postgresRestart, postgresCut, temporalRestart} {
+		t.Outages = append(t.Outages, Count{string(what), int64(h.outages[what])})
+	}
+	faults := h.vendorFaults()
+	for _, kind := range sortedKeys(faults) {
+		t.VendorFaults = append(t.VendorFaults, Count{kind, faults[kind]})
+	}
+	for _, p := range sortedKeys(c.passed) {
+		if c.hits[p] == 0 {
+			t.Never = append(t.Never, p)
+		}
+	}
+	var err error
+	if t.Crashes, err = crashes(h.workersLog()); err != nil {
+		return t, err
+	}
+	rows, err := h.database.Query(ctx, `
+		select case when state = 'held' then 'on hold: ' || hold_reason else state end, count(*) from orders group by 1 order by 2 desc, 1`)
+	if err != nil {
+		return t, err
+	}
+	t.Ends, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Count])
+	return t, err
+}
+
+// crashes finds in the workers' log how programs end that nobody killed.
+func crashes(path string) ([]string, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for line := range strings.Lines(string(b)) {
+		if strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "fatal error:") || strings.HasPrefix(line, "WARNING: DATA RACE") {
+			out = append(out, strings.TrimSpace(line))
+		}
+	}
+	return out, nil
+}
+
+// report prints the tally, and each order that something is wrong with, with its trail.
+func (h *harness) report(ctx context.Context, t Tally) error {
+	w := tabwriter.NewWriter(h.Out, 0, 0, 2, ' ', 0)
+	row := func(name string, n any) { fmt.Fprintf(w, "%s\t%v\n", name, n) }
+	rows := func(list []Count) {
+		for _, c := range list {
+			row("  "+c.Name, c.N)
+		}
+	}
+	fmt.Fprintln(h.Out)
+	row("orders", t.Orders)
+	rows(t.Ends)
+	row("kills", t.AtPoints+t.AtRandom)
+	row("  at named points", t.AtPoints)
+	row("  at random, in mid work", t.AtRandom)
+	row("  at rest (not counted)", t.AtRest)
+	row("workers without Postgres or Temporal", t.Ended)
+	row("points known", t.Known)
+	row("points where a worker was killed", t.Hit)
+	for _, c := range t.Outages {
+		row(c.Name, c.N)
+	}
+	var befell int64
+	for _, c := range t.VendorFaults {
+		befell += c.N
+	}
+	row("vendor faults", befell)
+	rows(t.VendorFaults)
+	row("seconds until a worker is up", fmt.Sprintf("%.2f", t.Startup.Seconds()))
+	row("seconds", fmt.Sprintf("%.0f", time.Since(h.began).Seconds()))
+	row("seed", h.Seed)
+	fmt.Fprintln(w)
+	counts := make(map[audit.Wrong]int)
+	for _, f := range t.Findings {
+		counts[f.Wrong]++
+	}
+	for _, wrong := range audit.Ways() {
+		row(string(wrong), counts[wrong])
+	}
+	row("workers that crashed", len(t.Crashes))
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if len(t.Never) > 0 {
+		fmt.Fprintf(h.Out, "\nno worker was killed:\n  %s\n", strings.Join(t.Never, "\n  "))
+	}
+	for _, c := range t.Crashes {
+		fmt.Fprintln(h.Out, "WRONG (a worker crashed):", c)
+	}
+	for _, f := range t.Findings {
+		fmt.Fprintf(h.Out, "WRONG (%s): %s\n", f.Wrong, f)
+		h.trail(ctx, f)
+	}
+	if len(t.Findings)+len(t.Crashes) > 0 {
+		return errors.New("something is wrong: see above; --keep keeps the ledger and the workers' log")
+	}
+	return nil
+}
+
+// trail prints the story of the order that a finding is about.
+func (h *harness) trail(ctx context.Context, f audit.Finding) {
+	found, err := h.ledger.FindOrders(ctx, f.Merchant, f.Subject)
+	if err != nil || len(found) != 1 {
+		return // a SKU, or an order that the ledger does not have
+	}
+	events, err := h.ledger.History(ctx, found[0].ID)
+	if err != nil {
+		return
+	}
+	for _, e := range events {
+		fmt.Fprintf(h.Out, "    %s  %-20s %-24s %s\n", e.At.Format("15:04:05.000"), e.Kind, e.Actor, e.Detail)
+	}
+}

@@ -1,0 +1,266 @@
+package cli
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"orderferry/relay"
+	"orderferry/store"
+	"orderferry/workflows"
+)
+
+func (l *fakeLedger) PreviewHeld(_ context.Context, q store.HeldQuery, first int) (store.HeldPreview, error) {
+	l.calls++
+	var p store.HeldPreview
+	for _, o := range l.orders {
+		if o.Merchant != q.Merchant || o.State != relay.OrderHeld || q.Reason != "" && o.Hold.Reason != q.Reason ||
+			len(q.References) > 0 && !slices.Contains(q.References, o.Reference) ||
+			q.SKU != "" && !slices.ContainsFunc(o.Lines, func(l relay.Line) bool { return l.SKU == q.SKU }) {
+			continue
+		}
+		p.Orders++
+		if o.Hold.Reason == relay.HoldUnknownOutcome {
+			p.Unknown++
+		}
+		if len(p.First) < first {
+			p.First = append(p.First, o.OrderSummary)
+		}
+	}
+	return p, nil
+}
+
+func (l *fakeLedger) Stock(context.Context, store.Merchant, relay.Aliases) (store.Stock, error) {
+	return store.Stock{
+		"4006381": {Reported: relay.Units(5), Free: 1, ChangedAt: evening},
+		"4006380": {Reported: relay.Units(9), Free: 9, ChangedAt: evening},
+	}, nil
+}
+
+func (l *fakeLedger) Forecast(_ context.Context, m store.Merchant, _ relay.Aliases, now time.Time, key func(relay.Reference) string) ([]store.Forecast, error) {
+	if m.ID != "acme" {
+		return nil, nil
+	}
+	item := func(sku relay.SKU, code relay.ItemCode, units int64) []relay.OrderItem {
+		return []relay.OrderItem{{Line: "1", SKU: sku, Item: relay.Item{Code: code, Units: units}}}
+	}
+	list := []store.Forecast{
+		{Reference: "1051", Hold: store.HoldSummary{Reason: relay.HoldWarehouseUnreachable, Attempts: 1, HeldAt: now.Add(-time.Minute)}, Items: item("CUP", "4006380", 3)},
+		{Reference: "SO-1042", Hold: *l.orders[0].Hold, Items: item("MUG", "4006381", 2), Short: []store.Shortage{{Code: "4006381", Needed: 2, Free: 1}}},
+		{Reference: "1052", Hold: store.HoldSummary{Reason: relay.HoldRejected, Code: "E9"}, Items: item("MUG BLUE", "4006381", 1)},
+		{Reference: "1053", Hold: store.HoldSummary{Reason: relay.HoldInsufficientInventory}, Items: item("HAT", "4006399", 1), Short: []store.Shortage{{Code: "4006399", Needed: 1, Unknown: true}}},
+		{Reference: "1054", Hold: store.HoldSummary{Reason: relay.HoldUnknownItem}, Kept: &relay.Hold{Reason: relay.HoldUnknownItem, Fields: []relay.Problem{{Field: "lines[0].sku", Value: "GONE"}}}},
+	}
+	for i := range list {
+		f := &list[i]
+		f.Cart, f.Number = "main", "#"+string(f.Reference)
+		var err error
+		if f.Resend, err = f.Hold.NextResend(m.Resend, key(f.Reference), now); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// What is asked of the merchant's workflow, however orders are named.
+func TestHoldRequests(t *testing.T) {
+	for name, c := range map[string]struct {
+		args  []string
+		asked string
+	}{
+		"release by order": {[]string{"release", "--order", "#SO-1042", "--order", "1044", "--order", "so-1042"},
+			`merchant/acme release-orders {"references":["1044","SO-1042"],"actor":"clerk"}`},
+		"release by reference": {[]string{"release", "--reference", "1044"}, `merchant/acme release-orders {"references":["1044"],"actor":"clerk"}`},
+		"release by SKU":       {[]string{"release", "--sku", "MUG, blue", "--actor", "ops"}, `merchant/acme release-orders {"sku":"MUG, blue","actor":"ops"}`},
+		"cancel by reason": {[]string{"cancel", "--reason", "bad_address", "--why", "nobody lives there"},
+			`merchant/acme cancel-held {"reason":"bad_address","actor":"clerk","why":"nobody lives there"}`},
+		"cancel all": {[]string{"cancel", "--all", "--why", "closing down"}, `merchant/acme cancel-held {"all":true,"actor":"clerk","why":"closing down"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := answering(t)
+			w.engine.answers[workflows.ReleaseOrders] = workflows.ReleaseAnswer{Released: len(c.args[1:]) / 2}
+			_, _, stderr := w.ferry(t, append([]string{"hold", c.args[0], "--merchant", "acme"}, c.args[1:]...)...)
+			require.Empty(t, stderr)
+			require.Equal(t, []string{c.asked}, w.engine.asked)
+		})
+	}
+}
+
+// A preview changes nothing, and tells what would be meant.
+func TestHoldPreviews(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		says string
+	}{
+		"release":          {[]string{"release", "--all"}, "2 orders of merchant acme would be released: on hold\n1 of them may be at the warehouse, and would be looked for first\n"},
+		"cancel by SKU":    {[]string{"cancel", "--sku", "MUG", "--why", "x"}, "1 order of merchant acme would be cancelled: on hold, with a line of MUG\n\nMERCHANT"},
+		"named":            {[]string{"release", "--reference", "1044"}, "1 order of merchant acme would be released: on hold, of 1 named\n"},
+		"named, not held":  {[]string{"release", "--order", "60002"}, "0 orders of merchant acme would be released: on hold, of 1 named\n"},
+		"none for a cause": {[]string{"cancel", "--reason", "operator", "--why", "x"}, "0 orders of merchant acme would be cancelled: on hold for operator\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := answering(t)
+			code, stdout, stderr := w.ferry(t, append([]string{"hold", c.args[0], "--merchant", "acme", "--dry-run"}, c.args[1:]...)...)
+			require.Zero(t, code, stderr)
+			require.True(t, strings.HasPrefix(stdout, c.says), stdout)
+			require.Empty(t, w.engine.asked)
+		})
+	}
+	w := answering(t)
+	for range 30 {
+		w.ledger.orders = append(w.ledger.orders, w.ledger.orders[0])
+	}
+	_, stdout, _ := w.ferry(t, "hold", "release", "--merchant", "acme", "--reason", "insufficient_inventory", "--dry-run")
+	require.Contains(t, stdout, "31 orders of merchant acme would be released")
+	require.Contains(t, stdout, "\nand 21 more\n")
+}
+
+// The answer is the truth, and the exit code says whether it is what was asked for.
+func TestHoldAnswersThatAreNotAsAsked(t *testing.T) {
+	for name, c := range map[string]struct {
+		args   []string
+		answer any
+		code   int
+		says   string
+	}{
+		"one was not on hold": {[]string{"release", "--order", "60002", "--order", "1044"}, workflows.ReleaseAnswer{Released: 1}, exitFailed,
+			"1 order of merchant acme released; 1 had been on hold, of 2 named\n"},
+		"more to come": {[]string{"release", "--all"}, workflows.ReleaseAnswer{Released: 1, More: true}, exitDone,
+			"1 order of merchant acme released; 2 had been on hold\nthe others are being released still\n"},
+		"pending": {[]string{"cancel", "--all", "--why", "x"}, workflows.CancelHeldAnswer{Stopped: 1, Pending: 1}, exitFailed,
+			"1 order of merchant acme stopped before sending; 2 had been on hold\n1 order may be at the warehouse: looked for first, then cancelled there (ferry order show tells how it stands)\n"},
+		"all stopped": {[]string{"cancel", "--all", "--why", "x"}, workflows.CancelHeldAnswer{Stopped: 2, More: true}, exitDone,
+			"2 orders of merchant acme stopped before sending; 2 had been on hold\nthe others are being cancelled still\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := answering(t)
+			w.engine.answers[workflows.ReleaseOrders], w.engine.answers[workflows.CancelHeld] = c.answer, c.answer
+			code, stdout, stderr := w.ferry(t, append([]string{"hold", c.args[0], "--merchant", "acme"}, c.args[1:]...)...)
+			require.Empty(t, stderr)
+			require.Equal(t, c.code, code)
+			require.Equal(t, c.says, stdout)
+		})
+	}
+}
+
+func TestBadUsageOfHolds(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		says string
+	}{
+		"no why":           {[]string{"cancel", "--all"}, `required flag(s) "why" not set`},
+		"too long a why":   {[]string{"cancel", "--all", "--why", strings.Repeat("x", 201)}, "at most 200 characters"},
+		"two at once":      {[]string{"release", "--all", "--sku", "MUG"}, "none of the others can be"},
+		"order and reason": {[]string{"release", "--reference", "1044", "--reason", "operator"}, "none of the others can be"},
+		"too many":         {append([]string{"release"}, manyReferences(201)...), "want at most 200 at once"},
+		"several orders":   {[]string{"cancel", "--order", "1043", "--why", "x"}, "--reference 1043-7ZK2Q1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := answering(t)
+			code, stdout, stderr := w.ferry(t, append([]string{"hold", c.args[0], "--merchant", "acme"}, c.args[1:]...)...)
+			require.Equal(t, exitUsage, code)
+			require.Contains(t, stderr, c.says)
+			require.Empty(t, stdout)
+			require.Empty(t, w.engine.asked)
+		})
+	}
+}
+
+func manyReferences(n int) (args []string) {
+	for i := range n {
+		args = append(args, "--reference", "R"+strings.Repeat("A", i%10)+strings.Repeat("B", i/10%10)+strings.Repeat("C", i/100))
+	}
+	return args
+}
+
+func TestHoldShow(t *testing.T) {
+	t.Run("scrubbed, unless it is asked for", func(t *testing.T) {
+		_, stdout, _ := answering(t).ferry(t, "hold", "show", "--merchant", "acme", "--order", "SO-1042")
+		require.Contains(t, stdout, "the warehouse  Not enough MUG for …\n")
+		require.NotContains(t, stdout, "Main")
+		_, stdout, _ = answering(t).ferry(t, "hold", "show", "--merchant", "acme", "--order", "SO-1042", "--words")
+		require.Contains(t, stdout, "the warehouse  Not enough MUG for 12 Main Street\nlines[0].sku: none left for 12 Main Street\n")
+	})
+	t.Run("stock", func(t *testing.T) {
+		for _, output := range []string{"table", "json"} {
+			w := answering(t)
+			w.ledger.aliases = []relay.Alias{{SKU: "MUG", Code: "4006381"}, {SKU: "CUP", Code: "4006380"}, {SKU: "HAT", Code: "4006399"}}
+			w.ledger.orders[0].Lines = []relay.Line{
+				{ID: "l1", SKU: "MUG", Quantity: relay.Units(2)}, {ID: "l2", SKU: "CUP", Quantity: relay.Units(1)}, {ID: "l3", SKU: "HAT", Quantity: relay.Units(1)}}
+			_, stdout, _ := w.ferry(t, "hold", "show", "--merchant", "acme", "--order", "SO-1042", "--output", output)
+			matchGolden(t, "testdata/hold-show-stock."+output, stdout)
+		}
+	})
+	t.Run("without Temporal", func(t *testing.T) {
+		w := answering(t)
+		w.dialErr = context.DeadlineExceeded
+		code, stdout, _ := w.ferry(t, "hold", "show", "--merchant", "acme", "--order", "1044")
+		require.Zero(t, code)
+		require.Contains(t, stdout, "problem  reach Temporal")
+		require.Contains(t, stdout, "a release: it is looked for again, and never sent blindly")
+	})
+	t.Run("not on hold", func(t *testing.T) {
+		code, stdout, stderr := answering(t).ferry(t, "hold", "show", "--merchant", "acme", "--order", "60002")
+		require.Equal(t, exitFailed, code)
+		require.Empty(t, stdout)
+		require.Contains(t, stderr, "order 1043 of merchant acme is not on hold: shipped, warehouse order 60002")
+	})
+}
+
+// Every command that a hold names is one that ferry takes, and every hold says what would end it.
+func TestRemediesAreCommands(t *testing.T) {
+	for _, r := range relay.HoldReasons() {
+		require.NotEmpty(t, ends(r), r)
+		files(t)
+		w := answering(t)
+		d := w.ledger.orders[0]
+		d.Hold = &store.HoldSummary{Reason: r}
+		m := w.ledger.merchants[0]
+		m.PausedAt = evening
+		for _, line := range remedies(d, m) {
+			w := answering(t)
+			code, _, stderr := w.ferry(t, shellWords(t, line)[1:]...)
+			require.Zero(t, code, "%s: %s%s", r, line, stderr)
+		}
+	}
+}
+
+func TestHoldForecast(t *testing.T) {
+	_, stdout, _ := answering(t).ferry(t, "hold", "forecast", "--merchant", "acme")
+	require.Contains(t, stdout, "5 orders of merchant acme on hold, next resent from 2026-11-22T09:00:00Z to 2026-11-22T09:10:00Z\n")
+	require.Contains(t, stdout, "2 covered by today's stock, 1 short, 1 not known, 1 kept by our own checks\n")
+	require.Contains(t, stdout, "1 of 4006381 short")
+
+	_, stdout, stderr := answering(t).ferry(t, "hold", "forecast", "--merchant", "acme", "--limit", "1", "--output", "json")
+	require.Contains(t, stderr, "the first 1 are listed, and there are more")
+	require.Contains(t, stdout, `"more": true`)
+	require.Contains(t, stdout, `"orders": 5`, "the totals are of all")
+
+	_, stdout, _ = answering(t).ferry(t, "hold", "forecast", "--merchant", "zeta")
+	require.Equal(t, "merchant zeta is paused: nothing is sent before it is resumed\nno order of merchant zeta is sent again by the clock\n", stdout)
+}
+
+// The time that ferry tells is the time at which the hold's workflow resends,
+// be it at night or sooner.
+func TestNextResend(t *testing.T) {
+	m := newFakeLedger().merchants[0]
+	for _, r := range []relay.HoldReason{relay.HoldRejected, relay.HoldWarehouseUnreachable} {
+		h := store.HoldSummary{Reason: r, Attempts: 1, HeldAt: noon.Add(-time.Minute)}
+		v := newHoldView(h, m, workflows.HoldID("acme", "SO-1042"), noon, false)
+		want, err := h.NextResend(m.Resend, "hold/acme/SO-1042", noon)
+		require.NoError(t, err)
+		require.Equal(t, nextResend, v.Next)
+		require.True(t, want.Equal(*v.NextAt))
+		require.Equal(t, r == relay.HoldWarehouseUnreachable, v.NextAt.Before(noon.Add(time.Hour)))
+	}
+}
+
+func TestHoldViewOfAClockThatCanNotBeRead(t *testing.T) {
+	v := newHoldView(store.HoldSummary{Reason: relay.HoldRejected}, store.Merchant{}, "hold/acme/1", noon, false)
+	require.Equal(t, nextPerson, v.Next)
+	require.Nil(t, v.NextAt)
+}

@@ -1,0 +1,282 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"orderferry/relay"
+	"orderferry/store"
+	"orderferry/workflows"
+)
+
+// heldSelection is how an operator names orders on hold of a merchant: one by
+// one, or all that have something in common.
+type heldSelection struct {
+	merchant   relay.MerchantID
+	orders     []string
+	references []relay.Reference
+	reason     relay.HoldReason
+	sku        string
+	all        bool
+	dryRun     bool
+}
+
+func (s *heldSelection) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	merchantFlag(cmd, &s.merchant)
+	f.StringArrayVar(&s.orders, "order", nil, "this order, by reference, full number or warehouse order id, as a `name`; may be repeated")
+	f.Var(wordList(&s.references, relay.ParseReference, "reference"), "reference", "this order, by reference only, where --order names several; may be repeated")
+	f.Var(word(&s.reason, relay.ParseHoldReason, "reason"), "reason", "orders on hold for this reason")
+	f.StringVar(&s.sku, "sku", "", "orders with a line of this `SKU`, as the cart writes it")
+	f.BoolVar(&s.all, "all", false, "orders on hold for any reason")
+	f.BoolVar(&s.dryRun, "dry-run", false, "change nothing, and tell which orders are meant")
+	needs(cmd, "merchant")
+	cmd.MarkFlagsOneRequired("order", "reference", "reason", "sku", "all")
+	cmd.MarkFlagsMutuallyExclusive("order", "reason", "sku", "all")
+	cmd.MarkFlagsMutuallyExclusive("reference", "reason", "sku", "all")
+}
+
+// request names the orders as the merchant's workflow wants them named.
+func (a *app) request(ctx context.Context, l ledger, s heldSelection, actor string) (workflows.ReleaseRequest, error) {
+	r := workflows.ReleaseRequest{References: s.references, Reason: s.reason, SKU: relay.SKU(s.sku), All: s.all, Actor: a.actor(actor)}
+	for _, name := range s.orders {
+		d, err := a.find(ctx, l, orderName{merchant: s.merchant, name: name})
+		if err != nil {
+			return r, err
+		}
+		r.References = append(r.References, d.Reference)
+	}
+	slices.Sort(r.References)
+	r.References = slices.Compact(r.References)
+	if err := r.Check(); err != nil {
+		return r, &usageError{err}
+	}
+	return r, nil
+}
+
+// firstHeld is how many orders a preview lists.
+const firstHeld = 10
+
+// heldMeant says which orders on hold are meant, and how many they are.
+type heldMeant struct {
+	Merchant relay.MerchantID  `json:"merchant"`
+	Orders   []relay.Reference `json:"orders,omitempty"`
+	Reason   relay.HoldReason  `json:"reason,omitempty"`
+	SKU      relay.SKU         `json:"sku,omitempty"`
+	All      bool              `json:"all"`
+	DryRun   bool              `json:"dry_run"`
+	Held     int64             `json:"held"`            // on hold beforehand
+	Unknown  int64             `json:"unknown"`         // of them, those that may be at the warehouse: they are looked for first
+	First    []heldView        `json:"first,omitempty"` // with dry_run: the oldest of them
+
+	now time.Time
+}
+
+// meant counts the orders that a request means.
+func (a *app) meant(ctx context.Context, l ledger, m store.Merchant, r workflows.ReleaseRequest, dryRun bool) (heldMeant, error) {
+	v := heldMeant{Merchant: m.ID, Orders: r.References, Reason: r.Reason, SKU: r.SKU, All: r.All, DryRun: dryRun, now: a.parts.now()}
+	p, err := l.PreviewHeld(ctx, store.HeldQuery{Merchant: m.ID, References: r.References, Reason: r.Reason, SKU: r.SKU}, firstHeld)
+	if err != nil {
+		return v, err
+	}
+	v.Held, v.Unknown = p.Orders, p.Unknown
+	if dryRun {
+		for _, o := range p.First {
+			if o.Hold != nil { // the ledger's constraints rule it out
+				v.First = append(v.First, newHeldView(o, m, v.now, false))
+			}
+		}
+	}
+	return v, nil
+}
+
+// preview tells what would be done.
+func (v heldMeant) preview(p *page, done string) {
+	p.line("%s of merchant %s would be %s: %s", count(v.Held, "order"), v.Merchant, done, v.why())
+	if v.Unknown > 0 {
+		p.line("%d of them may be at the warehouse, and would be looked for first", v.Unknown)
+	}
+	if len(v.First) > 0 {
+		p.gap()
+		holdsTable(p, v.First, v.now)
+	}
+	if more := v.Held - int64(len(v.First)); more > 0 {
+		p.line("and %d more", more)
+	}
+}
+
+// why says what the orders have in common.
+func (v heldMeant) why() string {
+	switch {
+	case v.Reason != "":
+		return "on hold for " + string(v.Reason)
+	case v.SKU != "":
+		return "on hold, with a line of " + string(v.SKU)
+	case len(v.Orders) > 0:
+		return fmt.Sprintf("on hold, of %d named", len(v.Orders))
+	}
+	return "on hold"
+}
+
+// asNamed reports whether every order that was named was acted on.
+func (v heldMeant) asNamed(acted int, more bool) bool {
+	return len(v.Orders) == 0 || more || acted == len(v.Orders)
+}
+
+func (a *app) holdReleaseCommand() *cobra.Command {
+	var s heldSelection
+	var actor string
+	cmd := a.verb(cobra.Command{
+		Use:   "release",
+		Short: "Let orders on hold go",
+		Long: `Let orders of a merchant go that are on hold: those named, those on hold for a
+reason, those with a line of a SKU, or, with --all, all of them, those that people
+put on hold included. They are submitted with the next batches. An order whose
+outcome is unknown is looked for first and never sent blindly. With --dry-run
+nothing is done: it is told how many orders are meant, and the first of them.
+
+The exit code is 1 when an order that was named was not on hold.`,
+		Example: `  ferry hold release --merchant acme --reason insufficient_inventory --dry-run
+  ferry hold release --merchant acme --reason insufficient_inventory
+  ferry hold release --merchant acme --sku MUG
+  ferry hold release --merchant acme --order SO-1042 --actor clerk`,
+	}, func(ctx context.Context, _ []string) error { return a.releaseHolds(ctx, s, actor) })
+	s.flags(cmd)
+	actorFlag(cmd, &actor)
+	return cmd
+}
+
+func (a *app) releaseHolds(ctx context.Context, s heldSelection, actor string) error {
+	l, err := a.ledger(ctx)
+	if err != nil {
+		return err
+	}
+	m, err := known(ctx, l, s.merchant)
+	if err != nil {
+		return err
+	}
+	r, err := a.request(ctx, l, s, actor)
+	if err != nil {
+		return err
+	}
+	v := releaseView{}
+	if v.heldMeant, err = a.meant(ctx, l, m, r, s.dryRun); err != nil {
+		return err
+	}
+	if s.dryRun {
+		return a.print(v)
+	}
+	var answer workflows.ReleaseAnswer
+	if err := a.askMerchant(ctx, s.merchant, workflows.ReleaseOrders, r, &answer); err != nil {
+		return fmt.Errorf("%w (ferry hold list tells what is still on hold)", err)
+	}
+	v.Released, v.More = answer.Released, answer.More
+	if err := a.print(v); err != nil || v.asNamed(v.Released, v.More) {
+		return err
+	}
+	return errNotAsAsked
+}
+
+type releaseView struct {
+	heldMeant
+	Released int  `json:"released"` // 0 with dry_run
+	More     bool `json:"more"`     // others are being released still
+}
+
+func (v releaseView) text(p *page) {
+	if v.DryRun {
+		v.preview(p, "released")
+		return
+	}
+	p.line("%s of merchant %s released; %d had been %s", count(v.Released, "order"), v.Merchant, v.Held, v.why())
+	if v.More {
+		p.line("the others are being released still")
+	}
+}
+
+func (a *app) holdCancelCommand() *cobra.Command {
+	var s heldSelection
+	var actor, why string
+	cmd := a.verb(cobra.Command{
+		Use:   "cancel",
+		Short: "Cancel orders on hold",
+		Long: `Cancel orders of a merchant that are on hold, named as for ferry hold release. They
+are stopped before sending. An order that may be at the warehouse is looked for
+first, and cancelled where it is; until then its cancel is pending. With --dry-run
+nothing is done: it is told how many orders are meant, and the first of them.
+
+--reason chooses orders by what they are on hold for; --why says why they are
+cancelled. It goes into the orders' trails and into Temporal: keep personal data
+out. The exit code is 1 when cancels are pending, or an order that was named was
+not on hold.`,
+		Example: `  ferry hold cancel --merchant acme --sku MUG --why discontinued --dry-run
+  ferry hold cancel --merchant acme --sku MUG --why discontinued
+  ferry hold cancel --merchant acme --order SO-1042 --why "buyer cancelled" --actor clerk`,
+	}, func(ctx context.Context, _ []string) error { return a.cancelHolds(ctx, s, why, actor) })
+	s.flags(cmd)
+	cmd.Flags().StringVar(&why, "why", "", "why, in `words`; no personal data")
+	actorFlag(cmd, &actor)
+	needs(cmd, "why")
+	return cmd
+}
+
+func (a *app) cancelHolds(ctx context.Context, s heldSelection, why, actor string) error {
+	l, err := a.ledger(ctx)
+	if err != nil {
+		return err
+	}
+	m, err := known(ctx, l, s.merchant)
+	if err != nil {
+		return err
+	}
+	named, err := a.request(ctx, l, s, actor)
+	if err != nil {
+		return err
+	}
+	r := workflows.CancelHeldRequest{ReleaseRequest: named, Why: why}
+	if err := r.Check(); err != nil {
+		return &usageError{err}
+	}
+	v := cancelHeldView{Why: why}
+	if v.heldMeant, err = a.meant(ctx, l, m, named, s.dryRun); err != nil {
+		return err
+	}
+	if s.dryRun {
+		return a.print(v)
+	}
+	var answer workflows.CancelHeldAnswer
+	if err := a.askMerchant(ctx, s.merchant, workflows.CancelHeld, r, &answer); err != nil {
+		return fmt.Errorf("%w (ferry hold list tells what is still on hold)", err)
+	}
+	v.Stopped, v.Pending, v.More = answer.Stopped, answer.Pending, answer.More
+	if err := a.print(v); err != nil || v.Pending == 0 && v.asNamed(v.Stopped, v.More) {
+		return err
+	}
+	return errNotAsAsked
+}
+
+type cancelHeldView struct {
+	heldMeant
+	Why     string `json:"why"`
+	Stopped int    `json:"stopped"` // before sending; 0 with dry_run
+	Pending int    `json:"pending"` // may be at the warehouse: looked for, and cancelled where they are
+	More    bool   `json:"more"`    // others are being cancelled still
+}
+
+func (v cancelHeldView) text(p *page) {
+	if v.DryRun {
+		v.preview(p, "cancelled")
+		return
+	}
+	p.line("%s of merchant %s stopped before sending; %d had been %s", count(v.Stopped, "order"), v.Merchant, v.Held, v.why())
+	if v.Pending > 0 {
+		p.line("%s may be at the warehouse: looked for first, then cancelled there (ferry order show tells how it stands)", count(v.Pending, "order"))
+	}
+	if v.More {
+		p.line("the others are being cancelled still")
+	}
+}

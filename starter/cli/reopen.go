@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"orderferry/relay"
+	"orderferry/store"
+	"orderferry/workflows"
+)
+
+func (a *app) orderReopenCommand() *cobra.Command {
+	var n orderName
+	r := workflows.ReopenRequest{}
+	cmd := a.verb(cobra.Command{
+		Use:   "reopen",
+		Short: "Send a cancelled order anew",
+		Long: `Send a cancelled order anew, with the content that its cart tells now: as a new
+attempt, with a new token. It has to be ready at its cart, and the warehouse has to
+have confirmed the cancel, for what it cancelled is not watched any more. The exit
+code is 0 when the order is on its way again, else 1.
+
+The reason goes into the order's trail and into Temporal: keep personal data out.`,
+		Example: `  ferry order reopen --merchant acme --order SO-1042 --reason "the buyer wants it after all"
+  ferry order reopen --merchant acme --order 60001 --reason mistaken --actor clerk --output json`,
+	}, func(ctx context.Context, _ []string) error { return a.reopenOrder(ctx, n, r) })
+	n.flags(cmd)
+	cmd.Flags().StringVar(&r.Reason, "reason", "", "why, in `words`; no personal data")
+	actorFlag(cmd, &r.Actor)
+	needs(cmd, "reason")
+	return cmd
+}
+
+// reopenAnswer is what a merchant's workflow answers to a reopening.
+type reopenAnswer struct {
+	Answer   string `json:"answer"`
+	Reopened bool   `json:"reopened"`
+}
+
+func (a *app) reopenOrder(ctx context.Context, n orderName, r workflows.ReopenRequest) error {
+	l, err := a.ledger(ctx)
+	if err != nil {
+		return err
+	}
+	d, err := a.find(ctx, l, n)
+	if err != nil {
+		return err
+	}
+	r.Reference, r.Actor = d.Reference, a.actor(r.Actor)
+	if err := r.Check(); err != nil {
+		return &usageError{err}
+	}
+	var out reopenAnswer
+	if err := a.askMerchant(ctx, n.merchant, workflows.ReopenOrder, r, &out); err != nil {
+		return fmt.Errorf("%w (ferry order show tells where the order is)", err)
+	}
+	v := answerView{Merchant: n.merchant, Reference: d.Reference, Number: d.Number, Result: "refused", Answer: out.Answer, Done: out.Reopened}
+	if out.Reopened {
+		v.Result = "reopened"
+	}
+	return a.answer(v)
+}
+
+// decisionView is what the cart says of an order that waits for a person to decide.
+type decisionView struct {
+	Kind         store.EventKind    `json:"kind"`
+	At           time.Time          `json:"at"`
+	Changes      []relay.Difference `json:"changes,omitempty"` // at most 50
+	ChangesInAll int                `json:"changes_in_all,omitempty"`
+	Next         string             `json:"next"`
+}
+
+// decisions are what the trail leaves open for a person.
+func decisions(d store.OrderDetail, events []store.Event) []decisionView {
+	open := make(map[store.EventKind]store.Event)
+	for _, e := range events {
+		switch e.Kind {
+		case store.EventChangedTooLate, store.EventBackAtCart:
+			open[e.Kind] = e
+		case store.EventChangedBack, store.EventChangedAtCart:
+			delete(open, store.EventChangedTooLate)
+		case store.EventCancelAsked, store.EventCancelToldCart:
+			delete(open, store.EventBackAtCart)
+		case store.EventReopened:
+			clear(open)
+		}
+	}
+	if d.State.MayReopen() { // then what was submitted is no matter any more
+		delete(open, store.EventChangedTooLate)
+	}
+	var out []decisionView
+	for _, kind := range []store.EventKind{store.EventChangedTooLate, store.EventBackAtCart} {
+		if e, ok := open[kind]; ok {
+			v := decisionView{Next: nextAfter(kind, d)}
+			_ = json.Unmarshal(e.Detail, &v) // an older event tells no changes
+			v.Kind, v.At = kind, e.At.UTC()
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// nextAfter says what a person can do about it.
+func nextAfter(kind store.EventKind, d store.OrderDetail) string {
+	verb := func(v string) string {
+		return fmt.Sprintf("`ferry order %s --merchant %s --reference %s --reason ...`", v, d.Merchant, d.Reference)
+	}
+	switch {
+	case kind == store.EventBackAtCart && d.State.MayReopen():
+		return verb("reopen") + " sends it anew; " + verb("cancel") + " leaves it cancelled, and tells a cart that takes cancels"
+	case kind == store.EventBackAtCart:
+		return "its cart took its cancel back; see where the order ends, then decide"
+	}
+	switch d.State {
+	case relay.OrderShipped, relay.OrderConfirmed:
+		return "it has left as it was submitted: settle the difference with the buyer"
+	case relay.OrderSubmitting, relay.OrderInDoubt, relay.OrderHeld:
+		return "taken over by itself, should the warehouse not have the order"
+	}
+	return verb("cancel") + " and enter it anew at the cart, or accept it as it was submitted"
+}
+
+func (v decisionView) text(p *page) {
+	title := map[store.EventKind]string{
+		store.EventChangedTooLate: "changed at the cart after it was submitted",
+		store.EventBackAtCart:     "cancelled, and ready again at the cart",
+	}[v.Kind]
+	p.gap()
+	p.line("%s, seen %s", title, stamp(v.At))
+	for _, c := range v.Changes {
+		p.line("  %s", c)
+	}
+	if more := v.ChangesInAll - len(v.Changes); more > 0 {
+		p.line("  and %d more", more)
+	}
+	p.line("  next: %s", v.Next)
+}

@@ -1,0 +1,89 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"orderferry/relay"
+)
+
+// ReopenStanding is where an order stands after somebody wanted it sent anew.
+type ReopenStanding string
+
+// The standings.
+const (
+	Reopened          ReopenStanding = "reopened"
+	AlreadyReopened   ReopenStanding = "already_reopened" // some time ago, and on its way again
+	NotCancelled      ReopenStanding = "not_cancelled"
+	CancelUnconfirmed ReopenStanding = "cancel_unconfirmed" // the warehouse has not said yes to the cancel
+	CancelledAtCart   ReopenStanding = "cancelled_at_cart"  // as far as we know
+	TellingCart       ReopenStanding = "telling_cart"       // the cart may have been told of the cancel
+)
+
+// ReopenRequest is the ledger's answer.
+type ReopenRequest struct {
+	Standing         ReopenStanding
+	State            relay.OrderState
+	WarehouseOrderID relay.WarehouseOrderID // of the order that was cancelled
+	Cart             relay.ConnectionName
+}
+
+// ReopenOrder makes a cancelled order new, to be submitted as a new attempt with
+// a new token and the content that its cart told last. Promise 1: only a person
+// asks for it, and only when the warehouse has confirmed the cancel, for the
+// cancelled warehouse order is not watched any more. Harmless twice.
+func (s *Store) ReopenOrder(ctx context.Context, order relay.OrderID, actor, reason string) (ReopenRequest, error) {
+	var r ReopenRequest
+	err := s.begin(ctx, func(tx pgx.Tx) error {
+		var cancelled, told, asked bool
+		err := tx.QueryRow(ctx, `
+			select o.state, coalesce(o.warehouse_order_id, ''), c.name, o.cart_cancelled_at is not null,
+				o.cart_cancel_sent_at is not null, o.cancel_requested_at is not null
+			from orders o join connections c on c.id = o.cart_id where o.id = $1 for update of o`, order).
+			Scan(&r.State, &r.WarehouseOrderID, &r.Cart, &cancelled, &told, &asked)
+		if err != nil {
+			return notFound(err)
+		}
+		switch {
+		case r.State.MayReopen() && cancelled:
+			r.Standing = CancelledAtCart
+		case r.State.MayReopen() && told:
+			r.Standing = TellingCart
+		case r.State.MayReopen():
+			r.Standing = Reopened
+			return reopen(ctx, tx, order, r, actor, reason)
+		case r.State == relay.OrderCancelRequested, asked && (r.State == relay.OrderSubmitting || r.State == relay.OrderInDoubt || r.State == relay.OrderHeld):
+			r.Standing = CancelUnconfirmed
+		default:
+			return tx.QueryRow(ctx, `
+				select case when exists (select from order_events where order_id = $1 and kind = 'reopened') then 'already_reopened' else 'not_cancelled' end`,
+				order).Scan(&r.Standing)
+		}
+		return nil
+	})
+	if err != nil {
+		return ReopenRequest{}, fmt.Errorf("reopen order: %w", err)
+	}
+	return r, nil
+}
+
+// reopen begins a new life: nothing of the cancelled one is left but the trail,
+// the submissions and how the order was first seen.
+func reopen(ctx context.Context, tx pgx.Tx, order relay.OrderID, r ReopenRequest, actor, reason string) error {
+	_, err := tx.Exec(ctx, `
+		update orders set state = 'new', warehouse_id = null, warehouse_order_id = null, warehouse_status = null, accepted_at = null, ship_complete = false,
+			cancel_requested_at = null, cancel_requested_by = null, cancel_reason = null, cancel_next_at = null,
+			cart_cancel_at = null, cart_cancel_attempts = 0, cart_cancel_sent_at = null, cart_cancel_error = null, late_edit = null,
+			first_held_at = null, hold_attempts = 0, next_look_at = null, looks = 0, retry_at = null, send_failures = 0, updated_at = now()
+		where id = $1 and state = $2`, order, r.State)
+	if err != nil {
+		return err
+	}
+	detail := map[string]any{"was": r.State, "reason": reason}
+	if r.WarehouseOrderID != "" {
+		detail["cancelled_warehouse_order"] = r.WarehouseOrderID
+	}
+	return insertEvents(ctx, tx, actor, []newEvent{{order, EventReopened, detail}})
+}
