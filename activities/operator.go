@@ -217,14 +217,18 @@ func (a *Activities) ReleaseOrders(ctx context.Context, in ReleaseInput) (Releas
 	if err != nil {
 		return ReleaseOutcome{}, err
 	}
-	return a.release(ctx, held, in.Actor, "released", len(held) == heldAtOnce)
+	var reasons []relay.HoldReason
+	if q := in.query(); q.Reason != "" {
+		reasons = append(reasons, q.Reason)
+	}
+	return a.release(ctx, held, in.Actor, "released", len(held) == heldAtOnce, reasons...)
 }
 
-func (a *Activities) release(ctx context.Context, ids []relay.OrderID, actor, why string, more bool) (ReleaseOutcome, error) {
+func (a *Activities) release(ctx context.Context, ids []relay.OrderID, actor, why string, more bool, reasons ...relay.HoldReason) (ReleaseOutcome, error) {
 	if len(ids) == 0 {
 		return ReleaseOutcome{}, nil
 	}
-	released, err := a.store.Release(ctx, ids, actor, why)
+	released, err := a.store.Release(ctx, ids, actor, why, reasons...)
 	if err != nil {
 		return ReleaseOutcome{}, err
 	}
@@ -305,7 +309,7 @@ func (a *Activities) RecheckHolds(ctx context.Context, in RecheckInput) (Recheck
 	if len(orders) == heldAtOnce {
 		out.After = orders[len(orders)-1].ID
 	}
-	out.ReleaseOutcome, err = a.release(ctx, free, "settings", "the setting or mapping that it waited for is there", false)
+	out.ReleaseOutcome, err = a.release(ctx, free, "settings", "the setting or mapping that it waited for is there", false, rechecked...)
 	return out, err
 }
 

@@ -68,7 +68,7 @@ func cancelTold(c store.CancelToTell, o connectors.CancelPushOutcome) store.Canc
 	}
 	switch kind := relay.KindOf(o.Err); kind {
 	case relay.Unavailable, relay.Throttled, relay.Unauthorised:
-		t.Untried, t.Retry = true, time.Minute // nothing happened, and it is no fault of this order
+		t.Untried, t.Retry, t.Unknown = true, time.Minute, c.Doubt // nothing happened, and it is no fault of this order
 		return t
 	case relay.Conflict, relay.Invalid:
 		t.Retry = 24 * time.Hour // it needs a person at the cart

@@ -449,6 +449,32 @@ func TestCancelThatTheWarehouseForgot(t *testing.T) {
 	require.Zero(t, w.reconcileDepot().Found)
 }
 
+// f. Cancelled here, reopened and sent anew, and the first going on there: the
+// order must not ship twice.
+func TestTheFirstLifeGoesOnAtTheWarehouse(t *testing.T) {
+	for _, sent := range []bool{false, true} {
+		t.Run(fmt.Sprintf("sent anew %t", sent), func(t *testing.T) {
+			w := newWorld(t, setup{})
+			number := w.sell()
+			first := w.atWarehouse(number)
+			// As if the warehouse had confirmed a cancel that it did not keep.
+			w.exec(`update orders set state = 'cancelled', cancel_requested_at = now()`)
+			w.exec(`update submissions set state = 'withdrawn'`)
+			require.True(t, do[activities.ReopenOutcome](w, w.acts.ReopenOrder, w.reopenInput(number)).Reopened)
+			kind := "not_cancelled "
+			if sent {
+				kind = "duplicate "
+				require.Equal(t, 1, w.submit().Accepted)
+			}
+			require.Equal(t, 1, w.reconcileDepot().Repaired)
+			require.Equal(t, []string{kind + first + " mended"}, w.found())
+			w.submit()
+			require.Len(t, w.books(), 1)
+			require.Equal(t, string(w.want(number, relay.OrderAtWarehouse).WarehouseOrderID), w.books()[0].ID)
+		})
+	}
+}
+
 // The ledger was restored from a backup that is older than the submission: even
 // the token is lost. What goes by the order's number at the warehouse keeps the
 // order back until a person has looked.

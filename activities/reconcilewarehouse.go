@@ -195,7 +195,7 @@ func (c *reconciler) cancelUnwanted(ctx context.Context, list []listed) ([]store
 	for i, l := range list {
 		var answer connectors.CancelAnswer
 		switch {
-		case owned[i] && l.WarehouseOrderID != l.ID:
+		case owned[i] && l.ID != l.WarehouseOrderID && l.ID != l.Led:
 			// Adopted for its content by an order that looks like it: cancelling it would lose that one.
 			answer = connectors.CancelAnswer{Result: connectors.CancelTooLate, Evidence: "another order has it"}
 		case l.Progress == connectors.PartShipped || l.Progress == connectors.FullShipped:

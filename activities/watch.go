@@ -18,6 +18,10 @@ type WatchResult struct {
 	Closed int `json:"closed,omitempty"`
 	Sent   int `json:"sent,omitempty"`   // messages that were delivered
 	Failed int `json:"failed,omitempty"` // and that were not: they are tried again
+	// Submit says that orders are due to be sent, looked for or cancelled, and Carts
+	// are due to be told something: should a wake-up have been lost, this is the next.
+	Submit bool                   `json:"submit,omitempty"`
+	Carts  []relay.ConnectionName `json:"carts,omitempty"`
 }
 
 // WatchInput names a merchant, and what of it the ledger can't tell.
@@ -57,6 +61,14 @@ func (a *Activities) Watch(ctx context.Context, in WatchInput) (WatchResult, err
 	if r.Opened+r.Raised > 0 {
 		a.log.Error("alerts were raised: ferry alert list tells them", "merchant", m.ID, "opened", r.Opened, "raised", r.Raised)
 	}
+	if r.Carts, err = a.store.CartsToTell(ctx, m.ID); err != nil {
+		return r, err
+	}
+	waiting, err := a.store.Waiting(ctx, m.ID)
+	if err != nil {
+		return r, err
+	}
+	r.Submit = waiting.Due(time.Now())
 	return r, a.sendAlerts(ctx, m, &r)
 }
 

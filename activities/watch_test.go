@@ -229,7 +229,7 @@ func TestPeopleAreCalledAsAHoldAges(t *testing.T) {
 	}())
 	_, err := w.ledger.Release(t.Context(), []relay.OrderID{w.order(number).ID}, "test", "test")
 	require.NoError(t, err)
-	require.Equal(t, activities.WatchResult{Closed: 1, Sent: 2}, w.watch())
+	require.Equal(t, activities.WatchResult{Closed: 1, Sent: 2, Submit: true}, w.watch())
 
 	mails := p.letters()
 	require.Len(t, mails, 4)
@@ -368,7 +368,7 @@ func TestManyAlertsAreOneMessageEach(t *testing.T) {
 	w.exec(`insert into orders (merchant_id, cart_id, external_id, number, reference, state, placed_at, cart_updated_at, digest, ship_to, ship_method)
 		select merchant_id, cart_id, 'more-' || n, 'M-' || n, 'M-' || n, state, placed_at, cart_updated_at, digest, ship_to, ship_method from orders, generate_series(1, 499) as n`)
 	w.exec(`insert into order_events (order_id, kind, actor) select id, 'changed_too_late', 'test' from orders`)
-	require.Equal(t, activities.WatchResult{Opened: 500, Sent: 2}, w.watch())
+	require.Equal(t, activities.WatchResult{Opened: 500, Sent: 2, Submit: true}, w.watch())
 	require.Len(t, p.letters(), 1)
 	require.Equal(t, "[orderferry acme] 500 alerts: 500 opened", p.letters()[0].subject)
 	require.Equal(t, 500, strings.Count(p.letters()[0].body, "changed at the cart after it was submitted"))

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"mime"
 	"net"
 	netmail "net/mail"
 	"slices"
@@ -350,6 +351,25 @@ func TestMailToSomeOfMany(t *testing.T) {
 	delivered, err = m.Send(t.Context(), msg.Delivered, msg)
 	require.NoError(t, err)
 	require.Empty(t, delivered)
+}
+
+// What a headline quotes is a cart's: it adds no header, recipient or part.
+func TestHeadlinesAddNoHeaders(t *testing.T) {
+	p := newPostbox(t, &postbox{}, postboxConfig{})
+	m, err := NewMailer("smtp://127.0.0.1:"+p.port, "orderferry@example.com")
+	require.NoError(t, err)
+	n := onHold(relay.AlertOpened)
+	n.Headline = "lines[MUG\r\nBcc: thief@example.com\r\n\r\n<b>hello\r\n.\r\nRCPT TO:<thief@example.com>] é"
+	_, err = m.Send(t.Context(), []string{"ops@example.com"}, message(n))
+	require.NoError(t, err)
+	require.Len(t, p.got(), 1)
+	got := p.got()[0]
+	require.Equal(t, "ops@example.com", got.to)
+	require.Empty(t, got.Header.Get("Bcc"))
+	subject, err := new(mime.WordDecoder).DecodeHeader(got.Header.Get("Subject"))
+	require.NoError(t, err)
+	require.Equal(t, "[orderferry acme] "+n.Headline, subject)
+	require.Contains(t, got.body, "Alert      12, level 2 (opened)", "the text is whole")
 }
 
 func TestBadMailSettings(t *testing.T) {

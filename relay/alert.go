@@ -109,7 +109,7 @@ func (a Age) Words() string {
 		word string
 	}{{Age(24 * time.Hour), "day"}, {Age(time.Hour), "hour"}, {Age(time.Minute), "minute"}} {
 		if a >= u.unit && a%u.unit == 0 {
-			return many(int64(a/u.unit), u.word)
+			return Many(int64(a/u.unit), u.word)
 		}
 	}
 	return a.String()
@@ -127,7 +127,8 @@ func (a Age) Since() string {
 	}
 }
 
-func many(n int64, thing string) string {
+// Many counts things: "1 order", "2 orders".
+func Many[N int | int64](n N, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}

@@ -156,6 +156,13 @@ func TestManyChangesAreCut(t *testing.T) {
 	require.Equal(t, "order SO-1 changed at the cart after it was submitted: a changed, b changed, c changed and 2 more", trouble.Headline(0, time.Time{}))
 }
 
+// A cart writes its SKUs as it likes: they forge no line of a message.
+func TestHeadlinesAreOneLine(t *testing.T) {
+	why := []relay.Difference{{Field: "lines[MUG\r\nBcc: x@example.com\n\n  curl\u202e].quantity", Was: "1", Is: "2"}}
+	trouble := relay.Trouble{Cause: relay.NewAlertCause(relay.CauseOrder, "SO-1", relay.OrderChangedTooLate), Why: why}
+	require.Equal(t, "order SO-1 changed at the cart after it was submitted: lines[MUG  Bcc: x@example.com    curl].quantity: 1 -> 2", trouble.Headline(0, time.Time{}))
+}
+
 func FuzzAges(f *testing.F) {
 	f.Add("72h")
 	f.Add("1m0.5s")

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -20,10 +21,15 @@ type Trouble struct {
 // Headline says the trouble in one line without personal data. over is the age
 // that its level stands for.
 func (t Trouble) Headline(over Age, now time.Time) string {
+	// A cart's SKUs are quoted: they must not forge lines of a mail.
+	return strings.Map(legible, t.headline(over, now))
+}
+
+func (t Trouble) headline(over Age, now time.Time) string {
 	kind, subject, what := t.Cause.Parts()
 	lasted := Age(now.Sub(t.Since)).Since()
 	oldest := fmt.Sprintf(", the oldest %s for %s", t.Oldest, lasted)
-	orders := many(t.Count, "order")
+	orders := Many(t.Count, "order")
 	switch kind {
 	case CauseHold:
 		if HoldReason(subject) == HoldUnknownOutcome {
@@ -39,9 +45,9 @@ func (t Trouble) Headline(over Age, now time.Time) string {
 	case CauseStuck:
 		return stuckHeadline(subject, t.Count) + oldest
 	case CauseMessages:
-		return fmt.Sprintf("%s about alerts could not be delivered by %s", many(t.Count, "message"), subject)
+		return fmt.Sprintf("%s about alerts could not be delivered by %s", Many(t.Count, "message"), subject)
 	case CauseFinding:
-		return fmt.Sprintf("comparing the books found %s of kind %s%s", many(t.Count, "difference"), subject, oldest)
+		return fmt.Sprintf("comparing the books found %s of kind %s%s", Many(t.Count, "difference"), subject, oldest)
 	case CausePaused:
 		return "the merchant is paused for more than " + over.Words()
 	}
@@ -78,15 +84,15 @@ func orderHeadline(what string, why []Difference) string {
 func stuckHeadline(subject string, n int64) string {
 	switch subject {
 	case StuckReady:
-		return many(n, "order") + " ready and not submitted for more than an hour"
+		return Many(n, "order") + " ready and not submitted for more than an hour"
 	case StuckInDoubt:
-		return many(n, "order") + " in doubt for more than an hour"
+		return Many(n, "order") + " in doubt for more than an hour"
 	case StuckCancel:
-		return many(n, "cancel") + " not decided by the warehouse for more than an hour"
+		return Many(n, "cancel") + " not decided by the warehouse for more than an hour"
 	case StuckShipment:
-		return many(n, "parcel") + " not taken by the cart for more than an hour"
+		return Many(n, "parcel") + " not taken by the cart for more than an hour"
 	case StuckCartCancel:
-		return many(n, "cancel") + " not taken by the cart for more than an hour"
+		return Many(n, "cancel") + " not taken by the cart for more than an hour"
 	}
 	return subject
 }
@@ -148,7 +154,14 @@ func holdAdvice(reason HoldReason, m string) Advice {
 	case HoldWarehouseUnreachable:
 		next = "They are sent again some times a day, and at the nightly resend."
 	}
-	return Advice{next, []string{look, release + " --dry-run", release}}
+	commands := []string{look}
+	switch reason {
+	case HoldUnknownItem, HoldKitWithoutComponents:
+		commands = append(commands, "ferry alias import"+m+" aliases.csv")
+	case HoldInsufficientInventory:
+		commands = append(commands, "ferry hold forecast"+m)
+	}
+	return Advice{next, append(commands, release+" --dry-run", release)}
 }
 
 func orderAdvice(reference, what, m string, id int64) Advice {

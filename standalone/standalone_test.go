@@ -20,6 +20,7 @@ import (
 	easypost "orderferry/connectors/easypost/simulator"
 	"orderferry/standalone/demo"
 	"orderferry/standalone/local"
+	"orderferry/standalone/proctest"
 	"orderferry/standalone/shop"
 	"orderferry/starter/cli"
 )
@@ -37,64 +38,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// dataDir is a data directory that the private Postgres' own user may enter.
-func dataDir(t *testing.T) string {
-	dir, err := os.MkdirTemp("", "orderferry-")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	require.NoError(t, os.Chmod(dir, 0o711))
-	return dir
-}
-
-// lines hands on a process's output line by line.
-type lines struct {
-	mu   chan struct{}
-	text bytes.Buffer
-	seen chan string
-}
-
-func newLines() *lines { return &lines{mu: make(chan struct{}, 1), seen: make(chan string, 10_000)} }
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu <- struct{}{}
-	defer func() { <-l.mu }()
-	l.text.Write(b)
-	for line := range strings.Lines(string(b)) {
-		select {
-		case l.seen <- line:
-		default:
-		}
-	}
-	return len(b), nil
-}
-
-func (l *lines) String() string {
-	l.mu <- struct{}{}
-	defer func() { <-l.mu }()
-	return l.text.String()
-}
-
-// await waits for a line that holds a word.
-func (l *lines) await(t *testing.T, word string) {
-	late := time.After(3 * time.Minute)
-	for {
-		select {
-		case line := <-l.seen:
-			if strings.Contains(line, word) {
-				return
-			}
-		case <-late:
-			t.Fatalf("no %q in:\n%s", word, l)
-		}
-	}
-}
-
-func start(t *testing.T, args ...string) (*exec.Cmd, *lines) {
+func start(t *testing.T, args ...string) (*exec.Cmd, *proctest.Output) {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	cmd := exec.Command(self, args...)
 	cmd.Env = append(os.Environ(), asStandalone+"=1")
-	out := newLines()
+	out := proctest.NewOutput()
 	cmd.Stdout, cmd.Stderr = out, out
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
@@ -109,11 +58,11 @@ func start(t *testing.T, args ...string) (*exec.Cmd, *lines) {
 // Promise 1: kill -9 at several points of the demo; the same command again comes
 // to the same end, and the books of shops and warehouses agree with the ledger.
 func TestDemoSurvivesKills(t *testing.T) {
-	dir := dataDir(t)
+	dir := proctest.DataDir(t)
 	args := []string{"--data", dir, "--demo", "--orders", "150", "--until-idle"}
 	for _, at := range []string{"taken in 150", "sold 150", "shipped"} {
 		cmd, out := start(t, args...)
-		out.await(t, at)
+		out.Await(t, at)
 		require.NoError(t, cmd.Process.Kill())
 		_ = cmd.Wait() // killed, as it should be
 	}
@@ -141,16 +90,19 @@ func TestDemoSurvivesKills(t *testing.T) {
 type world struct {
 	t     *testing.T
 	dir   string
+	at    local.Instance
 	shops *shop.Shops
 }
 
 // inWorld runs f beside a standalone and the demo's merchants.
 func inWorld(t *testing.T, f func(*world)) {
-	dir := dataDir(t)
+	inWorldOf(t, activities.Options{Looks: []time.Duration{200 * time.Millisecond, 400 * time.Millisecond}}, f)
+}
+
+func inWorldOf(t *testing.T, opt activities.Options, f func(*world)) {
+	dir := proctest.DataDir(t)
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	err := local.Run(t.Context(), local.Config{
-		Dir: dir, Log: log, Activities: activities.Options{Looks: []time.Duration{200 * time.Millisecond, 400 * time.Millisecond}},
-	}, func(_ context.Context, in local.Instance) error {
+	err := local.Run(t.Context(), local.Config{Dir: dir, Log: log, Activities: opt}, func(_ context.Context, in local.Instance) error {
 		shops, err := shop.Open(shop.Config{
 			Merchants: demo.MerchantIDs(), Seed: 7,
 			Progress: easypost.Progress{ProcessAfter: 300 * time.Millisecond, ShipAfter: 300 * time.Millisecond, PackagesEvery: 3},
@@ -162,7 +114,7 @@ func inWorld(t *testing.T, f func(*world)) {
 		if err := shops.Stock(1000); err != nil {
 			return err
 		}
-		f(&world{t: t, dir: dir, shops: shops})
+		f(&world{t: t, dir: dir, at: in, shops: shops})
 		return nil
 	})
 	require.NoError(t, err)

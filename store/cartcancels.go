@@ -22,6 +22,8 @@ type CancelToTell struct {
 	Reference  relay.Reference
 	ExternalID relay.ExternalID
 	Attempts   int // this one included
+	// Doubt says that the outcome of an earlier attempt is not known.
+	Doubt bool
 }
 
 // ClaimCancelsToTell returns cancels that a cart is to be told of now. It is
@@ -30,11 +32,11 @@ type CancelToTell struct {
 func (s *Store) ClaimCancelsToTell(ctx context.Context, cart ConnectionID, lease time.Duration, limit int) ([]CancelToTell, error) {
 	rows, err := s.pool.Query(ctx, `
 		with due as (
-			select id from orders where cart_id = $1 and `+cancelToTell+` and cart_cancel_at <= now()
+			select id, cart_cancel_sent_at is not null as doubt from orders where cart_id = $1 and `+cancelToTell+` and cart_cancel_at <= now()
 			order by cart_cancel_at, id limit $3 for update skip locked),
 		u as (
 			update orders o set cart_cancel_attempts = cart_cancel_attempts + 1, cart_cancel_sent_at = now(), cart_cancel_at = now() + $2::interval
-			from due where o.id = due.id returning o.id, o.reference, o.external_id, o.cart_cancel_attempts)
+			from due where o.id = due.id returning o.id, o.reference, o.external_id, o.cart_cancel_attempts, due.doubt)
 		select * from u order by id`, cart, lease, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read cancels to tell: %w", err)
@@ -54,7 +56,7 @@ type CancelTold struct {
 	// Error, when set, is why the cart did not take it; told again after Retry.
 	Error   string
 	Retry   time.Duration
-	Unknown bool // with Error: it may have taken it all the same
+	Unknown bool // with Error or Untried: this attempt, or one before it, may have been taken all the same
 	Untried bool // nothing was tried: told again after Retry
 }
 
@@ -71,23 +73,26 @@ func (s *Store) RecordCancelsTold(ctx context.Context, actor string, told []Canc
 		ids[i], statuses[i], found[i] = int64(t.Order), plain(t.Status), t.Found
 		errs[i], retry[i], unknown[i], untried[i] = plain(t.Error), t.Retry, t.Unknown, t.Untried
 	}
-	_, err := s.pool.Exec(ctx, `
-		with q as (
-			select * from unnest($1::bigint[], $2::text[], $3::boolean[], $4::text[], $5::interval[], $7::boolean[], $8::boolean[])
-				as q(id, status, found, error, retry, unknown, untried)),
-		u as (
-			update orders o set
-				cart_cancelled_at = case when error = '' and not untried then now() end,
-				cart_cancel_at = case when error <> '' or untried then now() + retry end,
-				cart_cancel_sent_at = case when unknown then cart_cancel_sent_at end,
-				cart_cancel_attempts = cart_cancel_attempts - untried::int,
-				cart_cancel_error = case when untried then cart_cancel_error else nullif(error, '') end
-			from q where o.id = q.id and cart_cancel_at is not null
-			returning o.id, q.status, q.found, q.error, q.untried)
-		insert into order_events (order_id, kind, actor, detail)
-		select id, case error when '' then 'cancel_told_cart' else 'cancel_tell_failed' end, $6,
-			jsonb_strip_nulls(jsonb_build_object('status', nullif(status, ''), 'found', nullif(found, false), 'error', nullif(error, ''))) from u where not untried`,
-		ids, statuses, found, errs, retry, actor, unknown, untried)
+	err := s.begin(ctx, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `
+			with q as (
+				select * from unnest($1::bigint[], $2::text[], $3::boolean[], $4::text[], $5::interval[], $7::boolean[], $8::boolean[])
+					as q(id, status, found, error, retry, unknown, untried)),
+			u as (
+				update orders o set
+					cart_cancelled_at = case when error = '' and not untried then now() end,
+					cart_cancel_at = case when error <> '' or untried then now() + retry end,
+					cart_cancel_sent_at = case when unknown then cart_cancel_sent_at end,
+					cart_cancel_attempts = cart_cancel_attempts - untried::int,
+					cart_cancel_error = case when untried then cart_cancel_error else nullif(error, '') end
+				from q where o.id = q.id and cart_cancel_at is not null
+				returning o.id, q.status, q.found, q.error, q.untried)
+			insert into order_events (order_id, kind, actor, detail)
+			select id, case error when '' then 'cancel_told_cart' else 'cancel_tell_failed' end, $6,
+				jsonb_strip_nulls(jsonb_build_object('status', nullif(status, ''), 'found', nullif(found, false), 'error', nullif(error, ''))) from u where not untried`,
+			ids, statuses, found, errs, retry, actor, unknown, untried)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("record told cancels: %w", err)
 	}
@@ -106,14 +111,15 @@ func (s *Store) CancelsTelling(ctx context.Context, cart ConnectionID) (ready bo
 	return ready, fromNull(at), nil
 }
 
-// CartsToTell names a merchant's carts that are to be told of cancels now.
+// CartsToTell names a merchant's carts that are to be told of cancels or parcels now.
 func (s *Store) CartsToTell(ctx context.Context, merchant relay.MerchantID) ([]relay.ConnectionName, error) {
 	rows, err := s.pool.Query(ctx, `
 		select name from connections c where merchant_id = $1 and role = 'cart' and removed_at is null
-			and exists (select from orders where cart_id = c.id and `+cancelToTell+` and cart_cancel_at <= now())
+			and (exists (select from orders where cart_id = c.id and `+cancelToTell+` and cart_cancel_at <= now())
+				or exists (select from shipments where cart_id = c.id and state = 'ready' and (next_push_at is null or next_push_at <= now())))
 		order by name`, merchant)
 	if err != nil {
-		return nil, fmt.Errorf("look at cancels to tell: %w", err)
+		return nil, fmt.Errorf("look at what carts are to be told: %w", err)
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[relay.ConnectionName])
 }

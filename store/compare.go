@@ -142,6 +142,7 @@ type SubmissionStanding struct {
 	Reference        relay.Reference
 	OrderState       relay.OrderState
 	WarehouseOrderID relay.WarehouseOrderID // the order's; "" for none
+	Led              relay.WarehouseOrderID // what the submission led to; "" for nothing
 	// Other is the state of another submission of the order that is under way or
 	// accepted; "" when there is none.
 	Other string
@@ -152,7 +153,7 @@ type SubmissionStanding struct {
 // Standings finds the submissions that have the given tokens, of whatever merchant.
 func (s *Store) Standings(ctx context.Context, warehouse ConnectionID, tokens []relay.Token) (map[relay.Token]SubmissionStanding, error) {
 	rows, err := s.pool.Query(ctx, `
-		select s.id, s.token, s.state, o.id, o.reference, o.state, coalesce(o.warehouse_order_id, ''),
+		select s.id, s.token, s.state, o.id, o.reference, o.state, coalesce(o.warehouse_order_id, ''), coalesce(s.warehouse_order_id, ''),
 			coalesce((select l.state from submissions l where l.order_id = o.id and l.id <> s.id and l.state in ('open', 'in_doubt', 'accepted')), ''),
 			s.warehouse_id = $1
 		from submissions s join orders o on o.id = s.order_id where s.token = any($2)`, warehouse, texts(tokens))

@@ -101,11 +101,13 @@ func (s *Store) ViewHold(ctx context.Context, order relay.OrderID) (HoldView, er
 
 // Release lets held orders go: back to new, to be submitted with the next
 // batch. An order on hold because its outcome is unknown is looked for again
-// instead (promise 2). It returns those that were on hold.
-func (s *Store) Release(ctx context.Context, orders []relay.OrderID, actor, why string) ([]relay.OrderID, error) {
+// instead (promise 2). Where reasons are given, only those go that are on hold for
+// one of them still: what was put on hold for another since it was read waits for
+// whoever did so. It returns those that went.
+func (s *Store) Release(ctx context.Context, orders []relay.OrderID, actor, why string, reasons ...relay.HoldReason) ([]relay.OrderID, error) {
 	var out []relay.OrderID
 	err := s.begin(ctx, func(tx pgx.Tx) (err error) {
-		out, err = release(ctx, tx, orders, actor, why)
+		out, err = release(ctx, tx, orders, actor, why, reasons...)
 		return err
 	})
 	if err != nil {
@@ -114,7 +116,7 @@ func (s *Store) Release(ctx context.Context, orders []relay.OrderID, actor, why 
 	return out, nil
 }
 
-func release(ctx context.Context, tx pgx.Tx, orders []relay.OrderID, actor, why string) ([]relay.OrderID, error) {
+func release(ctx context.Context, tx pgx.Tx, orders []relay.OrderID, actor, why string, reasons ...relay.HoldReason) ([]relay.OrderID, error) {
 	if len(orders) == 0 {
 		return nil, nil
 	}
@@ -125,13 +127,13 @@ func release(ctx context.Context, tx pgx.Tx, orders []relay.OrderID, actor, why 
 	rows, err := tx.Query(ctx, `
 		with l as (
 			select o.id, exists (select from submissions s where s.order_id = o.id and s.state = 'in_doubt') as live
-			from orders o where o.id = any($1) and o.state = 'held' for update),
+			from orders o where o.id = any($1) and o.state = 'held' and (cardinality($4::text[]) = 0 or o.hold_reason = any($4)) for update),
 		u as (
 			update orders o set state = case when l.live then 'in_doubt' else 'new' end, next_look_at = case when l.live then now() end, looks = 0,
 				retry_at = null, `+clearHold+`
 			from l where o.id = l.id returning o.id),
 		e as (insert into order_events (order_id, kind, actor, detail) select id, 'released', $2, jsonb_build_object('why', $3::text) from u)
-		select id from u`, orderIDs(orders), actor, why)
+		select id from u`, orderIDs(orders), actor, why, texts(reasons))
 	if err != nil {
 		return nil, err
 	}

@@ -73,6 +73,21 @@ func TestWhichOrdersOnHoldAreMeant(t *testing.T) {
 
 // Promise 4: those that may be at the warehouse are looked for first, all others
 // stop before sending; in one transaction, and each with its trail.
+// What was put on hold for another reason since it was read is not let go.
+func TestReleaseForAReason(t *testing.T) {
+	b := newBench(t)
+	held := b.heldForAll()
+	item, operator := held[relay.HoldUnknownItem], held[relay.HoldOperator]
+	got, err := b.Release(t.Context(), []relay.OrderID{item, operator}, "settings", "mended", relay.HoldUnknownItem, relay.HoldBadOrder)
+	require.NoError(t, err)
+	require.Equal(t, []relay.OrderID{item}, got)
+	b.want(item, relay.OrderNew)
+	b.want(operator, relay.OrderHeld)
+	got, err = b.Release(t.Context(), []relay.OrderID{operator}, "operator clerk", "released")
+	require.NoError(t, err)
+	require.Equal(t, []relay.OrderID{operator}, got, "named, whatever the reason")
+}
+
 func TestCancelOfHeldOrdersTogether(t *testing.T) {
 	b := newBench(t)
 	held := b.heldForAll()

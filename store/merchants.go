@@ -142,7 +142,7 @@ func (s *Store) saveConnection(ctx context.Context, tx pgx.Tx, merchant relay.Me
 	}
 	tag, err := tx.Exec(ctx, `
 		insert into connections (merchant_id, name, role, connector, base_url, mode, settings, schedule, credentials)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		values ($1, $2, $3, $4, $5, $6, $7, coalesce($8::jsonb, '{}'), $9)
 		on conflict (merchant_id, name) do update set base_url = excluded.base_url, mode = excluded.mode, settings = excluded.settings,
 			schedule = excluded.schedule, credentials = excluded.credentials, removed_at = null, stopped_at = null, stopped_reason = null
 		where connections.role = excluded.role and connections.connector = excluded.connector`,

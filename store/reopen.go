@@ -72,7 +72,14 @@ func (s *Store) ReopenOrder(ctx context.Context, order relay.OrderID, actor, rea
 // reopen begins a new life: nothing of the cancelled one is left but the trail,
 // the submissions and how the order was first seen.
 func reopen(ctx context.Context, tx pgx.Tx, order relay.OrderID, r ReopenRequest, actor, reason string) error {
+	// A worker of the release before noted the warehouse order with the order only.
 	_, err := tx.Exec(ctx, `
+		update submissions s set warehouse_order_id = o.warehouse_order_id from orders o
+		where o.id = $1 and s.order_id = o.id and s.state = 'withdrawn' and s.warehouse_order_id is null and s.warehouse_id = o.warehouse_id`, order)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
 		update orders set state = 'new', warehouse_id = null, warehouse_order_id = null, warehouse_status = null, accepted_at = null, ship_complete = false,
 			cancel_requested_at = null, cancel_requested_by = null, cancel_reason = null, cancel_next_at = null,
 			cart_cancel_at = null, cart_cancel_attempts = 0, cart_cancel_sent_at = null, cart_cancel_error = null, late_edit = null,

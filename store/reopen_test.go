@@ -115,8 +115,14 @@ func TestReopenAndTheCart(t *testing.T) {
 	require.Equal(t, store.TellingCart, b.reopen(id).Standing)
 	b.cartTold(store.CancelTold{Order: id, Error: "no answer", Retry: time.Hour, Unknown: true})
 	require.Equal(t, store.TellingCart, b.reopen(id).Standing, "it may have taken it")
-	b.exec(`update orders set cart_cancel_at = now()`)
-	b.cancelsToTell()
+	again := func() store.CancelToTell {
+		b.exec(`update orders set cart_cancel_at = now()`)
+		return b.cancelsToTell()[0]
+	}
+	require.True(t, again().Doubt)
+	b.cartTold(store.CancelTold{Order: id, Untried: true, Unknown: true, Retry: time.Minute})
+	require.Equal(t, store.TellingCart, b.reopen(id).Standing, "an attempt that never left us says nothing of the one before")
+	again()
 	b.cartTold(store.CancelTold{Order: id, Error: "conflict", Retry: time.Hour})
 	require.Equal(t, store.Reopened, b.reopen(id).Standing, "it surely did not")
 
@@ -128,4 +134,24 @@ func TestReopenAndTheCart(t *testing.T) {
 	require.True(t, b.cancelAndTell(id).Tell, "to leave it cancelled is an answer too, which the cart is told")
 	require.Equal(t, store.Reopened, b.reopen(id).Standing)
 	b.want(id, relay.OrderNew)
+}
+
+// A warehouse order whose cancel was confirmed stays known as the order's when
+// the order is reopened, whichever release wrote down that it was accepted.
+func TestTheCancelledWarehouseOrderStaysOwned(t *testing.T) {
+	for name, spoil := range map[string]string{
+		"this release":       `select`,
+		"the release before": `update submissions set warehouse_order_id = null`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			sub := b.atWarehouse(1)
+			b.exec(spoil)
+			b.progress(store.Progress{Order: sub.Order.ID, Cancelled: true})
+			require.Equal(t, store.Reopened, b.reopen(sub.Order.ID).Standing)
+			owned, err := b.Owned(t.Context(), b.depot(), []relay.WarehouseOrderID{wid(sub), "another"})
+			require.NoError(t, err)
+			require.Equal(t, []bool{true, false}, owned)
+		})
+	}
 }

@@ -863,6 +863,12 @@ type Waiting struct {
 	NextCancel time.Time // when the warehouse is to be asked to cancel; zero: none
 }
 
+// Due reports whether anything may be done now.
+func (w Waiting) Due(now time.Time) bool {
+	past := func(t time.Time) bool { return !t.IsZero() && !t.After(now) }
+	return w.Ready > 0 || past(w.NextRetry) || past(w.NextLook) || past(w.NextCancel)
+}
+
 // Waiting looks at a merchant's queue.
 func (s *Store) Waiting(ctx context.Context, merchant relay.MerchantID) (Waiting, error) {
 	var w Waiting

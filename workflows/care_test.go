@@ -213,6 +213,26 @@ func TestCartsAreReadBeforeAnythingIsSentAfterAPause(t *testing.T) {
 	}
 }
 
+// A reading that was under way when the merchant was let run again began before
+// it: it may not know of all that was cancelled during the pause.
+func TestAReadingFromBeforeThePauseDoesNotCount(t *testing.T) {
+	s := newStage(t)
+	fails := 2 // it takes 12 s
+	on(s, "PullOrders", func(in activities.JobInput) (activities.PullOrdersResult, error) {
+		if in.Connection == "shop" && s.since() > 10*time.Minute && fails > 0 {
+			fails--
+			return activities.PullOrdersResult{}, temporal.NewApplicationError("pull orders: unavailable", "unavailable")
+		}
+		return activities.PullOrdersResult{}, nil
+	})
+	s.at(10*time.Minute+5*time.Second, func() { s.ask("pause", workflows.JobRequest{}) })
+	s.at(10*time.Minute+8*time.Second, func() { s.ask("resume", workflows.JobRequest{}) })
+	s.runMerchant(11 * time.Minute)
+	resumed := s.named("SetPaused")[1].at + took
+	require.Less(t, s.first("PullOrders", "shop", 10*time.Minute).at, 10*time.Minute+5*time.Second)
+	require.GreaterOrEqual(t, s.first("SubmitOrders", "east", resumed).at, s.first("PullOrders", "shop", resumed).at+took)
+}
+
 // A cart whose reading is paused, or whose credentials are refused, is not waited for.
 func TestAPausedCartIsNotReadFirst(t *testing.T) {
 	s := newStage(t)
@@ -374,4 +394,21 @@ func TestAlertsAreToldOfFailingJobs(t *testing.T) {
 	require.Equal(t, start, f.Since.Truncate(time.Minute).UTC())
 	require.Greater(t, f.Fails, 2)
 	require.Empty(t, looks[8].Failing, "it works again")
+}
+
+// Should a wake-up have been lost with a worker, the next look at alerts is one.
+func TestLostWakeUpsAreMadeUpFor(t *testing.T) {
+	s := newStage(t)
+	on(s, "Watch", func(activities.WatchInput) (activities.WatchResult, error) {
+		if at := s.since().Round(time.Minute); at == 10*time.Minute {
+			return activities.WatchResult{Submit: true, Carts: []relay.ConnectionName{"outlet"}}, nil
+		}
+		return activities.WatchResult{}, nil
+	})
+	s.runMerchant(20 * time.Minute)
+	for _, woken := range [][]step{filter(s.named("SubmitOrders"), time.Minute), filter(s.named("PushShipments", "outlet"), time.Minute)} {
+		require.Len(t, woken, 1)
+		require.InDelta(t, 10*time.Minute+2*took, woken[0].at, float64(2*took))
+	}
+	require.Empty(t, filter(s.named("PushShipments", "shop"), time.Minute))
 }

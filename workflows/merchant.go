@@ -304,6 +304,7 @@ func (m *merchant) run(ctx workflow.Context, l activities.Lane, j relay.Job) err
 	s.Due = workflow.Now(ctx).Add(every)
 	in := activities.JobInput{Merchant: m.id, Connection: l.Connection}
 	ctx = onVendor(ctx, m.id, l.Connector, j)
+	first := j == relay.PullOrders && slices.Contains(m.state.PullFirst, l.Connection) // asked for before this run
 	var err error
 	switch j {
 	case relay.PullOrders:
@@ -319,7 +320,7 @@ func (m *merchant) run(ctx workflow.Context, l activities.Lane, j relay.Job) err
 	default:
 		err = m.push(ctx, l, j, s, in)
 	}
-	if j == relay.PullOrders { // a cart that does not answer holds nothing up
+	if first { // a cart that does not answer holds nothing up
 		m.state.PullFirst = slices.DeleteFunc(m.state.PullFirst, func(c relay.ConnectionName) bool { return c == l.Connection })
 	}
 	if err == nil {
@@ -515,13 +516,18 @@ func (m *merchant) watch(ctx workflow.Context) error {
 		}
 		m.state.WatchDue = now.Add(every)
 		var a *activities.Activities
-		err := workflow.ExecuteActivity(onAlerts(ctx, m.id), a.Watch, activities.WatchInput{Merchant: m.id, Failing: m.failing()}).Get(ctx, nil)
+		var r activities.WatchResult
+		err := workflow.ExecuteActivity(onAlerts(ctx, m.id), a.Watch, activities.WatchInput{Merchant: m.id, Failing: m.failing()}).Get(ctx, &r)
 		if temporal.IsCanceledError(err) {
 			return err
 		}
 		if err != nil {
 			workflow.GetLogger(ctx).Error("alerts can't be looked after; will try again", "merchant", m.id, "why", brief(err))
 		}
+		if r.Submit {
+			m.wakeWarehouse(ctx)
+		}
+		m.wakeCarts(ctx, relay.PushShipments, r.Carts)
 	}
 	return nil
 }

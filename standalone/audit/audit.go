@@ -237,7 +237,7 @@ func (c *checked) cancel() {
 		}
 	}
 	ended := c.State == relay.OrderSendingCancelled || c.State == relay.OrderCancelled
-	if open := c.cart.Status != "void" && c.cart.Status != "deleted"; ended && open && c.CancelError == "" {
+	if open := c.cart.Status != "void" && c.cart.Status != "deleted"; ended && open && !c.CancelPlanned {
 		c.wrong(CancelUntold, "it is %s, and %s at the cart", c.State, c.cart.Status)
 	}
 	asked := c.has(store.EventCancelAsked)

@@ -116,9 +116,9 @@ func TestEveryWrongIsFound(t *testing.T) {
 			gone(b)
 			b.Ledger[0].State = relay.OrderSendingCancelled
 		}, []Wrong{CancelUntold}},
-		"cancelled, and the cart refuses to know": {func(b *Books) {
+		"cancelled, and the cart is about to be told": {func(b *Books) {
 			gone(b)
-			b.Ledger[0].State, b.Ledger[0].CancelError = relay.OrderSendingCancelled, "already packed"
+			b.Ledger[0].State, b.Ledger[0].CancelPlanned = relay.OrderSendingCancelled, true
 		}, nil},
 		"a cancel that was too late": {func(b *Books) {
 			b.Ledger[0].Trail = append(b.Ledger[0].Trail, store.EventCancelAsked, store.EventCancelTooLate)

@@ -20,7 +20,7 @@ type Order struct {
 	WarehouseOrderID relay.WarehouseOrderID
 	Hold             relay.HoldReason // "" when it is not on hold
 	PushError        string           // why the cart does not take its tracking; "" when nothing waits to be told
-	CancelError      string           // why the cart does not take its cancel
+	CancelPlanned    bool             // the cart is to be told of its cancel (again), at a time that is set
 	Trail            []store.EventKind
 }
 
@@ -37,7 +37,7 @@ func Ledger(ctx context.Context, q Querier, merchant relay.MerchantID) ([]Order,
 	rows, err := q.Query(ctx, `
 		select o.id, o.number, o.reference, o.state, coalesce(o.warehouse_order_id, ''), coalesce(o.hold_reason, ''),
 			coalesce((select string_agg(s.push_error, '; ' order by s.id) from shipments s where s.order_id = o.id and s.state = 'ready'), ''),
-			coalesce(o.cart_cancel_error, ''),
+			o.cart_cancel_at is not null,
 			array(select e.kind from order_events e where e.order_id = o.id order by e.id)
 		from orders o where o.merchant_id = $1 order by o.id`, merchant)
 	if err != nil {

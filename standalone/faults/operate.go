@@ -98,10 +98,11 @@ func (h *harness) settle(ctx context.Context) ([]audit.Finding, error) {
 		}
 		if clean++; len(findings) > 0 {
 			clean = 0
+			h.sayf("%s  %d things are not right yet, such as: %s", h.since(), len(findings), findings[0])
 		}
 		select {
 		case <-idle:
-			if clean > 1 { // and stays so
+			if clean > 1 && !h.tellsCancels(ctx) { // and stays so
 				return nil, nil
 			}
 		default: // somebody still waits for an answer
@@ -164,11 +165,20 @@ func (h *harness) nextStep(ctx context.Context) time.Time {
 	err := h.database.QueryRow(ctx, `
 		select least((select min(next_push_at) from shipments where state = 'ready' and next_push_at > now()),
 			(select min(next_look_at) from orders where state = 'in_doubt' and next_look_at > now()),
-			(select min(retry_at) from orders where state = 'new' and retry_at > now()))`).Scan(&at)
+			(select min(retry_at) from orders where state = 'new' and retry_at > now()),
+			(select min(retry_at) from cart_levels where retry_at > now()))`).Scan(&at)
 	if err != nil || at == nil {
 		return time.Now().Add(24 * time.Hour)
 	}
 	return *at
+}
+
+// tellsCancels reports whether a cart is to be told of a cancel before patience ends.
+func (h *harness) tellsCancels(ctx context.Context) bool {
+	var soon bool
+	err := h.database.QueryRow(ctx, `
+		select exists (select from orders where state in ('cancelled', 'sending_cancelled') and cart_cancel_at < now() + $1::interval)`, h.Patience).Scan(&soon)
+	return err != nil || soon
 }
 
 // audit holds all books against the ledger. state changes whenever anything moves.

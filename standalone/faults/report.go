@@ -181,7 +181,8 @@ func (h *harness) report(ctx context.Context, t Tally) error {
 func (h *harness) trail(ctx context.Context, f audit.Finding) {
 	found, err := h.ledger.FindOrders(ctx, f.Merchant, f.Subject)
 	if err != nil || len(found) != 1 {
-		return // a SKU, or an order that the ledger does not have
+		h.levels(ctx, f)
+		return
 	}
 	events, err := h.ledger.History(ctx, found[0].ID)
 	if err != nil {
@@ -189,5 +190,22 @@ func (h *harness) trail(ctx context.Context, f audit.Finding) {
 	}
 	for _, e := range events {
 		fmt.Fprintf(h.Out, "    %s  %-20s %-24s %s\n", e.At.Format("15:04:05.000"), e.Kind, e.Actor, e.Detail)
+	}
+}
+
+// levels prints what the ledger knows of a SKU's stock.
+func (h *harness) levels(ctx context.Context, f audit.Finding) {
+	rows, err := h.database.Query(ctx, `
+		select format('the cart was sent %s free and %s for orders under way at %s %s', l.available, l.owed, l.sent_at, l.error)
+		from cart_levels l join connections c on c.id = l.cart_id where c.merchant_id = $1 and l.sku = $2`, f.Merchant, f.Subject)
+	if err != nil {
+		return
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return
+	}
+	for _, l := range lines {
+		fmt.Fprintln(h.Out, "    "+l)
 	}
 }

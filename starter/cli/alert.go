@@ -4,15 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"orderferry/relay"
 	"orderferry/store"
+	"orderferry/workflows"
 )
 
 // alertLedger is what the ledger knows of alerts.
@@ -75,30 +76,20 @@ that are closed. The latest are first.`,
 }
 
 func (a *app) listAlerts(ctx context.Context, q store.AlertQuery) error {
-	if err := checkLimit(q.Limit); err != nil {
-		return err
-	}
-	l, err := a.ledger(ctx)
+	l, err := a.ledgerOf(ctx, q.Merchant)
 	if err != nil {
 		return err
 	}
-	if q.Merchant != "" {
-		if _, err := known(ctx, l, q.Merchant); err != nil {
-			return err
-		}
-	}
-	asked := q.Limit
-	q.Limit++ // one more tells whether there are more
-	list, err := l.Alerts(ctx, q)
+	list, more, err := limited(a, q.Limit, func(n int) ([]relay.Alert, error) {
+		q.Limit = n
+		return l.Alerts(ctx, q)
+	})
 	if err != nil {
 		return err
 	}
-	v := alertsView{Alerts: []alertView{}, More: len(list) > asked, now: a.parts.now()}
-	for _, al := range list[:min(len(list), asked)] {
+	v := alertsView{Alerts: []alertView{}, More: more, now: a.parts.now()}
+	for _, al := range list {
 		v.Alerts = append(v.Alerts, newAlertView(al))
-	}
-	if v.More {
-		a.say("the first %d are listed, and there are more", asked)
 	}
 	return a.print(v)
 }
@@ -112,7 +103,7 @@ type alertsView struct {
 
 func (v alertsView) text(p *page) {
 	if len(v.Alerts) == 0 {
-		p.line("no alerts")
+		p.line("no alerts are open")
 		return
 	}
 	var rows [][]string
@@ -130,7 +121,7 @@ func (v alertsView) text(p *page) {
 
 // alertFlag is the number of an alert.
 func alertFlag(cmd *cobra.Command, to *int64) {
-	cmd.Flags().Int64Var(to, "id", 0, "the alert's `number`, as ferry alert list tells it")
+	cmd.Flags().Var(&numberFlag[int64]{to, math.MaxInt64, "a number, as ferry alert list tells it", "number"}, "id", "the alert's number, as ferry alert list tells it")
 	needs(cmd, "id")
 }
 
@@ -164,8 +155,11 @@ how each message that told of it was delivered.`,
 }
 
 func alertError(err error) error {
-	if errors.Is(err, store.ErrNotFound) {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
 		return fmt.Errorf("%w; ferry alert list --closed tells which there are", err)
+	case errors.Is(err, store.ErrClosesItself):
+		return fmt.Errorf("%w; ferry alert show tells what to do about that", err)
 	}
 	return err
 }
@@ -264,31 +258,23 @@ other alert closes by itself when its cause is gone.`,
 		Example: `  ferry alert close --id 13
   ferry alert close --id 13 --actor clerk`,
 	}, func(ctx context.Context, _ []string) error {
-		who := a.actor(actor)
-		if len(who) > 60 || !utf8.ValidString(who) {
-			return usagef("actor: want at most 60 characters")
+		r := workflows.HoldRequest{Actor: a.actor(actor)} // the bounds of an actor are the same wherever one acts
+		if err := r.Check(); err != nil {
+			return &usageError{err}
 		}
 		l, err := a.ledger(ctx)
 		if err != nil {
 			return err
 		}
-		al, err := l.CloseAlert(ctx, id, byOperator(who))
+		al, err := l.CloseAlert(ctx, id, byOperator(r.Actor))
 		if err != nil {
 			return alertError(err)
 		}
 		return a.print(closedView{newAlertView(al)})
 	})
 	alertFlag(cmd, &id)
-	cmd.Flags().StringVar(&actor, "actor", "", "`name` of who closes it (default: your login)")
+	actorFlag(cmd, &actor)
 	return cmd
-}
-
-// byOperator names a person as trails do.
-func byOperator(actor string) string {
-	if actor == "" {
-		return "operator"
-	}
-	return "operator " + actor
 }
 
 type closedView struct{ alertView }
@@ -299,26 +285,23 @@ func (v closedView) text(p *page) {
 
 func (a *app) alertTestCommand() *cobra.Command {
 	var id relay.MerchantID
-	cmd := a.verb(cobra.Command{
+	cmd := a.longVerb(cobra.Command{
 		Use:   "test",
 		Short: "Send a test through every channel of a merchant",
 		Long: `Send a test through every channel that the merchant's file names, and tell how each
-was delivered. The worker sends it at its next look at the alerts, which may be
-minutes away: --timeout says for how long to wait. It is sent all the same later.`,
+was delivered. A worker sends it at its next look at the alerts, which may be
+minutes away. It waits for 15 minutes, unless --timeout says otherwise; it is sent
+all the same later. The exit code is 1 when not every channel has delivered.`,
 		Example: `  ferry alert test --merchant acme
-  ferry alert test --merchant acme --timeout 6m`,
-	}, func(ctx context.Context, _ []string) error { return a.testAlerts(ctx, id) })
+  ferry alert test --merchant acme --timeout 1h`,
+	}, aWhile, func(ctx context.Context, _ []string) error { return a.testAlerts(ctx, id) })
 	merchantFlag(cmd, &id)
 	needs(cmd, "merchant")
 	return cmd
 }
 
 func (a *app) testAlerts(ctx context.Context, id relay.MerchantID) error {
-	l, err := a.ledger(ctx)
-	if err != nil {
-		return err
-	}
-	m, err := known(ctx, l, id)
+	l, m, err := a.merchant(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -330,18 +313,15 @@ func (a *app) testAlerts(ctx context.Context, id relay.MerchantID) error {
 		return err
 	}
 	next := looked.Add(time.Duration(m.Alerts.Interval()))
-	a.say("alerts are looked after every %s, next at about %s", m.Alerts.Interval(), stamp(next))
+	if now := a.parts.now(); next.Before(now) { // overdue: it runs at any moment, or nothing does
+		next = now
+	}
+	a.say("a worker looks at alerts every %s, next at about %s", m.Alerts.Interval(), stamp(next))
 	v := alertTestView{Merchant: id, NextLook: utc(next)}
 	if err := v.wait(ctx, l, messages); err != nil {
 		return err
 	}
-	if err := a.print(v); err != nil {
-		return err
-	}
-	if slices.ContainsFunc(v.Messages, func(m messageView) bool { return m.Result != messageDelivered }) {
-		return errNotAsAsked
-	}
-	return nil
+	return a.conclude(v, !slices.ContainsFunc(v.Messages, func(m messageView) bool { return m.Result != messageDelivered }))
 }
 
 type alertTestView struct {
@@ -380,7 +360,7 @@ func (v alertTestView) text(p *page) {
 		case messageFailed:
 			p.line("%s: failed: %s", m.Channel, m.Error)
 		default:
-			p.line("%s: not sent yet: it leaves at about %s, when a worker runs", m.Channel, stampOf(v.NextLook))
+			p.line("%s: not sent yet: it leaves at about %s, when a worker runs%s", m.Channel, stampOf(v.NextLook), because(m.Error))
 		}
 	}
 }

@@ -22,6 +22,7 @@ type fakeAlerts struct {
 	asked  int                   // how often messages were asked for
 	answer store.AlertDelivery   // of the webhook
 	more   []store.AlertDelivery // answers of later questions
+	looked time.Time             // zero: a minute ago
 }
 
 // alertsOfAcme are two that are open and one that is closed.
@@ -119,7 +120,7 @@ func TestAlertClose(t *testing.T) {
 	require.Zero(t, code)
 	require.Equal(t, "13 by operator ops", w.ledger.alerts.closed)
 	for id, says := range map[string]string{
-		"12": "close alert 12: it closes by itself when its cause is gone",
+		"12": "close alert 12: it closes by itself when its cause is gone; ferry alert show tells what to do about that",
 		"99": "close alert 99: not found; ferry alert list --closed tells which there are",
 	} {
 		code, stdout, stderr := answering(t).ferry(t, "alert", "close", "--id", id)
@@ -141,7 +142,7 @@ func TestAlertTest(t *testing.T) {
 	code, stdout, stderr := w.ferry(t, "alert", "test", "--merchant", "acme")
 	require.Equal(t, exitFailed, code)
 	require.Equal(t, "email: delivered at 2026-11-21T12:01:00Z\nwebhook: failed: post to the webhook: rejected, HTTP 410\n", stdout)
-	require.Contains(t, stderr, "alerts are looked after every 5m0s, next at about 2026-11-21T12:04:00Z")
+	require.Contains(t, stderr, "a worker looks at alerts every 5m0s, next at about 2026-11-21T12:04:00Z")
 	require.Equal(t, []relay.MerchantID{"acme"}, w.ledger.alerts.tested)
 	require.Equal(t, 2, w.ledger.alerts.asked)
 
@@ -150,6 +151,12 @@ func TestAlertTest(t *testing.T) {
 	code, stdout, _ = w.ferry(t, "alert", "test", "--merchant", "acme", "--timeout", "50ms")
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, stdout, "webhook: not sent yet: it leaves at about 2026-11-21T12:04:00Z, when a worker runs\n")
+
+	// A look that is overdue is not said to come in the past.
+	w = answering(t)
+	w.ledger.alerts.answer, w.ledger.alerts.looked = failed, noon.Add(-time.Hour)
+	_, _, stderr = w.ferry(t, "alert", "test", "--merchant", "acme")
+	require.Contains(t, stderr, "next at about 2026-11-21T12:00:00Z")
 
 	w = answering(t)
 	code, stdout, stderr = w.ferry(t, "alert", "test", "--merchant", "zeta")

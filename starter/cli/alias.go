@@ -66,11 +66,7 @@ func (a *app) importAliases(ctx context.Context, r importRequest, path string) e
 	if err != nil {
 		return err
 	}
-	l, err := a.ledger(ctx)
-	if err != nil {
-		return err
-	}
-	m, err := known(ctx, l, r.merchant)
+	l, m, err := a.merchant(ctx, r.merchant)
 	if err != nil {
 		return err
 	}
@@ -93,11 +89,7 @@ func (a *app) importAliases(ctx context.Context, r importRequest, path string) e
 	if _, err := a.engine(ctx); err != nil {
 		return err
 	}
-	actor := "operator"
-	if name := a.actor(r.actor); name != "" {
-		actor += " " + name
-	}
-	c, err := l.ImportAliases(ctx, r.merchant, list, r.replace, actor)
+	c, err := l.ImportAliases(ctx, r.merchant, list, r.replace, byOperator(a.actor(r.actor)))
 	if err != nil {
 		return err
 	}
@@ -191,11 +183,7 @@ func (v importView) text(p *page) {
 func (a *app) aliasListCommand(use, short, example string, show func(aliasesView) error) *cobra.Command {
 	var id relay.MerchantID
 	cmd := a.verb(cobra.Command{Use: use, Short: short, Example: example}, func(ctx context.Context, _ []string) error {
-		l, err := a.ledger(ctx)
-		if err != nil {
-			return err
-		}
-		m, err := known(ctx, l, id)
+		l, m, err := a.merchant(ctx, id)
 		if err != nil {
 			return err
 		}

@@ -198,15 +198,18 @@ func (a *app) verb(c cobra.Command, do func(ctx context.Context, args []string) 
 	return &c
 }
 
-// noLimit is longer than anything takes.
-const noLimit = 100 * 365 * 24 * time.Hour
+// How long long verbs wait.
+const (
+	noLimit = 100 * 365 * 24 * time.Hour // longer than anything takes
+	aWhile  = 15 * time.Minute           // for what a worker does at its next turn
+)
 
-// longVerb is a verb that takes as long as there is work: only a timeout that
-// was asked for ends it.
-func (a *app) longVerb(c cobra.Command, do func(ctx context.Context, args []string) error) *cobra.Command {
+// longVerb is a verb that waits for longer than others, unless another timeout
+// was asked for.
+func (a *app) longVerb(c cobra.Command, timeout time.Duration, do func(ctx context.Context, args []string) error) *cobra.Command {
 	c.PreRun = func(cmd *cobra.Command, _ []string) {
 		if !cmd.Flags().Changed("timeout") {
-			a.timeout = noLimit
+			a.timeout = timeout
 		}
 	}
 	return a.verb(c, do)

@@ -34,11 +34,7 @@ a worker. The exit code is 1 when something is missing.`,
 }
 
 func (a *app) testConnection(ctx context.Context, in workflows.CheckInput) error {
-	l, err := a.ledger(ctx)
-	if err != nil {
-		return err
-	}
-	m, err := known(ctx, l, in.Merchant)
+	_, m, err := a.merchant(ctx, in.Merchant)
 	if err != nil {
 		return err
 	}
@@ -55,13 +51,7 @@ func (a *app) testConnection(ctx context.Context, in workflows.CheckInput) error
 	if err != nil {
 		return err
 	}
-	if err := a.print(newTestView(in, r)); err != nil {
-		return err
-	}
-	if len(r.Missing) > 0 {
-		return errNotAsAsked
-	}
-	return nil
+	return a.conclude(newTestView(in, r), len(r.Missing) == 0)
 }
 
 // connectionOf finds a merchant's connection, or says which there are.

@@ -50,7 +50,7 @@ in .gz. It takes as long as it takes: there is no time limit unless --timeout se
 		Example: `  ferry export --merchant acme
   ferry export --merchant acme --out acme.jsonl.gz
   ferry export --merchant acme --addresses --since 2026-11-01 --out acme-november.jsonl`,
-	}, func(ctx context.Context, _ []string) error { return a.export(ctx, q, out) })
+	}, noLimit, func(ctx context.Context, _ []string) error { return a.export(ctx, q, out) })
 	merchantFlag(cmd, &q.Merchant)
 	cmd.Flags().StringVar(&out, "out", "", "write to this `file` instead of standard output")
 	cmd.Flags().BoolVar(&q.Addresses, "addresses", false, "with addresses and what may quote them: personal data")
@@ -60,11 +60,8 @@ in .gz. It takes as long as it takes: there is no time limit unless --timeout se
 }
 
 func (a *app) export(ctx context.Context, q store.ExportQuery, path string) error {
-	l, err := a.ledger(ctx)
+	l, _, err := a.merchant(ctx, q.Merchant)
 	if err != nil {
-		return err
-	}
-	if _, err := known(ctx, l, q.Merchant); err != nil {
 		return err
 	}
 	v := exportView{Merchant: q.Merchant, File: path, Addresses: q.Addresses, Since: utc(q.Since)}
@@ -113,7 +110,7 @@ func (v exportView) line() string {
 	for _, n := range v.Records {
 		total += n
 	}
-	s := fmt.Sprintf("%s of merchant %s, %s among them; sha256 %s", count(total, "record"), v.Merchant, count(v.Records["order"], "order"), v.SHA256)
+	s := fmt.Sprintf("%s of merchant %s, %s among them; sha256 %s", relay.Many(total, "record"), v.Merchant, relay.Many(v.Records["order"], "order"), v.SHA256)
 	if v.File != "" {
 		s = v.File + ": " + s
 	}
@@ -124,6 +121,9 @@ func (v exportView) text(p *page) { p.line("%s", v.line()) }
 
 // writeFile makes a file, for its owner only, that is there whole or not at all.
 func writeFile(path string, write func(io.Writer) error) error {
+	if is, err := os.Stat(path); err == nil && !is.Mode().IsRegular() {
+		return usagef("--out %s: want a file, or leave it out for standard output", path)
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
 	if err != nil {
 		return &usageError{fmt.Errorf("--out %s: %w", path, err)}
@@ -152,7 +152,7 @@ func (p *progress) Write(b []byte) (int, error) {
 	p.records += bytes.Count(b, []byte("\n"))
 	if now := p.app.parts.now(); now.Sub(p.said) >= 10*time.Second {
 		p.said = now
-		p.app.say("%s so far", count(int64(p.records), "record"))
+		p.app.say("%s so far", relay.Many(int64(p.records), "record"))
 	}
 	return p.w.Write(b)
 }

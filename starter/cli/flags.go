@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -60,6 +63,25 @@ func (f *wordsFlag[T]) Set(s string) error {
 	return nil
 }
 
+// numberFlag is a flag that holds a whole number from 1 to most.
+type numberFlag[N int | int64] struct {
+	to   *N
+	most N
+	want string // what is accepted
+	kind string
+}
+
+func (f *numberFlag[N]) String() string { return strconv.FormatInt(int64(*f.to), 10) }
+func (f *numberFlag[N]) Type() string   { return f.kind }
+func (f *numberFlag[N]) Set(s string) error {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 1 || n > int64(f.most) {
+		return errors.New("want " + f.want)
+	}
+	*f.to = N(n)
+	return nil
+}
+
 func merchantFlag(cmd *cobra.Command, to *relay.MerchantID) {
 	cmd.Flags().Var(word(to, relay.ParseMerchantID, "id"), "merchant", "the merchant")
 }
@@ -73,8 +95,22 @@ func needs(cmd *cobra.Command, flags ...string) {
 	}
 }
 
+// whyFlag says why something is done: words that go to the trail and to Temporal.
+func whyFlag(cmd *cobra.Command, to *string, name string) {
+	cmd.Flags().Var(word(to, parseWhy, "words"), name, "why, in words; no personal data")
+	needs(cmd, name)
+}
+
+// parseWhy refuses what says nothing, as an empty variable of a script does.
+func parseWhy(s string) (string, error) {
+	if s = strings.TrimSpace(s); s == "" {
+		return "", errors.New("want a reason, in words")
+	}
+	return s, nil
+}
+
 func actorFlag(cmd *cobra.Command, to *string) {
-	cmd.Flags().StringVar(to, "actor", "", "`name` to put into the order's trail (default: your login)")
+	cmd.Flags().StringVar(to, "actor", "", "`name` of who does this, for trails (default: your login)")
 }
 
 // actor is who acts: the flag, else the login.
@@ -85,16 +121,33 @@ func (a *app) actor(flag string) string {
 	return a.parts.login()
 }
 
+// byOperator names a person as trails do.
+func byOperator(actor string) string {
+	if actor == "" {
+		return "operator"
+	}
+	return "operator " + actor
+}
+
 // mostRows is how many rows a list may be asked for.
 const mostRows = 10_000
 
 func limitFlag(cmd *cobra.Command, to *int) {
-	cmd.Flags().IntVar(to, "limit", 100, "most rows to list, up to 10000")
+	*to = 100
+	want := fmt.Sprintf("1 to %d", mostRows)
+	cmd.Flags().Var(&numberFlag[int]{to, mostRows, want, "int"}, "limit", fmt.Sprintf("most rows to list, up to %d", mostRows))
 }
 
-func checkLimit(n int) error {
-	if n < 1 || n > mostRows {
-		return usagef("--limit %d: want 1 to %d", n, mostRows)
+// limited reads a list of at most limit rows, and says on stderr when there are more.
+func limited[T any](a *app, limit int, read func(limit int) ([]T, error)) (list []T, more bool, err error) {
+	list, err = read(limit + 1) // one more tells whether there are more
+	if err != nil || len(list) <= limit {
+		return list, false, err
 	}
-	return nil
+	a.sayMore(limit)
+	return list[:limit], true, nil
+}
+
+func (a *app) sayMore(limit int) {
+	a.say("the first %d are listed, and there are more: --limit lists up to %d", limit, mostRows)
 }

@@ -39,11 +39,7 @@ it may quote an address.`,
 }
 
 func (a *app) showHistory(ctx context.Context, n orderName, words bool) error {
-	l, err := a.ledger(ctx)
-	if err != nil {
-		return err
-	}
-	m, err := known(ctx, l, n.merchant)
+	l, m, err := a.merchant(ctx, n.merchant)
 	if err != nil {
 		return err
 	}

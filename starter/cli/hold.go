@@ -115,17 +115,9 @@ wrote is shown with --words only, for it may quote an address.`,
 }
 
 func (a *app) listHolds(ctx context.Context, q store.OrderQuery, words bool) error {
-	if err := checkLimit(q.Limit); err != nil {
-		return err
-	}
-	l, err := a.ledger(ctx)
+	l, err := a.ledgerOf(ctx, q.Merchant)
 	if err != nil {
 		return err
-	}
-	if q.Merchant != "" {
-		if _, err := known(ctx, l, q.Merchant); err != nil {
-			return err
-		}
 	}
 	merchants, err := l.Merchants(ctx)
 	if err != nil {

@@ -76,27 +76,36 @@ type heldMeant struct {
 	now time.Time
 }
 
-// meant counts the orders that a request means.
-func (a *app) meant(ctx context.Context, l ledger, m store.Merchant, r workflows.ReleaseRequest, dryRun bool) (heldMeant, error) {
-	v := heldMeant{Merchant: m.ID, Orders: r.References, Reason: r.Reason, SKU: r.SKU, All: r.All, DryRun: dryRun, now: a.parts.now()}
+// meant makes a request of a selection, and counts the orders that it means.
+func (a *app) meant(ctx context.Context, s heldSelection, actor string) (workflows.ReleaseRequest, heldMeant, error) {
+	v := heldMeant{Merchant: s.merchant, DryRun: s.dryRun, now: a.parts.now()}
+	l, m, err := a.merchant(ctx, s.merchant)
+	if err != nil {
+		return workflows.ReleaseRequest{}, v, err
+	}
+	r, err := a.request(ctx, l, s, actor)
+	if err != nil {
+		return r, v, err
+	}
+	v.Orders, v.Reason, v.SKU, v.All = r.References, r.Reason, r.SKU, r.All
 	p, err := l.PreviewHeld(ctx, store.HeldQuery{Merchant: m.ID, References: r.References, Reason: r.Reason, SKU: r.SKU}, firstHeld)
 	if err != nil {
-		return v, err
+		return r, v, err
 	}
 	v.Held, v.Unknown = p.Orders, p.Unknown
-	if dryRun {
+	if s.dryRun {
 		for _, o := range p.First {
 			if o.Hold != nil { // the ledger's constraints rule it out
 				v.First = append(v.First, newHeldView(o, m, v.now, false))
 			}
 		}
 	}
-	return v, nil
+	return r, v, nil
 }
 
 // preview tells what would be done.
 func (v heldMeant) preview(p *page, done string) {
-	p.line("%s of merchant %s would be %s: %s", count(v.Held, "order"), v.Merchant, done, v.why())
+	p.line("would be %s: %s", done, v.of(v.Held))
 	if v.Unknown > 0 {
 		p.line("%d of them may be at the warehouse, and would be looked for first", v.Unknown)
 	}
@@ -109,15 +118,25 @@ func (v heldMeant) preview(p *page, done string) {
 	}
 }
 
+// of says how many of the orders that were meant are acted on.
+func (v heldMeant) of(acted int64) string {
+	if n := len(v.Orders); n > 0 {
+		s := fmt.Sprintf("%d of %s of merchant %s", acted, relay.Many(n, "named order"), v.Merchant)
+		if int(v.Held) < n {
+			s += fmt.Sprintf("; %d not on hold", n-int(v.Held))
+		}
+		return s
+	}
+	return fmt.Sprintf("%d of %s of merchant %s %s", acted, relay.Many(v.Held, "order"), v.Merchant, v.why())
+}
+
 // why says what the orders have in common.
 func (v heldMeant) why() string {
 	switch {
 	case v.Reason != "":
 		return "on hold for " + string(v.Reason)
 	case v.SKU != "":
-		return "on hold, with a line of " + string(v.SKU)
-	case len(v.Orders) > 0:
-		return fmt.Sprintf("on hold, of %d named", len(v.Orders))
+		return "on hold with a line of " + string(v.SKU)
 	}
 	return "on hold"
 }
@@ -139,7 +158,7 @@ put on hold included. They are submitted with the next batches. An order whose
 outcome is unknown is looked for first and never sent blindly. With --dry-run
 nothing is done: it is told how many orders are meant, and the first of them.
 
-The exit code is 1 when an order that was named was not on hold.`,
+The exit code is 1 when an order that was named is not on hold.`,
 		Example: `  ferry hold release --merchant acme --reason insufficient_inventory --dry-run
   ferry hold release --merchant acme --reason insufficient_inventory
   ferry hold release --merchant acme --sku MUG
@@ -151,34 +170,20 @@ The exit code is 1 when an order that was named was not on hold.`,
 }
 
 func (a *app) releaseHolds(ctx context.Context, s heldSelection, actor string) error {
-	l, err := a.ledger(ctx)
+	r, meant, err := a.meant(ctx, s, actor)
 	if err != nil {
 		return err
 	}
-	m, err := known(ctx, l, s.merchant)
-	if err != nil {
-		return err
-	}
-	r, err := a.request(ctx, l, s, actor)
-	if err != nil {
-		return err
-	}
-	v := releaseView{}
-	if v.heldMeant, err = a.meant(ctx, l, m, r, s.dryRun); err != nil {
-		return err
-	}
+	v := releaseView{heldMeant: meant}
 	if s.dryRun {
-		return a.print(v)
+		return a.conclude(v, meant.asNamed(int(meant.Held), false))
 	}
 	var answer workflows.ReleaseAnswer
 	if err := a.askMerchant(ctx, s.merchant, workflows.ReleaseOrders, r, &answer); err != nil {
 		return fmt.Errorf("%w (ferry hold list tells what is still on hold)", err)
 	}
 	v.Released, v.More = answer.Released, answer.More
-	if err := a.print(v); err != nil || v.asNamed(v.Released, v.More) {
-		return err
-	}
-	return errNotAsAsked
+	return a.conclude(v, v.asNamed(v.Released, v.More))
 }
 
 type releaseView struct {
@@ -192,9 +197,12 @@ func (v releaseView) text(p *page) {
 		v.preview(p, "released")
 		return
 	}
-	p.line("%s of merchant %s released; %d had been %s", count(v.Released, "order"), v.Merchant, v.Held, v.why())
+	p.line("released: %s", v.of(int64(v.Released)))
 	if v.More {
 		p.line("the others are being released still")
+	}
+	if v.Released > 0 {
+		p.line("they go with the next batches; ferry hold list tells which the warehouse refuses again")
 	}
 }
 
@@ -218,22 +226,13 @@ not on hold.`,
   ferry hold cancel --merchant acme --order SO-1042 --why "buyer cancelled" --actor clerk`,
 	}, func(ctx context.Context, _ []string) error { return a.cancelHolds(ctx, s, why, actor) })
 	s.flags(cmd)
-	cmd.Flags().StringVar(&why, "why", "", "why, in `words`; no personal data")
+	whyFlag(cmd, &why, "why")
 	actorFlag(cmd, &actor)
-	needs(cmd, "why")
 	return cmd
 }
 
 func (a *app) cancelHolds(ctx context.Context, s heldSelection, why, actor string) error {
-	l, err := a.ledger(ctx)
-	if err != nil {
-		return err
-	}
-	m, err := known(ctx, l, s.merchant)
-	if err != nil {
-		return err
-	}
-	named, err := a.request(ctx, l, s, actor)
+	named, meant, err := a.meant(ctx, s, actor)
 	if err != nil {
 		return err
 	}
@@ -241,22 +240,16 @@ func (a *app) cancelHolds(ctx context.Context, s heldSelection, why, actor strin
 	if err := r.Check(); err != nil {
 		return &usageError{err}
 	}
-	v := cancelHeldView{Why: why}
-	if v.heldMeant, err = a.meant(ctx, l, m, named, s.dryRun); err != nil {
-		return err
-	}
+	v := cancelHeldView{heldMeant: meant, Why: why}
 	if s.dryRun {
-		return a.print(v)
+		return a.conclude(v, meant.asNamed(int(meant.Held), false))
 	}
 	var answer workflows.CancelHeldAnswer
 	if err := a.askMerchant(ctx, s.merchant, workflows.CancelHeld, r, &answer); err != nil {
 		return fmt.Errorf("%w (ferry hold list tells what is still on hold)", err)
 	}
 	v.Stopped, v.Pending, v.More = answer.Stopped, answer.Pending, answer.More
-	if err := a.print(v); err != nil || v.Pending == 0 && v.asNamed(v.Stopped, v.More) {
-		return err
-	}
-	return errNotAsAsked
+	return a.conclude(v, v.Pending == 0 && v.asNamed(v.Stopped, v.More))
 }
 
 type cancelHeldView struct {
@@ -272,9 +265,9 @@ func (v cancelHeldView) text(p *page) {
 		v.preview(p, "cancelled")
 		return
 	}
-	p.line("%s of merchant %s stopped before sending; %d had been %s", count(v.Stopped, "order"), v.Merchant, v.Held, v.why())
+	p.line("stopped before sending: %s", v.of(int64(v.Stopped)))
 	if v.Pending > 0 {
-		p.line("%s may be at the warehouse: looked for first, then cancelled there (ferry order show tells how it stands)", count(v.Pending, "order"))
+		p.line("%s may be at the warehouse: looked for first, then cancelled there (ferry order show tells how it stands)", relay.Many(v.Pending, "order"))
 	}
 	if v.More {
 		p.line("the others are being cancelled still")

@@ -38,14 +38,7 @@ The totals are of all these orders, however few are listed.`,
 }
 
 func (a *app) forecast(ctx context.Context, id relay.MerchantID, limit int) error {
-	if err := checkLimit(limit); err != nil {
-		return err
-	}
-	l, err := a.ledger(ctx)
-	if err != nil {
-		return err
-	}
-	m, err := known(ctx, l, id)
+	l, m, err := a.merchant(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -70,7 +63,7 @@ func (a *app) forecast(ctx context.Context, id relay.MerchantID, limit int) erro
 	v.From, v.To = from.UTC(), from.Add(relay.ResendStagger).UTC()
 	if len(v.Orders) > limit {
 		v.Orders, v.More = v.Orders[:limit], true
-		a.say("the first %d are listed, and there are more: --limit lists up to %d", limit, mostRows)
+		a.sayMore(limit)
 	}
 	return a.print(v)
 }
@@ -182,7 +175,7 @@ func (v forecastView) text(p *page) {
 		p.line("no order of merchant %s is sent again by the clock", v.Merchant)
 		return
 	}
-	p.line("%s of merchant %s on hold, next resent from %s to %s", count(v.Totals.Orders, "order"), v.Merchant, stamp(v.From), stamp(v.To))
+	p.line("%s of merchant %s on hold, next resent from %s to %s", relay.Many(v.Totals.Orders, "order"), v.Merchant, stamp(v.From), stamp(v.To))
 	p.line("%d covered by today's stock, %d short, %d not known, %d kept by our own checks", v.Totals.Covered, v.Totals.Short, v.Totals.Unknown, v.Totals.Kept)
 	var rows [][]string
 	for _, o := range v.Orders {
@@ -218,6 +211,9 @@ func (o forecastOrder) expectation() string {
 		}
 		return "covered"
 	case expectKept:
+		if o.KeptFor == o.Headline {
+			return "kept by our own checks"
+		}
 		return "kept by our own checks: " + o.KeptFor
 	}
 	var parts []string

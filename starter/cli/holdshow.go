@@ -35,11 +35,7 @@ answer from Temporal the rest is shown.`,
 }
 
 func (a *app) showHold(ctx context.Context, n orderName, words bool) error {
-	l, err := a.ledger(ctx)
-	if err != nil {
-		return err
-	}
-	m, err := known(ctx, l, n.merchant)
+	l, m, err := a.merchant(ctx, n.merchant)
 	if err != nil {
 		return err
 	}
@@ -170,7 +166,7 @@ func (v holdDetail) text(p *page) {
 		[2]string{"on hold", v.Headline},
 		[2]string{"since", stampOf(v.Since)},
 		[2]string{"age", v.age(v.now)},
-		[2]string{"refused", count(v.Attempts, "time")},
+		[2]string{"refused", relay.Many(v.Attempts, "time")},
 		[2]string{"last refused", stampOf(v.HeldAt)},
 		[2]string{"next", v.next()},
 		[2]string{"the warehouse", v.Words},

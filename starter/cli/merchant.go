@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,6 +46,25 @@ lists the jobs; they run one after the other.`,
 			`  ferry merchant sync --merchant acme
   ferry merchant sync --merchant acme --job pull_orders`))
 	return group
+}
+
+// merchant opens the ledger and reads a merchant in it.
+func (a *app) merchant(ctx context.Context, id relay.MerchantID) (ledger, store.Merchant, error) {
+	l, err := a.ledger(ctx)
+	if err != nil {
+		return nil, store.Merchant{}, err
+	}
+	m, err := known(ctx, l, id)
+	return l, m, err
+}
+
+// ledgerOf opens the ledger for a list of one merchant, or, for "", of all.
+func (a *app) ledgerOf(ctx context.Context, id relay.MerchantID) (ledger, error) {
+	if id == "" {
+		return a.ledger(ctx)
+	}
+	l, _, err := a.merchant(ctx, id)
+	return l, err
 }
 
 // known reads a merchant, or says that there is none.
@@ -205,11 +225,7 @@ its workflow says of each job. Without an answer from Temporal the rest is shown
 const patience = 5 * time.Second
 
 func (a *app) merchantShow(ctx context.Context, id relay.MerchantID) error {
-	l, err := a.ledger(ctx)
-	if err != nil {
-		return err
-	}
-	m, err := known(ctx, l, id)
+	l, m, err := a.merchant(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -218,7 +234,7 @@ func (a *app) merchantShow(ctx context.Context, id relay.MerchantID) error {
 		return err
 	}
 	return a.print(merchantDetail{
-		merchantView: newMerchantView(m, counts), Resend: m.Resend, Unaliased: m.Unaliased,
+		merchantView: newMerchantView(m, counts), Resend: m.Resend, Unaliased: m.Unaliased, Alerts: newCalledView(m.Alerts),
 		SettingsVersion: m.SettingsVersion, AliasesVersion: m.AliasesVersion, Workflow: a.view(ctx, workflows.MerchantID(id)),
 	})
 }
@@ -245,9 +261,44 @@ type merchantDetail struct {
 	merchantView
 	Resend          relay.ResendClock  `json:"resend"`
 	Unaliased       relay.UnaliasedSKU `json:"unaliased_skus"`
+	Alerts          calledView         `json:"alerts"`
 	SettingsVersion int64              `json:"settings_version"`
 	AliasesVersion  int64              `json:"aliases_version"`
 	Workflow        workflowView       `json:"workflow"`
+}
+
+// calledView is when people are called, and how; not at which addresses, which
+// may hold a token.
+type calledView struct {
+	After   []relay.Age `json:"after"` // ages at which a trouble rises to a level
+	Every   relay.Every `json:"every"` // how often it is looked
+	Emails  int         `json:"emails"`
+	Webhook string      `json:"webhook,omitempty"` // its host
+}
+
+func newCalledView(p relay.AlertPolicy) calledView {
+	v := calledView{After: p.Ages(), Every: p.Interval(), Emails: len(p.Email)}
+	if u, err := url.Parse(p.Webhook); err == nil { // onboarding let no other in
+		v.Webhook = u.Host
+	}
+	return v
+}
+
+func (v calledView) words() string {
+	var to, after []string
+	if v.Emails > 0 {
+		to = append(to, relay.Many(v.Emails, "e-mail recipient"))
+	}
+	if v.Webhook != "" {
+		to = append(to, "a webhook at "+v.Webhook)
+	}
+	if len(to) == 0 {
+		return "nobody: they are only listed (ferry alert list)"
+	}
+	for _, a := range v.After {
+		after = append(after, a.Words())
+	}
+	return strings.Join(to, " and ") + ", after " + strings.Join(after, ", ")
 }
 
 func (v merchantDetail) text(p *page) {
@@ -257,6 +308,7 @@ func (v merchantDetail) text(p *page) {
 		[2]string{"state", v.state()},
 		[2]string{"paused since", stampOf(v.PausedAt)},
 		[2]string{"held orders resent", fmt.Sprintf("at %02d:00 %s", v.Resend.Hour, v.Resend.Zone)},
+		[2]string{"alerts go to", v.Alerts.words()},
 		[2]string{"unaliased SKUs", string(v.Unaliased)},
 		[2]string{"settings version", strconv.FormatInt(v.SettingsVersion, 10)},
 		[2]string{"aliases version", strconv.FormatInt(v.AliasesVersion, 10)},
@@ -327,11 +379,7 @@ func (a *app) jobsCommand(verb, message, short, long, example string) *cobra.Com
 
 func (a *app) askJobs(ctx context.Context, verb, message string, id relay.MerchantID, r workflows.JobRequest) error {
 	r.Actor = a.actor(r.Actor)
-	l, err := a.ledger(ctx)
-	if err != nil {
-		return err
-	}
-	m, err := known(ctx, l, id)
+	_, m, err := a.merchant(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -373,7 +421,7 @@ type jobsView struct {
 }
 
 func (v jobsView) text(p *page) {
-	p.line("%s of merchant %s: %s", v.Asked, v.Merchant, count(len(v.Jobs), "job"))
+	p.line("%s of merchant %s: %s", v.Asked, v.Merchant, relay.Many(len(v.Jobs), "job"))
 	for _, j := range v.Jobs {
 		p.line("  %s", j)
 	}

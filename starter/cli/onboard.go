@@ -86,7 +86,7 @@ func (a *app) refuse(name string, faults []merchantfile.Fault) error {
 	for _, f := range faults {
 		a.say("%v", f)
 	}
-	return usagef("%s: %s; nothing was changed", name, count(len(faults), "fault"))
+	return usagef("%s: %s; nothing was changed", name, relay.Many(len(faults), "fault"))
 }
 
 type onboardView struct {

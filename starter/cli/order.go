@@ -75,7 +75,7 @@ func (a *app) find(ctx context.Context, l ledger, n orderName) (store.OrderDetai
 	for _, o := range list {
 		a.say("  --reference %s  number %s, cart %s, %s, placed %s", o.Reference, o.Number, o.Cart, o.State, stamp(o.PlacedAt))
 	}
-	return store.OrderDetail{}, usagef("order %q of merchant %s names %s: say which with --reference", clip(name), n.merchant, count(len(list), "order"))
+	return store.OrderDetail{}, usagef("order %q of merchant %s names %s: say which with --reference", clip(name), n.merchant, relay.Many(len(list), "order"))
 }
 
 func (a *app) orderListCommand() *cobra.Command {
@@ -101,14 +101,7 @@ the reason and what comes next. What a warehouse or a check wrote is shown with
 }
 
 func (a *app) listOrders(ctx context.Context, q store.OrderQuery, words bool) error {
-	if err := checkLimit(q.Limit); err != nil {
-		return err
-	}
-	l, err := a.ledger(ctx)
-	if err != nil {
-		return err
-	}
-	m, err := known(ctx, l, q.Merchant)
+	l, m, err := a.merchant(ctx, q.Merchant)
 	if err != nil {
 		return err
 	}
@@ -125,13 +118,10 @@ func (a *app) listOrders(ctx context.Context, q store.OrderQuery, words bool) er
 
 // readOrders reads a list, and says on stderr when there are more orders than asked for.
 func (a *app) readOrders(ctx context.Context, l orderLedger, q store.OrderQuery) (list []store.OrderSummary, more bool, err error) {
-	limit := q.Limit
-	q.Limit++
-	if list, err = l.Orders(ctx, q); err != nil || len(list) <= limit {
-		return list, false, err
-	}
-	a.say("the first %d are listed, and there are more: --limit lists up to %d", limit, mostRows)
-	return list[:limit], true, nil
+	return limited(a, q.Limit, func(n int) ([]store.OrderSummary, error) {
+		q.Limit = n
+		return l.Orders(ctx, q)
+	})
 }
 
 type ordersView struct {
@@ -210,11 +200,7 @@ wrote, with --words.`,
 }
 
 func (a *app) showOrder(ctx context.Context, n orderName, address, words bool) error {
-	l, err := a.ledger(ctx)
-	if err != nil {
-		return err
-	}
-	m, err := known(ctx, l, n.merchant)
+	l, m, err := a.merchant(ctx, n.merchant)
 	if err != nil {
 		return err
 	}
@@ -283,7 +269,7 @@ func (v orderDetail) text(p *page) {
 		p.pairs(
 			[2]string{"on hold", h.Headline},
 			[2]string{"since", stampOf(h.Since)},
-			[2]string{"refused", count(h.Attempts, "time")},
+			[2]string{"refused", relay.Many(h.Attempts, "time")},
 			[2]string{"next", h.next()},
 		)
 		h.words(p, string(v.Reference))

@@ -28,9 +28,8 @@ The reason goes into the order's trail and into Temporal: keep personal data out
   ferry order cancel --merchant acme --order 60001 --reason duplicate --actor clerk --output json`,
 	}, func(ctx context.Context, _ []string) error { return a.cancelOrder(ctx, n, r) })
 	n.flags(cmd)
-	cmd.Flags().StringVar(&r.Reason, "reason", "", "why, in `words`; no personal data")
+	whyFlag(cmd, &r.Reason, "reason")
 	actorFlag(cmd, &r.Actor)
-	needs(cmd, "reason")
 	return cmd
 }
 
@@ -41,53 +40,56 @@ type cancelAnswer struct {
 }
 
 func (a *app) cancelOrder(ctx context.Context, n orderName, r workflows.CancelRequest) error {
-	l, err := a.ledger(ctx)
-	if err != nil {
-		return err
-	}
-	d, err := a.find(ctx, l, n)
-	if err != nil {
-		return err
-	}
-	r.Reference, r.Actor = d.Reference, a.actor(r.Actor)
-	if err := r.Check(); err != nil {
-		return &usageError{err}
-	}
 	var out cancelAnswer
-	if err := a.askMerchant(ctx, n.merchant, workflows.CancelOrder, r, &out); err != nil {
-		return fmt.Errorf("%w (ferry order show tells where the order is)", err)
+	d, err := a.askAbout(ctx, n, workflows.CancelOrder, &out, func(ref relay.Reference) checked {
+		r.Reference, r.Actor = ref, a.actor(r.Actor)
+		return r
+	})
+	if err != nil {
+		return err
 	}
 	v := answerView{Merchant: n.merchant, Reference: d.Reference, Number: d.Number, Result: out.Result, Answer: out.Answer}
 	switch out.Result {
 	case "stopped_before_sending", "cancelled", "already_cancelled":
 		v.Done = true
 	}
-	return a.answer(v)
+	return a.conclude(v, v.Done)
 }
 
-// answerView is the true answer to a cancel or release.
+// askAbout asks the merchant's workflow for something about one order.
+func (a *app) askAbout(ctx context.Context, n orderName, message string, answer any, request func(relay.Reference) checked) (store.OrderDetail, error) {
+	l, err := a.ledger(ctx)
+	if err != nil {
+		return store.OrderDetail{}, err
+	}
+	d, err := a.find(ctx, l, n)
+	if err != nil {
+		return d, err
+	}
+	r := request(d.Reference)
+	if err := r.Check(); err != nil {
+		return d, &usageError{err}
+	}
+	if err := a.askMerchant(ctx, n.merchant, message, r, answer); err != nil {
+		return d, fmt.Errorf("%w (ferry order show tells where the order is)", err)
+	}
+	return d, nil
+}
+
+// answerView is the true answer to a cancel, release or reopening.
 type answerView struct {
 	Merchant  relay.MerchantID `json:"merchant"`
 	Reference relay.Reference  `json:"reference"`
 	Number    string           `json:"number"`
 	// Result is, of a cancel, "stopped_before_sending", "cancelled",
-	// "already_cancelled", "too_late" or "pending"; of a release, the order's state.
+	// "already_cancelled", "too_late" or "pending"; of a release, the order's
+	// state; of a reopening, "reopened" or "refused".
 	Result string `json:"result"`
 	Answer string `json:"answer"` // a sentence for people
 	Done   bool   `json:"done"`   // what was asked for came about
 }
 
 func (v answerView) text(p *page) { p.line("%s: %s", v.Reference, v.Answer) }
-
-func (a *app) answer(v answerView) error {
-	if err := a.print(v); err != nil {
-		return err
-	}
-	if !v.Done {
-		return errNotAsAsked
-	}
-	return nil
-}
 
 func (a *app) orderReleaseCommand() *cobra.Command {
 	var n orderName
@@ -131,10 +133,11 @@ func (a *app) releaseOrder(ctx context.Context, n orderName, r workflows.HoldReq
 	if err != nil {
 		return fmt.Errorf("%w (ferry order show tells where the order is)", err)
 	}
-	return a.answer(answerView{
+	v := answerView{
 		Merchant: n.merchant, Reference: d.Reference, Number: d.Number,
 		Result: string(out.State), Answer: out.Answer, Done: accepted(out.State),
-	})
+	}
+	return a.conclude(v, v.Done)
 }
 
 // accepted reports whether the warehouse has the order, or had it and went on.

@@ -8,6 +8,8 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+
+	"orderferry/relay"
 )
 
 // format is how results are printed.
@@ -29,6 +31,15 @@ func parseFormat(s string) (format, error) {
 // result is what a command prints: as JSON, in which its fields are a contract,
 // or as text for people.
 type result interface{ text(*page) }
+
+// conclude prints a result, and fails when it says that what was asked for did
+// not, or not wholly, come about.
+func (a *app) conclude(r result, done bool) error {
+	if err := a.print(r); err != nil || done {
+		return err
+	}
+	return errNotAsAsked
+}
 
 // print writes a result to stdout, whole or, when it can't be made, not at all.
 func (a *app) print(r result) error {
@@ -156,23 +167,10 @@ func utcOf(t *time.Time) *time.Time {
 
 // age prints how long ago something was, in two units at most.
 func age(d time.Duration) string {
-	switch d = max(d, 0); {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", d/time.Second)
-	case d < time.Hour:
-		return fmt.Sprintf("%dm", d/time.Minute)
-	case d < 24*time.Hour:
-		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
+	if d < time.Minute {
+		return fmt.Sprintf("%ds", max(d, 0)/time.Second)
 	}
-	return fmt.Sprintf("%dd%02dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
-}
-
-// count prints a number of things: "1 order", "2 orders".
-func count[N int | int64](n N, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
+	return relay.Age(d).Since()
 }
 
 func orNone[T any](list []T) []T {

@@ -23,19 +23,16 @@ type reconcileLedger interface {
 	Findings(ctx context.Context, q store.FindingQuery) ([]store.Finding, error)
 }
 
-const (
-	reconcilePatience = 15 * time.Minute // a comparison reads all orders and levels of a merchant
-	reconcilePoll     = 500 * time.Millisecond
-)
+const reconcilePoll = 500 * time.Millisecond
 
 func (a *app) reconcileCommand() *cobra.Command {
 	var id relay.MerchantID
 	var r workflows.JobRequest
-	cmd := a.verb(cobra.Command{
+	cmd := a.longVerb(cobra.Command{
 		Use:   "reconcile",
 		Short: "Compare the books of carts and warehouse with the ledger now",
 		Long: `Compare the books of a merchant's carts and warehouse with the ledger now, wait for
-the end, and print what differed. What can be mended safely is mended: orders that
+the end, and print what differed. What can be repaired safely is repaired: orders that
 were missed are taken in, cancels that were missed are carried out, stock that
 drifted is set right, an order that is at the warehouse unbeknown to us is adopted,
 and one that is there twice is cancelled. The rest is open until it is not found
@@ -45,12 +42,7 @@ It waits for 15 minutes, unless --timeout says otherwise. The comparison goes on
 all the same; ferry merchant findings shows what came of it.`,
 		Example: `  ferry merchant reconcile --merchant acme
   ferry merchant reconcile --merchant acme --connection main --timeout 1h`,
-	}, func(ctx context.Context, _ []string) error { return a.reconcile(ctx, id, r) })
-	cmd.PreRun = func(cmd *cobra.Command, _ []string) {
-		if !cmd.Flags().Changed("timeout") {
-			a.timeout = reconcilePatience
-		}
-	}
+	}, aWhile, func(ctx context.Context, _ []string) error { return a.reconcile(ctx, id, r) })
 	merchantFlag(cmd, &id)
 	cmd.Flags().Var(word(&r.Connection, relay.ParseConnectionName, "name"), "connection", "only the books of this connection")
 	actorFlag(cmd, &r.Actor)
@@ -60,11 +52,7 @@ all the same; ferry merchant findings shows what came of it.`,
 
 func (a *app) reconcile(ctx context.Context, id relay.MerchantID, r workflows.JobRequest) error {
 	r.Job, r.Actor = relay.Reconcile, a.actor(r.Actor)
-	l, err := a.ledger(ctx)
-	if err != nil {
-		return err
-	}
-	m, err := known(ctx, l, id)
+	l, m, err := a.merchant(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -91,13 +79,10 @@ func (a *app) reconcile(ctx context.Context, id relay.MerchantID, r workflows.Jo
 	for i, run := range v.Runs {
 		runs[i] = run.ID
 	}
-	if v.Findings, err = findings(ctx, l, store.FindingQuery{Merchant: id, Runs: runs, Closed: true, Limit: mostRows}); err != nil {
+	if v.Findings, v.More, err = a.readFindings(ctx, l, store.FindingQuery{Merchant: id, Runs: runs, Closed: true, Limit: mostRows}); err != nil {
 		return err
 	}
-	if err := a.print(v); err != nil || len(v.Stopped) == 0 {
-		return err
-	}
-	return errNotAsAsked
+	return a.conclude(v, len(v.Stopped) == 0)
 }
 
 // askToReconcile asks with less patience than there is for the comparison itself.
@@ -105,7 +90,11 @@ func (a *app) askToReconcile(ctx context.Context, id relay.MerchantID, r workflo
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	var answer workflows.JobAnswer
-	return a.askMerchant(ctx, id, workflows.SyncNow, r, &answer)
+	err := a.askMerchant(ctx, id, workflows.SyncNow, r, &answer)
+	if err == nil {
+		a.say("comparing the books; this may take minutes")
+	}
+	return err
 }
 
 // reconcileView is how books compared.
@@ -114,6 +103,7 @@ type reconcileView struct {
 	Runs     []store.Reconciliation `json:"runs"`
 	Stopped  []relay.ConnectionName `json:"stopped,omitempty"` // connections that refuse us, and can't be compared
 	Findings []store.Finding        `json:"findings"`
+	More     bool                   `json:"more"` // there are more than are listed
 }
 
 // wait waits until every connection has a run that ended since the runs before.
@@ -164,16 +154,19 @@ func inUTC(r store.Reconciliation) store.Reconciliation {
 	return r
 }
 
-func findings(ctx context.Context, l ledger, q store.FindingQuery) ([]store.Finding, error) {
-	list, err := l.Findings(ctx, q)
+func (a *app) readFindings(ctx context.Context, l ledger, q store.FindingQuery) ([]store.Finding, bool, error) {
+	list, more, err := limited(a, q.Limit, func(n int) ([]store.Finding, error) {
+		q.Limit = n
+		return l.Findings(ctx, q)
+	})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	for i := range list {
 		f := &list[i]
 		f.FirstSeenAt, f.LastSeenAt, f.ClosedAt = f.FirstSeenAt.UTC(), f.LastSeenAt.UTC(), utcOf(f.ClosedAt)
 	}
-	return orNone(list), nil
+	return orNone(list), more, nil
 }
 
 func (v reconcileView) text(p *page) {
@@ -197,7 +190,7 @@ func runRows(p *page, runs []store.Reconciliation) {
 		}
 		rows = append(rows, []string{string(r.Connection), stamp(r.BeganAt), ended, strconv.Itoa(r.Checked), strconv.Itoa(r.Found), strconv.Itoa(r.Repaired)})
 	}
-	p.table([]string{"CONNECTION", "BEGAN", "ENDED", "COMPARED", "DIFFERED", "MENDED"}, rows)
+	p.table([]string{"CONNECTION", "BEGAN", "ENDED", "COMPARED", "DIFFERED", "REPAIRED"}, rows)
 }
 
 func findingRows(p *page, title string, list []store.Finding) {
@@ -206,7 +199,7 @@ func findingRows(p *page, title string, list []store.Finding) {
 		state := "open"
 		switch {
 		case f.Repaired:
-			state = "mended"
+			state = "repaired"
 		case f.ClosedAt != nil:
 			state = "gone"
 		}
@@ -236,26 +229,21 @@ func (a *app) findingsCommand() *cobra.Command {
 		Use:   "findings",
 		Short: "List what differs between the books of carts, warehouse and ledger",
 		Long: `List the last comparison of each connection, and what it found that could not be
-mended and stands still. With --all, also what was mended or was not found again.`,
+repaired and stands still. With --closed, also what was repaired or was not found
+again.`,
 		Example: `  ferry merchant findings --merchant acme
-  ferry merchant findings --merchant acme --all --limit 500`,
+  ferry merchant findings --merchant acme --closed --limit 500`,
 	}, func(ctx context.Context, _ []string) error { return a.findings(ctx, q) })
 	merchantFlag(cmd, &q.Merchant)
-	cmd.Flags().BoolVar(&q.Closed, "all", false, "also what was mended, or was not found again")
+	cmd.Flags().BoolVar(&q.Closed, "closed", false, "also what was repaired, or was not found again")
 	limitFlag(cmd, &q.Limit)
 	needs(cmd, "merchant")
 	return cmd
 }
 
 func (a *app) findings(ctx context.Context, q store.FindingQuery) error {
-	if err := checkLimit(q.Limit); err != nil {
-		return err
-	}
-	l, err := a.ledger(ctx)
+	l, _, err := a.merchant(ctx, q.Merchant)
 	if err != nil {
-		return err
-	}
-	if _, err := known(ctx, l, q.Merchant); err != nil {
 		return err
 	}
 	v := findingsView{Merchant: q.Merchant, Runs: []store.Reconciliation{}}
@@ -266,7 +254,7 @@ func (a *app) findings(ctx context.Context, q store.FindingQuery) error {
 	for _, r := range runs {
 		v.Runs = append(v.Runs, inUTC(r))
 	}
-	if v.Findings, err = findings(ctx, l, q); err != nil {
+	if v.Findings, v.More, err = a.readFindings(ctx, l, q); err != nil {
 		return err
 	}
 	return a.print(v)
@@ -277,12 +265,18 @@ type findingsView struct {
 	Merchant relay.MerchantID       `json:"merchant"`
 	Runs     []store.Reconciliation `json:"runs"`
 	Findings []store.Finding        `json:"findings"`
+	More     bool                   `json:"more"` // there are more than asked for
 }
 
 func (v findingsView) text(p *page) {
 	if len(v.Runs) == 0 {
 		p.line("no books were compared yet: ferry merchant reconcile does it now")
+		return
 	}
 	runRows(p, v.Runs)
+	if len(v.Findings) == 0 {
+		p.line("nothing differs")
+		return
+	}
 	findingRows(p, "findings", v.Findings)
 }

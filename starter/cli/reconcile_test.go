@@ -69,7 +69,7 @@ func TestReconcileAsksAndWaits(t *testing.T) {
 	require.Equal(t, []string{`merchant/acme sync-now {"connection":"main","job":"reconcile","actor":"clerk"}`}, w.engine.asked)
 	require.Equal(t, 3, w.ledger.reads, "read until there is a new run")
 	require.Equal(t, []store.RunID{5}, w.ledger.asked.Runs)
-	require.True(t, w.ledger.asked.Closed, "what was mended is told")
+	require.True(t, w.ledger.asked.Closed, "what was repaired is told")
 	require.NotContains(t, stdout, "\nwarehouse  2026-11-21T12", "only what was asked for")
 }
 
@@ -125,11 +125,14 @@ func TestReconcileRefusals(t *testing.T) {
 	}
 }
 
-func TestFindingsAreOpenOnesUnlessAll(t *testing.T) {
+func TestFindingsAreOpenOnesUnlessClosedOnesAreAskedFor(t *testing.T) {
 	w := answering(t)
 	code, _, stderr := w.ferry(t, "merchant", "findings", "--merchant", "acme", "--limit", "7")
 	require.Zero(t, code, stderr)
-	require.Equal(t, store.FindingQuery{Merchant: "acme", Limit: 7}, w.ledger.asked)
+	require.Equal(t, store.FindingQuery{Merchant: "acme", Limit: 7 + 1}, w.ledger.asked, "one more tells whether there are more")
+	code, _, stderr = w.ferry(t, "merchant", "findings", "--merchant", "acme", "--limit", "2", "--closed")
+	require.Zero(t, code)
+	require.Contains(t, stderr, "the first 2 are listed, and there are more")
 	code, _, _ = w.ferry(t, "merchant", "findings", "--merchant", "acme", "--limit", "0")
 	require.Equal(t, exitUsage, code)
 }

@@ -29,9 +29,8 @@ The reason goes into the order's trail and into Temporal: keep personal data out
   ferry order reopen --merchant acme --order 60001 --reason mistaken --actor clerk --output json`,
 	}, func(ctx context.Context, _ []string) error { return a.reopenOrder(ctx, n, r) })
 	n.flags(cmd)
-	cmd.Flags().StringVar(&r.Reason, "reason", "", "why, in `words`; no personal data")
+	whyFlag(cmd, &r.Reason, "reason")
 	actorFlag(cmd, &r.Actor)
-	needs(cmd, "reason")
 	return cmd
 }
 
@@ -42,27 +41,19 @@ type reopenAnswer struct {
 }
 
 func (a *app) reopenOrder(ctx context.Context, n orderName, r workflows.ReopenRequest) error {
-	l, err := a.ledger(ctx)
-	if err != nil {
-		return err
-	}
-	d, err := a.find(ctx, l, n)
-	if err != nil {
-		return err
-	}
-	r.Reference, r.Actor = d.Reference, a.actor(r.Actor)
-	if err := r.Check(); err != nil {
-		return &usageError{err}
-	}
 	var out reopenAnswer
-	if err := a.askMerchant(ctx, n.merchant, workflows.ReopenOrder, r, &out); err != nil {
-		return fmt.Errorf("%w (ferry order show tells where the order is)", err)
+	d, err := a.askAbout(ctx, n, workflows.ReopenOrder, &out, func(ref relay.Reference) checked {
+		r.Reference, r.Actor = ref, a.actor(r.Actor)
+		return r
+	})
+	if err != nil {
+		return err
 	}
 	v := answerView{Merchant: n.merchant, Reference: d.Reference, Number: d.Number, Result: "refused", Answer: out.Answer, Done: out.Reopened}
 	if out.Reopened {
 		v.Result = "reopened"
 	}
-	return a.answer(v)
+	return a.conclude(v, v.Done)
 }
 
 // decisionView is what the cart says of an order that waits for a person to decide.

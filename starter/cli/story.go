@@ -71,7 +71,7 @@ var sentences = map[store.EventKind]sentence{
 		cartVersion
 		Lines int64
 	}) string {
-		return fmt.Sprintf("taken in from cart %s%s, %s", s.order.Cart, d.at(), count(d.Lines, "line"))
+		return fmt.Sprintf("taken in from cart %s%s, %s", s.order.Cart, d.at(), relay.Many(d.Lines, "line"))
 	}),
 	store.EventChangedAtCart: of(func(_ story, d cartVersion) string {
 		return "changed at the cart" + d.at() + ", and taken over" + d.changes()
@@ -90,6 +90,9 @@ var sentences = map[store.EventKind]sentence{
 		return "on hold: " + cmp.Or(d.Headline, d.Reason)
 	}),
 	store.EventReleased: of(func(_ story, d struct{ Why string }) string {
+		if d.Why == "released" { // by a person: who that was stands beside it
+			return d.Why
+		}
 		return "released" + because(d.Why)
 	}),
 

@@ -1,4 +1,4 @@
-package main
+package deploys_test
 
 import (
 	"archive/tar"
@@ -30,6 +30,7 @@ import (
 	easypost "orderferry/connectors/easypost/simulator"
 	"orderferry/relay"
 	"orderferry/standalone/demo"
+	"orderferry/standalone/proctest"
 	"orderferry/standalone/shop"
 	"orderferry/standalone/temporal"
 	"orderferry/store"
@@ -54,7 +55,7 @@ type yard struct {
 }
 
 func newYard(t *testing.T) *yard {
-	y := &yard{t: t, dir: dataDir(t)}
+	y := &yard{t: t, dir: proctest.DataDir(t)}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
 	pg, err := postgres.Start(t.Context(), postgres.Config{Dir: filepath.Join(y.dir, "postgres"), Log: log})
 	require.NoError(t, err)
@@ -129,11 +130,11 @@ type crew struct {
 	*exec.Cmd
 	y    *yard
 	name string
-	said *lines
+	said *proctest.Output
 }
 
 func (y *yard) hire(name, binary string, env ...string) *crew {
-	c := &crew{Cmd: exec.Command(binary), y: y, name: name, said: newLines()}
+	c := &crew{Cmd: exec.Command(binary), y: y, name: name, said: proctest.NewOutput()}
 	c.Env = append(os.Environ(), "DATABASE_URL="+y.database, "ORDERFERRY_KEY_FILE="+y.keyFile, "TEMPORAL_ADDRESS="+y.address,
 		"ORDERFERRY_LISTEN=127.0.0.1:0", "ORDERFERRY_LOOK_AGAIN=200ms,500ms")
 	c.Env = append(c.Env, env...)
@@ -148,7 +149,7 @@ func (y *yard) hire(name, binary string, env ...string) *crew {
 			y.t.Logf("worker %s:\n%s", name, c.said)
 		}
 	})
-	c.said.await(y.t, "the worker is up")
+	c.said.Await(y.t, "the worker is up")
 	return c
 }
 
@@ -306,7 +307,7 @@ func main() {
 func TestRollingDeploy(t *testing.T) {
 	source := release(t, "testdata/release-1.tar.gz")
 	before := build(t, source, "./worker", "before")
-	now := build(t, "..", "./worker", "now")
+	now := build(t, "../..", "./worker", "now")
 	y := newYard(t)
 	const holdBack = process.EnvHoldBack + "=true"
 
@@ -381,7 +382,7 @@ func save(t *testing.T, h *history.History) string {
 // With Temporal's worker versioning, a merchant's run stays with its build until
 // another one is made current, and then goes on there; and back again.
 func TestVersionedDeploy(t *testing.T) {
-	now := build(t, "..", "./worker", "now")
+	now := build(t, "../..", "./worker", "now")
 	y := newYard(t)
 	const deployment = "ferry"
 	versioned := func(build string) *crew {
