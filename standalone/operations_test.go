@@ -270,11 +270,11 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 				o.sell("SO-1082", plainSKU)
 				o.leave("SO-1081")
 				require.NoError(o.t, o.shops.Cart.Void(acorn, "SO-1081"))
-				o.becomes("SO-1082", relay.OrderAtWarehouse)
+				second := o.becomes("SO-1082", relay.OrderAtWarehouse)
 				o.inject(easypost.Fault{Route: "delete_order", Kind: easypost.Error503, Rate: 1})
 				code, _ := o.cli("order", "cancel", "--merchant", acorn, "--order", "SO-1082", "--reason", "buyer cancelled")
 				require.Equal(o.t, 1, code)
-				o.leave("SO-1082")
+				require.NoError(o.t, o.warehouse.Ship(second))
 				o.ok("merchant", "sync", "--merchant", acorn, "--job", "pull_shipments")
 				o.opened("order/SO-1082/shipped_after_all")
 				o.ok("alert", "close", "--id", fmt.Sprint(o.alertID()))
@@ -395,8 +395,8 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 				require.NoError(o.t, o.shops.Cart.SetStock(acorn, "TOTE-03", tradegecko.Stock{OnHand: "3"}))
 			},
 			after: map[string]func(string){
-				"ferry merchant reconcile":                   says("stock_drift"),
-				"ferry merchant findings " + page + " --all": says("mended"),
+				"ferry merchant reconcile":                      says("stock_drift"),
+				"ferry merchant findings " + page + " --closed": says("repaired"),
 			},
 			done: func() {
 				stock, err := o.shops.Cart.Stock(acorn)
@@ -433,11 +433,11 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 				o.becomes("SO-1121", relay.OrderAtWarehouse)
 			},
 			before: map[string]func(){
-				"ferry merchant show":       func() { o.eventually("paused", func() bool { return strings.Contains(o.shown(), "| paused |") }) },
-				"ferry merchant sync":       func() { o.forget("SO-1121") },
-				"ferry order list":          func() { o.becomes("SO-1121", relay.OrderNew) },
-				"ferry hold list":           func() { o.held("SO-1121", relay.HoldUnknownOutcome) },
-				order("release", "SO-1121"): func() { require.NoError(o.t, o.warehouse.CancelAtWarehouse(o.there("SO-1121")[0].ID)) },
+				"ferry merchant show": func() { o.eventually("paused", func() bool { return strings.Contains(o.shown(), "| paused |") }) },
+				"ferry merchant sync": func() { o.forget("SO-1121") },
+				"ferry order list":    func() { o.becomes("SO-1121", relay.OrderNew) },
+				"ferry hold list":     func() { o.held("SO-1121", relay.HoldUnknownOutcome) },
+				"ferry hold release":  func() { require.NoError(o.t, o.warehouse.CancelAtWarehouse(o.there("SO-1121")[0].ID)) },
 			},
 			after: map[string]func(string){
 				"ferry order list":         says("SO-1121"),
@@ -509,6 +509,12 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 					o.is("SO-1135", relay.OrderHeld)
 					o.stock(shop.ShortCode, 10)
 				},
+				signal("merchant/acorn", workflows.ReopenOrder): func() {
+					o.becomes("SO-1135", relay.OrderAtWarehouse)
+					o.eventually("the cart has cancelled it too", func() bool { v, err := o.shops.Cart.Order(acorn, "SO-1133"); return err == nil && v.Status == "void" })
+					require.NoError(o.t, o.shops.Cart.Restore(acorn, "SO-1133"))
+					o.opened("order/SO-1133/back_at_cart")
+				},
 				signal("merchant/acorn", workflows.Resume): func() {
 					o.eventually("paused", func() bool { return o.value(`select (paused_at is not null)::text from merchants`) == "true" })
 				},
@@ -516,7 +522,6 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 			done: func() {
 				o.eventually("resumed", func() bool { return o.value(`select (paused_at is null)::text from merchants`) == "true" })
 				o.becomes("SO-1133", relay.OrderAtWarehouse)
-				o.becomes("SO-1135", relay.OrderAtWarehouse)
 			},
 		},
 	}
@@ -559,7 +564,7 @@ func newOperator(w *world) *operator {
 		"ACORN_SHOP_TOKEN": shop.CartToken(acorn), "ACORN_OUTLET_TOKEN": shop.CartToken("birch"), "ACORN_WAREHOUSE_KEY": shop.WarehouseKey(acorn),
 		"ACORN_ALERT_SECRET": "whsec_" + base64.StdEncoding.EncodeToString([]byte("a secret of thirty-two bytes....")),
 	}
-	require.NoError(w.t, w.shops.Cart.SetBehaviour(tradegecko.Behaviour{}))
+	require.NoError(w.t, o.warehouse.SetProgress(easypost.Progress{})) // orders move when they are told to
 	w.t.Chdir(w.dir)
 	return o
 }
@@ -698,6 +703,11 @@ func (o *operator) held(number string, reason relay.HoldReason) {
 
 func (o *operator) running(id string) {
 	o.t.Helper()
+	o.t.Cleanup(func() {
+		if o.t.Failed() {
+			o.t.Log(o.shown())
+		}
+	})
 	o.eventually(id+" runs", func() bool {
 		d, err := o.temporal.DescribeWorkflowExecution(o.t.Context(), id, "")
 		return err == nil && d.WorkflowExecutionInfo.Status == enums.WORKFLOW_EXECUTION_STATUS_RUNNING

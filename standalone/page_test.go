@@ -216,6 +216,9 @@ func (o *operator) follow(sections []section, steps map[string]step) {
 		st, ok := steps[s.title]
 		require.True(o.t, ok, "section %q has commands, and no trouble is made for it", s.title)
 		delete(steps, s.title)
+		if os.Getenv("ONLY") != "" && !regexp.MustCompile(os.Getenv("ONLY")).MatchString(s.title) {
+			continue
+		}
 		began := time.Now()
 		if st.prepare != nil {
 			st.prepare()

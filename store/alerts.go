@@ -246,7 +246,7 @@ const (
 	happened = `case e.kind when 'cancelled' then 'cancelled_by_warehouse' when 'warehouse_status' then 'gone' else e.kind end`
 	settled  = `case e.kind
 		when 'back_at_cart' then o.state not in ('cancelled', 'sending_cancelled', 'cancel_requested', 'submitting', 'in_doubt')
-			or o.cart_cancel_at is not null or o.cart_cancelled_at > e.at -- a person cancelled it once more
+			or o.cart_cancel_at is not null or coalesce(o.cart_cancelled_at > e.at, false) -- a person cancelled it once more
 		when 'changed_too_late' then o.state in ('cancelled', 'sending_cancelled')
 			or exists (select from order_events l where l.order_id = o.id and l.id > e.id and l.kind in ('changed_at_cart', 'changed_back'))
 		when 'duplicate_found' then o.state in ('confirmed', 'cancelled', 'sending_cancelled')

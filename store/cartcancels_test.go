@@ -86,7 +86,7 @@ func TestAPersonsCancelIsToldToTheCart(t *testing.T) {
 			require.True(t, next.IsZero())
 			require.Equal(t, c.told, ready)
 			if !c.told {
-				require.Empty(t, carts)
+				require.Equal(t, len(b.toTell()) > 0, len(carts) > 0, "of parcels at the most")
 				require.Empty(t, b.cancelsToTell())
 				return
 			}

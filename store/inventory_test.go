@@ -135,6 +135,23 @@ func TestAvailableAndOwed(t *testing.T) {
 	}
 }
 
+// A cart that is told of a parcel takes it off its stock by itself. The warehouse
+// had set it aside before we knew, so the figures are what they were, and the
+// cart's are not.
+func TestAFigureIsSentAgainOnceAParcelWasTold(t *testing.T) {
+	b := newBench(t)
+	sub := b.inDoubt(1) // two mugs
+	b.reading("available", level("MUG", "", 8))
+	b.sent("shop", "")
+	b.record(accepted(sub))
+	b.progress(store.Progress{Order: sub.Order.ID, Complete: true, Packages: []relay.Package{parcel("1Z", item("MUG", 2))}})
+	require.Equal(t, 1, b.tell())
+	b.reading("available", level("MUG", "", 8))
+	require.Equal(t, levelOf("MUG", 8, 0), b.toSend("shop")["MUG"])
+	b.sent("shop", "")
+	require.Empty(t, b.toSend("shop"))
+}
+
 func TestCancelledOrdersAreNotOwed(t *testing.T) {
 	b := newBench(t)
 	b.reading("available", level("MUG", "", 10))

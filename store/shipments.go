@@ -379,7 +379,10 @@ const lastParcel = 14 * 24 * time.Hour
 func (s *Store) SettleOverdue(ctx context.Context, warehouse ConnectionID, age time.Duration, actor string) (Recorded, error) {
 	rows, err := s.pool.Query(ctx, `
 		select o.id, max(s.seen_at) < now() - $3::interval from shipments s join orders o on o.id = s.order_id
-		where o.warehouse_id = $1 and (s.state = 'waiting' or (s.assumed and o.state = 'shipped' and not o.ship_complete))
+		where o.id in ( -- the few of them, by index
+				select order_id from shipments where state = 'waiting'
+				union select id from orders where warehouse_id = $1 and state = 'shipped' and not ship_complete)
+			and o.warehouse_id = $1 and (s.state = 'waiting' or (s.assumed and o.state = 'shipped' and not o.ship_complete))
 		group by o.id having max(s.seen_at) < now() - case when bool_or(s.state = 'waiting') then $2::interval else $3::interval end
 		order by o.id limit 500`, warehouse, age, lastParcel)
 	if err != nil {
@@ -491,6 +494,11 @@ func (s *Store) RecordTold(ctx context.Context, actor string, told []Told) (conf
 			insert into order_events (order_id, kind, actor, detail)
 			select order_id, 'told_cart', $4, jsonb_strip_nulls(jsonb_build_object('shipment', id, 'cart_shipment', cart, 'found', nullif(found, false))) from u`,
 			ids, cartIDs, found, actor)
+		// The cart took the units off its stock by itself: what it was sent is not what it shows any more.
+		b.Queue(`
+			update cart_levels c set owed = -1 from shipments s join shipment_lines l on l.shipment_id = s.id
+				join order_lines o on o.order_id = s.order_id and o.external_id = l.line_id
+			where s.id = any($1) and s.state = 'told' and c.cart_id = s.cart_id and c.sku = btrim(o.sku)`, ids)
 		b.Queue(`
 			with u as (
 				update shipments s set push_attempts = push_attempts + 1, push_error = q.error, next_push_at = now() + q.retry

@@ -37,6 +37,9 @@ profiles) say where Temporal is. ORDERFERRY_LISTEN (default 127.0.0.1:9090)
 serves /healthz, /readyz and /metrics. ORDERFERRY_LOOK_AGAIN (default
 5s,30s,2m,10m) are the pauses between looks for an order whose outcome is unknown.
 
+ORDERFERRY_SMTP_URL, such as smtp://user:password@mail.example.com:587, and
+ORDERFERRY_SMTP_FROM are the mail server and the sender of e-mail about alerts.
+
 TEMPORAL_DEPLOYMENT_NAME and TEMPORAL_WORKER_BUILD_ID, together, turn on Temporal's
 worker versioning. ORDERFERRY_HOLD_BACK=true lets workers of the release before
 take over what this one begins: set it while a new release is rolled out.`,

@@ -181,8 +181,8 @@ func (h *hold) show(ctx workflow.Context) error {
 	if !v.Resend.IsZero() {
 		next = "Sent again at " + v.Resend.UTC().Format(time.RFC3339) + "."
 	}
-	details := fmt.Sprintf("**%s** is on hold: %s\n\n- since %s (%s when this was written), refused %d times", h.in.Reference, v.Headline,
-		v.Since.UTC().Format(time.RFC3339), age(workflow.Now(ctx).Sub(v.Since)), v.Attempts)
+	details := fmt.Sprintf("**%s** is on hold: %s\n\n- since %s (%s when this was written), refused %s", h.in.Reference, v.Headline,
+		v.Since.UTC().Format(time.RFC3339), relay.Age(workflow.Now(ctx).Sub(v.Since)).Since(), relay.Many(v.Attempts, "time"))
 	if v.Words != "" {
 		// As code: a warehouse's words must not become links or pictures.
 		details += "\n- the warehouse: `" + strings.ReplaceAll(v.Words, "`", "'") + "`"
@@ -210,12 +210,6 @@ func (h *hold) show(ctx workflow.Context) error {
 	return workflow.UpsertTypedSearchAttributes(ctx, updates...)
 }
 
-// age is how long something has lasted, in days and hours.
-func age(d time.Duration) string {
-	hours := int(max(d, 0) / time.Hour)
-	return fmt.Sprintf("%dd %dh", hours/24, hours%24)
-}
-
 // answer carries out the oldest request.
 func (h *hold) answer(ctx workflow.Context) {
 	q := h.requests[0]
@@ -226,7 +220,7 @@ func (h *hold) answer(ctx workflow.Context) {
 	case h.view.State != relay.OrderHeld:
 		q.answer = HoldAnswer{State: h.view.State, Answer: "not on hold any more: " + h.standing()}
 	default:
-		h.resend(ctx, actorOr(q.Actor))
+		h.resend(ctx, ByOperator(q.Actor))
 		if q.err = h.see(ctx); q.err == nil {
 			q.answer = HoldAnswer{State: h.view.State, Answer: h.standing()}
 		}
@@ -282,7 +276,7 @@ func (h *hold) cancelOrder(ctx workflow.Context, q *holdRequest) (HoldAnswer, er
 	var a *activities.Activities
 	var out activities.CancelOutcome
 	err := workflow.ExecuteActivity(onCancel(ctx, h.in.Merchant, h.in.Connector), a.CancelOrder, activities.CancelInput{
-		Merchant: h.in.Merchant, Reference: h.in.Reference, Actor: actorOr(q.Actor), Reason: q.Reason,
+		Merchant: h.in.Merchant, Reference: h.in.Reference, Actor: ByOperator(q.Actor), Reason: q.Reason,
 	}).Get(ctx, &out)
 	if err != nil {
 		return HoldAnswer{}, err

@@ -147,7 +147,7 @@ func TestAHoldShowsWhatIsWrong(t *testing.T) {
 	h.finish(2 * day)
 
 	require.Contains(t, before, "**SO-1042** is on hold: insufficient_inventory (NO_STOCK): barcode 0700000000017")
-	require.Contains(t, before, "since 2026-03-02T11:00:00Z (0d 1h when this was written), refused 1 times")
+	require.Contains(t, before, "since 2026-03-02T11:00:00Z (1h00m when this was written), refused 1 time\n")
 	require.Contains(t, before, "\n- the warehouse: `no stock of 'mug', see [here](http://depot.test)`\n", "as code, so that nothing in it is a link")
 	require.Contains(t, before, "Sent again at 2026-03-03T09:0")
 	require.Contains(t, before, "ferry order release --merchant acme --order SO-1042")

@@ -140,7 +140,7 @@ func (m *merchant) cancelOrder(ctx workflow.Context, r CancelRequest) (activitie
 	}
 	var a *activities.Activities
 	err = workflow.ExecuteActivity(onCancel(ctx, m.id, m.warehouse().Connector), a.CancelOrder, activities.CancelInput{
-		Merchant: m.id, Reference: ref, Actor: actorOr(r.Actor), Reason: r.Reason,
+		Merchant: m.id, Reference: ref, Actor: ByOperator(r.Actor), Reason: r.Reason,
 	}).Get(ctx, &out)
 	if err != nil {
 		return out, err
@@ -166,7 +166,7 @@ func (m *merchant) reopenOrder(ctx workflow.Context, r ReopenRequest) (activitie
 	}
 	var a *activities.Activities
 	err = workflow.ExecuteActivity(onLedger(ctx, m.id), a.ReopenOrder, activities.ReopenInput{
-		Merchant: m.id, Reference: ref, Actor: actorOr(r.Actor), Reason: r.Reason,
+		Merchant: m.id, Reference: ref, Actor: ByOperator(r.Actor), Reason: r.Reason,
 	}).Get(ctx, &out)
 	if err == nil && out.Reopened {
 		m.wakeWarehouse(ctx)
@@ -203,7 +203,11 @@ func (m *merchant) releaseOrders(ctx workflow.Context, r ReleaseRequest) (Releas
 func (m *merchant) release(ctx workflow.Context, r ReleaseRequest) (activities.ReleaseOutcome, error) {
 	var a *activities.Activities
 	var out activities.ReleaseOutcome
-	if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.ReleaseOrders, m.selection(r)).Get(ctx, &out); err != nil {
+	step := a.ReleaseOrders
+	if r.SKU != "" {
+		step = a.ReleaseBySKU
+	}
+	if err := workflow.ExecuteActivity(onLedger(ctx, m.id), step, m.selection(r)).Get(ctx, &out); err != nil {
 		return out, err
 	}
 	m.tellHolds(ctx, out.References)
@@ -215,7 +219,7 @@ func (m *merchant) release(ctx workflow.Context, r ReleaseRequest) (activities.R
 }
 
 func (m *merchant) selection(r ReleaseRequest) activities.ReleaseInput {
-	return activities.ReleaseInput{Merchant: m.id, Reason: r.Reason, References: r.References, SKU: r.SKU, Actor: actorOr(r.Actor)}
+	return activities.ReleaseInput{Merchant: m.id, Reason: r.Reason, References: r.References, SKU: r.SKU, Actor: ByOperator(r.Actor)}
 }
 
 // cancelHeld cancels orders on hold, however many.

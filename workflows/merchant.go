@@ -1,14 +1,12 @@
 package workflows
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -281,15 +279,6 @@ func (m *merchant) next(ctx workflow.Context, l activities.Lane) (relay.Job, tim
 	return first, 0
 }
 
-// pullsFirst reports whether a cart is to be read before anything is submitted.
-// One that can't be read, since it is paused or refuses us, is not waited for.
-func (m *merchant) pullsFirst() bool {
-	return slices.ContainsFunc(m.state.Plan.Lanes, func(l activities.Lane) bool {
-		s := m.state.Jobs[jobKey(l.Connection, relay.PullOrders)]
-		return s != nil && !s.Paused && l.Stopped == "" && slices.Contains(m.state.PullFirst, l.Connection)
-	})
-}
-
 // lookAround is how often a job that runs as soon as there is something to do
 // looks anyway, should ever a wake-up have been missed.
 const lookAround = time.Hour
@@ -460,7 +449,10 @@ func (m *merchant) push(ctx workflow.Context, l activities.Lane, j relay.Job, s 
 	}
 	m.stopped(ctx, l, r.Stopped)
 	if r.Done+r.Failed > 0 {
-		s.Last = fmt.Sprintf("%d told, %d failed, %d orders confirmed", r.Done, r.Failed, r.Confirmed)
+		s.Last = fmt.Sprintf("%d told, %d failed", r.Done, r.Failed)
+		if j == relay.PushShipments {
+			s.Last += fmt.Sprintf(", %d orders confirmed", r.Confirmed)
+		}
 	}
 	switch {
 	case r.More:
@@ -469,80 +461,6 @@ func (m *merchant) push(ctx workflow.Context, l activities.Lane, j relay.Job, s 
 		s.Due = later(r.Next, workflow.Now(ctx).Add(time.Second))
 	}
 	return nil
-}
-
-// reconcile compares the books of a connection, and lets the other jobs act on
-// what was mended.
-func (m *merchant) reconcile(ctx workflow.Context, l activities.Lane, s *JobState, in activities.JobInput) error {
-	var a *activities.Activities
-	var r activities.ReconcileResult
-	if err := workflow.ExecuteActivity(ctx, a.Reconcile, in).Get(ctx, &r); err != nil {
-		return err
-	}
-	m.stopped(ctx, l, r.Stopped)
-	s.Last = fmt.Sprintf("%d compared, %d differ, %d mended", r.Checked, r.Found, r.Repaired)
-	if r.More {
-		s.Due = workflow.Now(ctx)
-	}
-	if r.Submit {
-		m.wakeWarehouse(ctx)
-	}
-	m.wakeCarts(ctx, relay.PushShipments, r.Carts)
-	m.wakeCarts(ctx, relay.PushInventory, r.Carts)
-	m.tellHolds(ctx, r.Woken)
-	return nil
-}
-
-// watchEvery is how often alerts are looked after unless the plan says otherwise.
-const watchEvery = 5 * time.Minute
-
-// watch looks after the merchant's alerts, also while it is paused: a connection
-// that has stopped is what people are to be called for.
-func (m *merchant) watch(ctx workflow.Context) error {
-	for !m.leaving(ctx) {
-		now := workflow.Now(ctx)
-		if wait := m.state.WatchDue.Sub(now); wait > 0 {
-			_, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
-				Timeout: wait, TimerOptions: workflow.TimerOptions{Summary: "until alerts are looked after"},
-			}, func() bool { return m.leaving(ctx) || m.state.WatchDue.Before(now.Add(wait)) })
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		every := time.Duration(m.state.Plan.Watch)
-		if every <= 0 {
-			every = watchEvery
-		}
-		m.state.WatchDue = now.Add(every)
-		var a *activities.Activities
-		var r activities.WatchResult
-		err := workflow.ExecuteActivity(onAlerts(ctx, m.id), a.Watch, activities.WatchInput{Merchant: m.id, Failing: m.failing()}).Get(ctx, &r)
-		if temporal.IsCanceledError(err) {
-			return err
-		}
-		if err != nil {
-			workflow.GetLogger(ctx).Error("alerts can't be looked after; will try again", "merchant", m.id, "why", brief(err))
-		}
-		if r.Submit {
-			m.wakeWarehouse(ctx)
-		}
-		m.wakeCarts(ctx, relay.PushShipments, r.Carts)
-	}
-	return nil
-}
-
-// failing lists the jobs whose last runs failed: the ledger does not know.
-func (m *merchant) failing() []activities.FailingJob {
-	var list []activities.FailingJob
-	for _, l := range m.state.Plan.Lanes {
-		for _, j := range m.jobsOf(l) {
-			if s := m.state.Jobs[jobKey(l.Connection, j)]; s.Fails > 0 && !s.Paused && l.Stopped == "" {
-				list = append(list, activities.FailingJob{Connection: l.Connection, Job: j, Since: s.Since, Fails: s.Fails, Why: s.Why})
-			}
-		}
-	}
-	return list
 }
 
 // wake makes a job run now that runs as soon as there is something to do. One
@@ -576,161 +494,6 @@ func (m *merchant) stopped(ctx workflow.Context, l activities.Lane, stopped bool
 	}
 	workflow.GetLogger(ctx).Error("a connection stopped: its credentials are refused", "merchant", m.id, "connection", l.Connection)
 	m.reload = true // the plan tells why
-}
-
-// tellHolds lets hold workflows look at orders that something else moved, 200
-// at a time: the server refuses more than 2,000 pending signals.
-func (m *merchant) tellHolds(ctx workflow.Context, refs []relay.Reference) {
-	for batch := range slices.Chunk(refs, 200) {
-		futures := make([]workflow.Future, len(batch))
-		for i, r := range batch {
-			futures[i] = workflow.SignalExternalWorkflow(ctx, HoldID(m.id, r), "", Look, nil)
-		}
-		for _, f := range futures {
-			// A hold that has ended already needs no telling.
-			_ = f.Get(ctx, nil)
-		}
-	}
-}
-
-// holds starts a workflow for every order on hold that has none, lets orders go
-// whose mapping has come, and goes on with large releases.
-func (m *merchant) holds(ctx workflow.Context) error {
-	due := func() bool {
-		return m.state.HoldsDue || m.state.Recheck || m.state.RecheckAfter != 0 || len(m.state.Releases)+len(m.state.Cancels) > 0
-	}
-	for {
-		err := workflow.Await(ctx, func() bool { return m.leaving(ctx) || due() })
-		if err != nil || m.leaving(ctx) {
-			return err
-		}
-		var pause time.Duration
-		again, err := m.tend(ctx)
-		switch {
-		case temporal.IsCanceledError(err):
-			return err
-		case err != nil:
-			workflow.GetLogger(ctx).Error("holds can't be looked after; will try again", "merchant", m.id, "why", brief(err))
-			pause = time.Minute
-		case again:
-			// The workflow of an earlier hold is about to end; then the new hold gets its own.
-			pause = 15 * time.Second
-		default:
-			continue
-		}
-		if _, err := workflow.AwaitWithTimeout(ctx, pause, func() bool { return m.leaving(ctx) }); err != nil {
-			return err
-		}
-	}
-}
-
-// tend does one step of what holds need, and reports whether to come again in a little while.
-func (m *merchant) tend(ctx workflow.Context) (again bool, err error) {
-	switch {
-	case m.state.Recheck || m.state.RecheckAfter != 0:
-		return false, m.recheck(ctx)
-	case len(m.state.Releases) > 0:
-		out, err := m.release(ctx, m.state.Releases[0])
-		if err == nil && !out.More {
-			m.state.Releases = m.state.Releases[1:]
-		}
-		return false, err
-	case len(m.state.Cancels) > 0:
-		out, err := m.cancelSome(ctx, m.state.Cancels[0])
-		if err == nil && !out.More {
-			m.state.Cancels = m.state.Cancels[1:]
-		}
-		return false, err
-	}
-	m.state.HoldsDue = false
-	again, err = m.startHolds(ctx)
-	if again || err != nil {
-		m.state.HoldsDue = true
-	}
-	return again, err
-}
-
-// recheck looks at one page of the orders on hold for a mapping.
-func (m *merchant) recheck(ctx workflow.Context) error {
-	if m.state.Recheck { // from the start, also when the settings changed midway
-		m.state.Recheck, m.state.RecheckAfter = false, 0
-	}
-	var a *activities.Activities
-	var out activities.RecheckOutcome
-	in := activities.RecheckInput{Merchant: m.id, After: m.state.RecheckAfter}
-	if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.RecheckHolds, in).Get(ctx, &out); err != nil {
-		m.state.Recheck = true
-		return err
-	}
-	m.state.RecheckAfter = out.After
-	m.tellHolds(ctx, out.References)
-	if out.Released > 0 {
-		m.wakeWarehouse(ctx)
-	}
-	return nil
-}
-
-// startHolds starts the missing workflows, and reports whether some must wait for
-// the end of an earlier one, or for the next run.
-func (m *merchant) startHolds(ctx workflow.Context) (again bool, err error) {
-	var a *activities.Activities
-	for in := (activities.HoldsInput{Merchant: m.id}); ; {
-		var out activities.HoldsOutput
-		if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.HoldsToStart, in).Get(ctx, &out); err != nil {
-			return again, err
-		}
-		var begun []func() (running bool, err error)
-		for i, h := range out.Holds {
-			begun = append(begun, m.startHold(ctx, HoldInput{
-				Merchant: m.id, Order: h.Order, Reference: h.Reference, Warehouse: out.Warehouse, Connector: out.Connector, Reason: h.Reason,
-			}))
-			if m.cares && i < len(out.Holds)-1 {
-				continue // a page at once; one by one took a minute for every 600
-			}
-			var failed error
-			for _, wait := range begun {
-				running, err := wait()
-				again, failed = again || running, cmp.Or(failed, err)
-			}
-			if failed != nil {
-				return again, failed
-			}
-			begun, in.After = nil, h.Order
-		}
-		if !out.More {
-			return again, nil
-		}
-		if m.full(ctx) {
-			return true, nil
-		}
-	}
-}
-
-// startHold starts the workflow of one hold. What it returns waits until it has
-// begun, as every run has to: a child that has not would be lost in a continue-as-new.
-func (m *merchant) startHold(ctx workflow.Context, h HoldInput) (begun func() (running bool, err error)) {
-	m.children++
-	childCtx := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-		WorkflowID:            HoldID(m.id, h.Reference),
-		TaskQueue:             TaskQueue,
-		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-		ParentClosePolicy:     enums.PARENT_CLOSE_POLICY_ABANDON,
-		StaticSummary:         fmt.Sprintf("%s on hold: %s", h.Reference, h.Reason),
-		Priority:              priority(m.id, priorityResend),
-		TypedSearchAttributes: temporal.NewSearchAttributes(
-			AttrMerchant.ValueSet(string(m.id)), AttrOrder.ValueSet(string(h.Reference)),
-			AttrHoldReason.ValueSet(string(h.Reason)), AttrState.ValueSet(string(relay.OrderHeld))),
-	})
-	child := workflow.ExecuteChildWorkflow(childCtx, HoldWorkflow, h)
-	return func() (bool, error) {
-		err := child.GetChildWorkflowExecution().Get(ctx, nil)
-		var already *temporal.ChildWorkflowExecutionAlreadyStartedError
-		if errors.As(err, &already) {
-			m.tellHolds(ctx, []relay.Reference{h.Reference})
-			return true, nil
-		}
-		return false, err
-	}
 }
 
 // show tells in the Temporal Web UI what the merchant is doing.

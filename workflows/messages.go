@@ -158,7 +158,8 @@ func checkWords(reason, actor string) error {
 	return nil
 }
 
-func actorOr(actor string) string {
+// ByOperator names a person as trails do; "" is an unnamed operator.
+func ByOperator(actor string) string {
 	if actor == "" {
 		return "operator"
 	}

@@ -263,6 +263,19 @@ func TestACancelThatFailsSaysSo(t *testing.T) {
 	require.Len(t, s.named("PullOrders", "shop"), 2, "the merchant goes on")
 }
 
+// A worker of the release before knows nothing of SKUs: asked by the name that it
+// knows it would let every order on hold go.
+func TestReleaseBySKU(t *testing.T) {
+	s := newStage(t)
+	on(s, "ReleaseBySKU", inTurn[activities.ReleaseInput](activities.ReleaseOutcome{Released: 1, References: references(0, 1)}))
+	var r *reply
+	s.at(time.Minute, func() { r = s.ask("release-orders", workflows.ReleaseRequest{SKU: "TOTE-1", Actor: "ops"}) })
+	s.runMerchant(2 * time.Minute)
+	require.Equal(t, workflows.ReleaseAnswer{Released: 1}, r.answer)
+	require.Equal(t, []activities.ReleaseInput{{Merchant: "acme", SKU: "TOTE-1", Actor: "operator ops"}}, inputs[activities.ReleaseInput](s, "ReleaseBySKU"))
+	require.Empty(t, s.named("ReleaseOrders"))
+}
+
 func TestReleaseOrders(t *testing.T) {
 	s := newStage(t)
 	on(s, "ReleaseOrders", inTurn[activities.ReleaseInput](

@@ -113,6 +113,7 @@ func newStage(t *testing.T) *stage {
 	mocked[activities.JobInput, none](s, "ResumeConnections", nil)
 	mocked[activities.CancelInput, activities.CancelOutcome](s, "CancelOrder", nil)
 	mocked[activities.ReleaseInput, activities.ReleaseOutcome](s, "ReleaseOrders", nil)
+	mocked[activities.ReleaseInput, activities.ReleaseOutcome](s, "ReleaseBySKU", nil)
 	mocked[activities.RecheckInput, activities.RecheckOutcome](s, "RecheckHolds", nil)
 	mocked[activities.HoldsInput, activities.HoldsOutput](s, "HoldsToStart", nil)
 	mocked[activities.ViewInput, activities.HoldView](s, "ViewHold", nil)

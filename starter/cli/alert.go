@@ -266,7 +266,7 @@ other alert closes by itself when its cause is gone.`,
 		if err != nil {
 			return err
 		}
-		al, err := l.CloseAlert(ctx, id, byOperator(r.Actor))
+		al, err := l.CloseAlert(ctx, id, workflows.ByOperator(r.Actor))
 		if err != nil {
 			return alertError(err)
 		}

@@ -81,7 +81,11 @@ func (l *fakeLedger) CloseAlert(_ context.Context, id int64, actor string) (rela
 
 func (l *fakeLedger) TestAlerts(_ context.Context, m relay.MerchantID) ([]int64, time.Time, error) {
 	l.alerts.tested = append(l.alerts.tested, m)
-	return []int64{7, 8}, noon.Add(-time.Minute), nil
+	looked := l.alerts.looked
+	if looked.IsZero() {
+		looked = noon.Add(-time.Minute)
+	}
+	return []int64{7, 8}, looked, nil
 }
 
 func (l *fakeLedger) AlertDeliveries(_ context.Context, messages []int64) ([]store.AlertDelivery, error) {

@@ -11,6 +11,7 @@ import (
 
 	"orderferry/relay"
 	"orderferry/store"
+	"orderferry/workflows"
 )
 
 // aliasLedger is what the ledger knows of aliases.
@@ -89,7 +90,7 @@ func (a *app) importAliases(ctx context.Context, r importRequest, path string) e
 	if _, err := a.engine(ctx); err != nil {
 		return err
 	}
-	c, err := l.ImportAliases(ctx, r.merchant, list, r.replace, byOperator(a.actor(r.actor)))
+	c, err := l.ImportAliases(ctx, r.merchant, list, r.replace, workflows.ByOperator(a.actor(r.actor)))
 	if err != nil {
 		return err
 	}

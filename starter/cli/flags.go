@@ -121,14 +121,6 @@ func (a *app) actor(flag string) string {
 	return a.parts.login()
 }
 
-// byOperator names a person as trails do.
-func byOperator(actor string) string {
-	if actor == "" {
-		return "operator"
-	}
-	return "operator " + actor
-}
-
 // mostRows is how many rows a list may be asked for.
 const mostRows = 10_000
 

@@ -130,7 +130,7 @@ func TestFindingsAreOpenOnesUnlessClosedOnesAreAskedFor(t *testing.T) {
 	code, _, stderr := w.ferry(t, "merchant", "findings", "--merchant", "acme", "--limit", "7")
 	require.Zero(t, code, stderr)
 	require.Equal(t, store.FindingQuery{Merchant: "acme", Limit: 7 + 1}, w.ledger.asked, "one more tells whether there are more")
-	code, _, stderr = w.ferry(t, "merchant", "findings", "--merchant", "acme", "--limit", "2", "--closed")
+	code, _, stderr = answering(t).ferry(t, "merchant", "findings", "--merchant", "acme", "--limit", "2", "--closed")
 	require.Zero(t, code)
 	require.Contains(t, stderr, "the first 2 are listed, and there are more")
 	code, _, _ = w.ferry(t, "merchant", "findings", "--merchant", "acme", "--limit", "0")

@@ -1,0 +1,99 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"orderferry/activities"
+	"orderferry/relay"
+)
+
+// What came with changeCare (see versions.go): alerts, the comparing of books,
+// and carts that are read before anything is sent after a pause.
+
+// pullsFirst reports whether a cart is to be read before anything is submitted.
+// One that can't be read, since it is paused or refuses us, is not waited for.
+func (m *merchant) pullsFirst() bool {
+	return slices.ContainsFunc(m.state.Plan.Lanes, func(l activities.Lane) bool {
+		s := m.state.Jobs[jobKey(l.Connection, relay.PullOrders)]
+		return s != nil && !s.Paused && l.Stopped == "" && slices.Contains(m.state.PullFirst, l.Connection)
+	})
+}
+
+// reconcile compares the books of a connection, and lets the other jobs act on
+// what was mended.
+func (m *merchant) reconcile(ctx workflow.Context, l activities.Lane, s *JobState, in activities.JobInput) error {
+	var a *activities.Activities
+	var r activities.ReconcileResult
+	if err := workflow.ExecuteActivity(ctx, a.Reconcile, in).Get(ctx, &r); err != nil {
+		return err
+	}
+	m.stopped(ctx, l, r.Stopped)
+	s.Last = fmt.Sprintf("%d compared, %d differ, %d mended", r.Checked, r.Found, r.Repaired)
+	if r.More {
+		s.Due = workflow.Now(ctx)
+	}
+	if r.Submit {
+		m.wakeWarehouse(ctx)
+	}
+	m.wakeCarts(ctx, relay.PushShipments, r.Carts)
+	m.wakeCarts(ctx, relay.PushInventory, r.Carts)
+	m.tellHolds(ctx, r.Woken)
+	return nil
+}
+
+// watchEvery is how often alerts are looked after unless the plan says otherwise.
+const watchEvery = 5 * time.Minute
+
+// watch looks after the merchant's alerts, also while it is paused: a connection
+// that has stopped is what people are to be called for.
+func (m *merchant) watch(ctx workflow.Context) error {
+	for !m.leaving(ctx) {
+		now := workflow.Now(ctx)
+		if wait := m.state.WatchDue.Sub(now); wait > 0 {
+			_, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
+				Timeout: wait, TimerOptions: workflow.TimerOptions{Summary: "until alerts are looked after"},
+			}, func() bool { return m.leaving(ctx) || m.state.WatchDue.Before(now.Add(wait)) })
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		every := time.Duration(m.state.Plan.Watch)
+		if every <= 0 {
+			every = watchEvery
+		}
+		m.state.WatchDue = now.Add(every)
+		var a *activities.Activities
+		var r activities.WatchResult
+		err := workflow.ExecuteActivity(onAlerts(ctx, m.id), a.Watch, activities.WatchInput{Merchant: m.id, Failing: m.failing()}).Get(ctx, &r)
+		if temporal.IsCanceledError(err) {
+			return err
+		}
+		if err != nil {
+			workflow.GetLogger(ctx).Error("alerts can't be looked after; will try again", "merchant", m.id, "why", brief(err))
+		}
+		if r.Submit {
+			m.wakeWarehouse(ctx)
+		}
+		m.wakeCarts(ctx, relay.PushShipments, r.Carts)
+	}
+	return nil
+}
+
+// failing lists the jobs whose last runs failed: the ledger does not know.
+func (m *merchant) failing() []activities.FailingJob {
+	var list []activities.FailingJob
+	for _, l := range m.state.Plan.Lanes {
+		for _, j := range m.jobsOf(l) {
+			if s := m.state.Jobs[jobKey(l.Connection, j)]; s.Fails > 0 && !s.Paused && l.Stopped == "" {
+				list = append(list, activities.FailingJob{Connection: l.Connection, Job: j, Since: s.Since, Fails: s.Fails, Why: s.Why})
+			}
+		}
+	}
+	return list
+}
