@@ -452,8 +452,8 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 			prepare: func() {
 				o.sellShort("SO-1125")
 				o.held("SO-1125", relay.HoldInsufficientInventory)
+				o.running("hold/acorn/SO-1125")
 				for _, id := range []string{"merchant/acorn", "hold/acorn/SO-1125"} {
-					o.running(id)
 					require.NoError(o.t, o.temporal.TerminateWorkflow(o.t.Context(), id, "", "as though Temporal had been lost"))
 				}
 			},
@@ -703,11 +703,6 @@ func (o *operator) held(number string, reason relay.HoldReason) {
 
 func (o *operator) running(id string) {
 	o.t.Helper()
-	o.t.Cleanup(func() {
-		if o.t.Failed() {
-			o.t.Log(o.shown())
-		}
-	})
 	o.eventually(id+" runs", func() bool {
 		d, err := o.temporal.DescribeWorkflowExecution(o.t.Context(), id, "")
 		return err == nil && d.WorkflowExecutionInfo.Status == enums.WORKFLOW_EXECUTION_STATUS_RUNNING

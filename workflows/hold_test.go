@@ -152,7 +152,7 @@ func TestAHoldShowsWhatIsWrong(t *testing.T) {
 	require.Contains(t, before, "Sent again at 2026-03-03T09:0")
 	require.Contains(t, before, "ferry order release --merchant acme --order SO-1042")
 	require.Contains(t, before, "ferry hold show --merchant acme --order SO-1042")
-	require.Contains(t, after, "(0d 22h when this was written), refused 2 times")
+	require.Contains(t, after, "(22h04m when this was written), refused 2 times")
 	require.Contains(t, after, "Sent again at 2026-03-04T09:0")
 	require.Contains(t, after, "last: resent at 2026-03-03T09:0")
 
