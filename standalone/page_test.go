@@ -93,7 +93,7 @@ var untried = map[string]string{
 	`pg_restore --clean --if-exists --dbname "$DATABASE_URL" ledger.dump`:                          "the ledger is made to forget with SQL instead: everything else here lives in it",
 }
 
-// type_ types a command of the page and holds what it ends with against what
+// types types a command of the page and holds what it ends with against what
 // the page says. It returns what was printed.
 func (o *operator) types(c command) string {
 	o.t.Helper()
@@ -216,9 +216,6 @@ func (o *operator) follow(sections []section, steps map[string]step) {
 		st, ok := steps[s.title]
 		require.True(o.t, ok, "section %q has commands, and no trouble is made for it", s.title)
 		delete(steps, s.title)
-		if os.Getenv("ONLY") != "" && !regexp.MustCompile(os.Getenv("ONLY")).MatchString(s.title) {
-			continue
-		}
 		began := time.Now()
 		if st.prepare != nil {
 			st.prepare()

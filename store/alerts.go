@@ -62,11 +62,12 @@ type AlertChange struct {
 func (s *Store) LookAfterAlerts(ctx context.Context, m Merchant, contents time.Duration, more ...relay.Trouble) (AlertChange, error) {
 	var out AlertChange
 	err := s.begin(ctx, func(tx pgx.Tx) error {
+		// Not the merchant's row: submissions are claimed under it meanwhile.
+		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended('alerts/' || $1, 0))`, string(m.ID)); err != nil {
+			return err
+		}
 		var read, now time.Time
-		err := tx.QueryRow(ctx, `
-			with m as (select id, alerts_read_at from merchants where id = $1 for no key update)
-			update merchants u set alerts_read_at = now() from m where u.id = m.id returning m.alerts_read_at, now()`, m.ID).Scan(&read, &now)
-		if err != nil {
+		if err := tx.QueryRow(ctx, `select alerts_read_at, now() from merchants where id = $1`, m.ID).Scan(&read, &now); err != nil {
 			return notFound(err)
 		}
 		l := alertLook{m: m, now: now, contents: contents}
@@ -103,7 +104,11 @@ func (s *Store) LookAfterAlerts(ctx context.Context, m Merchant, contents time.D
 				out.Closed++
 			}
 		}
-		return writeMessages(ctx, tx, m.Merchant, notices)
+		if err := writeMessages(ctx, tx, m.Merchant, notices); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `update merchants set alerts_read_at = greatest(alerts_read_at, $2) where id = $1`, m.ID, now)
+		return err
 	})
 	if err != nil {
 		return AlertChange{}, fmt.Errorf("look after the alerts of %s: %w", m.ID, err)

@@ -50,17 +50,15 @@ func (m *merchant) reconcile(ctx workflow.Context, l activities.Lane, s *JobStat
 const watchEvery = 5 * time.Minute
 
 // watch looks after the merchant's alerts, also while it is paused: a connection
-// that has stopped is what people are to be called for.
-func (m *merchant) watch(ctx workflow.Context) error {
-	for !m.leaving(ctx) {
+// that has stopped is what people are to be called for. It is no lane: neither new
+// settings nor a new run wait for a mail server.
+func (m *merchant) watch(ctx workflow.Context) {
+	for ctx.Err() == nil {
 		now := workflow.Now(ctx)
 		if wait := m.state.WatchDue.Sub(now); wait > 0 {
-			_, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
+			_, _ = workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{ // an error is the workflow's end
 				Timeout: wait, TimerOptions: workflow.TimerOptions{Summary: "until alerts are looked after"},
-			}, func() bool { return m.leaving(ctx) || m.state.WatchDue.Before(now.Add(wait)) })
-			if err != nil {
-				return err
-			}
+			}, func() bool { return m.state.WatchDue.Before(now.Add(wait)) })
 			continue
 		}
 		every := time.Duration(m.state.Plan.Watch)
@@ -71,10 +69,7 @@ func (m *merchant) watch(ctx workflow.Context) error {
 		var a *activities.Activities
 		var r activities.WatchResult
 		err := workflow.ExecuteActivity(onAlerts(ctx, m.id), a.Watch, activities.WatchInput{Merchant: m.id, Failing: m.failing()}).Get(ctx, &r)
-		if temporal.IsCanceledError(err) {
-			return err
-		}
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			workflow.GetLogger(ctx).Error("alerts can't be looked after; will try again", "merchant", m.id, "why", brief(err))
 		}
 		if r.Submit {
@@ -82,7 +77,15 @@ func (m *merchant) watch(ctx workflow.Context) error {
 		}
 		m.wakeCarts(ctx, relay.PushShipments, r.Carts)
 	}
-	return nil
+}
+
+// knows refuses what workers of the release before could not go on with: a run in
+// their form may be taken over by them.
+func (m *merchant) knows() error {
+	if m.cares {
+		return nil
+	}
+	return temporal.NewApplicationError("this merchant's run has the form of the release before, which does not know this request: it has the new one within a day of the end of the deploy", "held back")
 }
 
 // failing lists the jobs whose last runs failed: the ledger does not know.

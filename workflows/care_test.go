@@ -412,3 +412,49 @@ func TestLostWakeUpsAreMadeUpFor(t *testing.T) {
 	}
 	require.Empty(t, filter(s.named("PushShipments", "shop"), time.Minute))
 }
+
+// A run in the form of the release before refuses what that release does not know.
+func TestARunOfTheOldFormRefusesNewRequests(t *testing.T) {
+	s := newStage(t)
+	s.OnGetVersion("care", workflow.DefaultVersion, workflow.Version(1)).Return(workflow.DefaultVersion)
+	var replies []*reply
+	s.at(time.Minute, func() {
+		replies = append(replies,
+			s.ask("cancel-held", workflows.CancelHeldRequest{ReleaseRequest: workflows.ReleaseRequest{All: true}}),
+			s.ask("release-orders", workflows.ReleaseRequest{SKU: "TOTE-1"}),
+			s.ask("reopen-order", workflows.ReopenRequest{Reference: "A-1", Reason: "wanted after all"}))
+	})
+	s.runMerchant(2 * time.Minute)
+	for _, r := range replies {
+		require.ErrorContains(t, r.err, "form of the release before")
+	}
+	require.Empty(t, s.named("CancelHeld"))
+	require.Empty(t, s.named("ReleaseBySKU"))
+	require.Empty(t, s.named("ReopenOrder"))
+}
+
+// A mail server that hangs holds up neither new settings nor a new run.
+func TestAlertsHoldNothingUp(t *testing.T) {
+	s := newStage(t)
+	on(s, "Watch", func(activities.WatchInput) (activities.WatchResult, error) {
+		return activities.WatchResult{}, temporal.NewApplicationErrorWithOptions("hangs", "unavailable", temporal.ApplicationErrorOptions{NextRetryDelay: 4 * time.Minute})
+	})
+	s.at(2*time.Minute, func() { s.SignalWorkflow("settings-changed", nil) })
+	s.at(3*time.Minute, func() { s.SetContinueAsNewSuggested(true) })
+	s.nextRun(first)
+	require.Len(t, s.named("LoadPlan"), 2)
+	require.Less(t, s.since(), 4*time.Minute)
+}
+
+// A job that fails is not started before its pause is over, however much there is for it to do.
+func TestWorkDoesNotHurryAJobThatFails(t *testing.T) {
+	s := newStage(t)
+	on(s, "PushShipments", func(in activities.JobInput) (activities.PushResult, error) {
+		return activities.PushResult{}, temporal.NewNonRetryableApplicationError("push: 503", "unavailable", nil)
+	})
+	on(s, "Watch", func(activities.WatchInput) (activities.WatchResult, error) {
+		return activities.WatchResult{Carts: []relay.ConnectionName{"outlet"}}, nil
+	})
+	s.runMerchant(2 * time.Hour)
+	require.InDelta(t, 11, len(s.named("PushShipments", "outlet")), 1, "after 1, 2, 4, 8, 15, 15, ... minutes")
+}

@@ -160,6 +160,9 @@ func (m *merchant) cancelOrder(ctx workflow.Context, r CancelRequest) (activitie
 // reopenOrder has a cancelled order sent anew, if it may be.
 func (m *merchant) reopenOrder(ctx workflow.Context, r ReopenRequest) (activities.ReopenOutcome, error) {
 	var out activities.ReopenOutcome
+	if err := m.knows(); err != nil {
+		return out, err
+	}
 	ref, err := relay.ParseReference(string(r.Reference))
 	if err != nil {
 		return out, err
@@ -185,6 +188,11 @@ func (m *merchant) warehouse() activities.Lane {
 
 func (m *merchant) releaseOrders(ctx workflow.Context, r ReleaseRequest) (ReleaseAnswer, error) {
 	var answer ReleaseAnswer
+	if r.SKU != "" {
+		if err := m.knows(); err != nil {
+			return answer, err
+		}
+	}
 	for {
 		out, err := m.release(ctx, r)
 		answer.Released += out.Released
@@ -225,6 +233,9 @@ func (m *merchant) selection(r ReleaseRequest) activities.ReleaseInput {
 // cancelHeld cancels orders on hold, however many.
 func (m *merchant) cancelHeld(ctx workflow.Context, r CancelHeldRequest) (CancelHeldAnswer, error) {
 	var answer CancelHeldAnswer
+	if err := m.knows(); err != nil {
+		return answer, err
+	}
 	for {
 		out, err := m.cancelSome(ctx, r)
 		answer.Stopped, answer.Pending = answer.Stopped+out.Stopped, answer.Pending+out.Pending

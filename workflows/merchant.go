@@ -75,6 +75,9 @@ func Merchant(ctx workflow.Context, in MerchantInput) error {
 	} else {
 		m.fit(ctx, m.state.Jobs)
 	}
+	if m.cares {
+		workflow.Go(ctx, m.watch)
+	}
 	for {
 		if err := m.ferry(ctx); err != nil {
 			return err
@@ -149,9 +152,6 @@ func (m *merchant) ferry(ctx workflow.Context) error {
 		start(func(ctx workflow.Context) error { return m.lane(ctx, l) })
 	}
 	start(m.holds)
-	if m.cares {
-		start(m.watch)
-	}
 	m.show(ctx)
 	wg.Wait(ctx)
 	if failed != nil {
@@ -467,8 +467,12 @@ func (m *merchant) push(ctx workflow.Context, l activities.Lane, j relay.Job, s 
 // with an interval of its own keeps it.
 func (m *merchant) wake(ctx workflow.Context, c relay.ConnectionName, j relay.Job) {
 	for _, l := range m.state.Plan.Lanes {
-		if l.Connection == c && l.Every[j] == relay.Auto {
-			m.state.Jobs[jobKey(c, j)].Due = workflow.Now(ctx)
+		if l.Connection != c || l.Every[j] != relay.Auto {
+			continue
+		}
+		// One that fails comes when its pause is over, however much waits for it.
+		if s := m.state.Jobs[jobKey(c, j)]; !m.cares || s.Fails == 0 {
+			s.Due = workflow.Now(ctx)
 		}
 	}
 }

@@ -12,10 +12,16 @@ import (
 	"orderferry/starter/merchantfile"
 )
 
-// blocks are the README's fenced blocks of a language.
-func blocks(t *testing.T, language string) []string {
+// The pages that tell people what to write and to type.
+const (
+	readme     = "README.md"
+	operations = "docs/operations.md"
+)
+
+// blocks are a page's fenced blocks of a language.
+func blocks(t *testing.T, page, language string) []string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	text, err := os.ReadFile(filepath.Join("..", "..", page))
 	require.NoError(t, err)
 	var out []string
 	for i, part := range strings.Split(string(text), "```") {
@@ -29,28 +35,38 @@ func blocks(t *testing.T, language string) []string {
 
 // What the README tells an operator to write is taken by the real connectors.
 func TestReadmeMerchantFile(t *testing.T) {
-	for _, yaml := range blocks(t, "yaml") {
-		file, faults := merchantfile.Parse("README.md", []byte(yaml), func(string) (string, bool) { return "secret", true }, registry.All())
+	for _, yaml := range blocks(t, readme, "yaml") {
+		file, faults := merchantfile.Parse(readme, []byte(yaml), func(string) (string, bool) { return "secret", true }, registry.All())
 		require.Empty(t, faults)
 		require.Empty(t, file.Warnings)
+		// So is what operations has in the place of its alerts.
+		without, _, _ := strings.Cut(yaml, "\nalerts:")
+		for _, more := range blocks(t, operations, "yaml") {
+			_, faults := merchantfile.Parse(operations, []byte(without+"\n"+more), func(string) (string, bool) { return "whsec_" + strings.Repeat("c2VjcmV0", 4), true }, registry.All())
+			require.Empty(t, faults)
+		}
 	}
 }
 
-// What the README tells an operator to type is a command with those flags.
-func TestReadmeCommands(t *testing.T) {
-	commands := 0
-	for _, block := range blocks(t, "sh") {
-		for line := range strings.Lines(block) {
-			line, _, _ = strings.Cut(line, "#")
-			words, ok := strings.CutPrefix(strings.Replace(line, "go run ./starter ", "ferry ", 1), "ferry ")
-			if !ok {
-				continue
+// What the pages tell an operator to type is a command with those flags. That it
+// does what they say is tried in the world of standalone.
+func TestPagesCommands(t *testing.T) {
+	pages := map[string][]string{readme: blocks(t, readme, "sh"), operations: blocks(t, operations, "sh")}
+	for page, list := range pages {
+		commands := 0
+		for _, block := range list {
+			for line := range strings.Lines(block) {
+				line, _, _ = strings.Cut(line, "#")
+				words, ok := strings.CutPrefix(strings.Replace(line, "go run ./starter ", "ferry ", 1), "ferry ")
+				if !ok {
+					continue
+				}
+				commands++
+				files(t)
+				code, _, stderr := answering(t).ferry(t, shellWords(t, words)...)
+				require.NotEqual(t, 2, code, "%s: %s%s", page, line, stderr)
 			}
-			commands++
-			files(t)
-			code, _, stderr := answering(t).ferry(t, shellWords(t, words)...)
-			require.NotEqual(t, 2, code, "%s%s", line, stderr)
 		}
+		require.Positive(t, commands, page)
 	}
-	require.Positive(t, commands)
 }
