@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -429,15 +430,24 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 		"A worker died": {},
 		"Postgres is down, or was restored": {
 			prepare: func() {
-				o.sell("SO-1121", plainSKU)
-				o.becomes("SO-1121", relay.OrderAtWarehouse)
+				for _, n := range []string{"SO-1121", "SO-1122"} {
+					o.sell(n, plainSKU)
+					o.becomes(n, relay.OrderAtWarehouse)
+				}
 			},
 			before: map[string]func(){
 				"ferry merchant show": func() { o.eventually("paused", func() bool { return strings.Contains(o.shown(), "| paused |") }) },
-				"ferry merchant sync": func() { o.forget("SO-1121") },
+				"ferry merchant sync": func() { o.forget("SO-1121", "SO-1122") },
 				"ferry order list":    func() { o.becomes("SO-1121", relay.OrderNew) },
-				"ferry hold list":     func() { o.held("SO-1121", relay.HoldUnknownOutcome) },
-				"ferry hold release":  func() { require.NoError(o.t, o.warehouse.CancelAtWarehouse(o.there("SO-1121")[0].ID)) },
+				"ferry hold list": func() {
+					o.held("SO-1121", relay.HoldUnknownOutcome)
+					o.held("SO-1122", relay.HoldUnknownOutcome)
+				},
+				"ferry hold release": func() {
+					require.NoError(o.t, o.warehouse.CancelAtWarehouse(o.there("SO-1121")[0].ID))
+					o.fulfil("SO-1122") // it had shipped
+					o.becomes("SO-1122", relay.OrderSendingCancelled)
+				},
 			},
 			after: map[string]func(string){
 				"ferry order list":         says("SO-1121"),
@@ -648,12 +658,31 @@ func (o *operator) there(number string) (list []easypost.OrderView) {
 	return list
 }
 
+// fulfil enters at the cart by hand that all of an order has shipped.
+func (o *operator) fulfil(number string) {
+	o.t.Helper()
+	v, err := o.shops.Cart.Order(acorn, number)
+	require.NoError(o.t, err)
+	i := slices.IndexFunc(v.Lines, func(l tradegecko.LineView) bool { return l.SKU != "" })
+	body := fmt.Sprintf(`{"fulfillment":{"order_id":%d,"status":"fulfilled","tracking_number":"BY-HAND-1","fulfillment_line_items":[{"order_line_item_id":%d,"quantity":"1"}]}}`,
+		v.ID, v.Lines[i].ID)
+	r, err := http.NewRequestWithContext(o.t.Context(), http.MethodPost, o.shops.CartURL+"/fulfillments", strings.NewReader(body))
+	require.NoError(o.t, err)
+	r.Header.Set("Authorization", "Bearer "+shop.CartToken(acorn))
+	o.send(r)
+}
+
 // ask asks the warehouse beside Orderferry.
 func (o *operator) ask(method, path, body string) {
 	o.t.Helper()
 	r, err := http.NewRequestWithContext(o.t.Context(), method, o.warehouse.URL+path, strings.NewReader(body))
 	require.NoError(o.t, err)
 	r.SetBasicAuth(shop.WarehouseKey(acorn), "")
+	o.send(r)
+}
+
+func (o *operator) send(r *http.Request) {
+	o.t.Helper()
 	r.Header.Set("Content-Type", "application/json")
 	answer, err := http.DefaultClient.Do(r)
 	require.NoError(o.t, err)
@@ -709,14 +738,14 @@ func (o *operator) running(id string) {
 	})
 }
 
-// forget makes the ledger what it was before an order was taken in.
-func (o *operator) forget(number string) {
+// forget makes the ledger what it was before orders were taken in.
+func (o *operator) forget(numbers ...string) {
 	for _, sql := range []string{
-		`delete from submission_items where submission_id in (select s.id from submissions s join orders o on o.id = s.order_id where number = $1)`,
-		`delete from submissions where order_id in (select id from orders where number = $1)`,
-		`delete from orders where number = $1`,
+		`delete from submission_items where submission_id in (select s.id from submissions s join orders o on o.id = s.order_id where number = any($1))`,
+		`delete from submissions where order_id in (select id from orders where number = any($1))`,
+		`delete from orders where number = any($1)`,
 	} {
-		o.exec(sql, number)
+		o.exec(sql, numbers)
 	}
 	o.exec(`delete from cursors where name = 'orders'`)
 }

@@ -217,8 +217,10 @@ func cares(h *history.History) bool {
 	for _, e := range h.Events {
 		if m := e.GetMarkerRecordedEventAttributes(); m.GetMarkerName() == "Version" {
 			var change string
+			var version int
 			_ = converter.GetDefaultDataConverter().FromPayloads(m.Details["change-id"], &change)
-			if workflows.Newest(change) {
+			_ = converter.GetDefaultDataConverter().FromPayloads(m.Details["version"], &version)
+			if workflows.Newest(change) && version > 0 {
 				return true
 			}
 		}
@@ -318,7 +320,11 @@ func TestRollingDeploy(t *testing.T) {
 	old[0].leave()
 	require.NoError(t, old[1].Process.Kill()) // it did not even say goodbye
 	_ = old[1].Wait()
-	y.more(60, "this one works alone, in the form of the release before")
+	y.more(30, "this one works alone, in the form of the release before")
+	for _, id := range demo.MerchantIDs() {
+		y.renew(id)
+	}
+	y.more(30, "also in runs that it began")
 
 	back := y.hire("before, rolled back to", before)
 	for _, c := range held {
