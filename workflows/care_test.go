@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -255,7 +254,6 @@ func TestAPausedCartIsNotReadFirst(t *testing.T) {
 func TestARunOfTheOldForm(t *testing.T) {
 	s := newStage(t)
 	s.OnGetVersion("care", workflow.DefaultVersion, workflow.Version(1)).Return(workflow.DefaultVersion)
-	s.OnUpsertSearchAttributes(mock.Anything).Return(nil).Maybe()
 	on(s, "PullInventory", inTurn[activities.JobInput](activities.PullInventoryResult{Levels: 10, Released: 2, Woken: references(0, 2)}))
 	on(s, "SubmitOrders", inTurn[activities.JobInput](activities.SubmitResult{Carts: []relay.ConnectionName{"outlet"}}))
 	s.at(8*time.Minute, func() { s.ask("pause", workflows.JobRequest{}) })

@@ -316,7 +316,7 @@ func (h *harness) cause(ctx context.Context, o outage) error {
 			return err
 		}
 		if h.pg = next; next.Port() != port {
-			return fmt.Errorf("Postgres came back on port %d instead of %d: somebody took it", next.Port(), port)
+			return fmt.Errorf("a restarted Postgres has port %d instead of %d: somebody took it", next.Port(), port)
 		}
 	case temporalRestart:
 		h.serverMu.Lock()
