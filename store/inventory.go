@@ -74,7 +74,7 @@ type LevelToSend struct {
 // orders that the figure still holds, never below 0. A figure net of orders holds
 // those accepted after it was read; physical stock holds all that had not left
 // by then. owed is what the warehouse has set aside or shipped for this cart's
-// orders that the cart does not know as shipped. A code that the warehouse never
+// orders that the cart does not know as shipped and has not cancelled. A code that the warehouse never
 // named is not sent at all.
 func (s *Store) LevelsToSend(ctx context.Context, m Merchant, cart ConnectionID, cartName relay.ConnectionName, limit int) ([]LevelToSend, error) {
 	rows, err := s.pool.Query(ctx, levelsToSendSQL, m.StoredWarehouse().ID, levelsRead, m.ID, cart, cartName, m.Unaliased == relay.SendUnaliased, limit)
@@ -100,7 +100,7 @@ const unitsSQL = `
 		from inventory_levels where warehouse_id = $1 group by code),
 	-- Accepted orders that have not ended, or ended after the figures were read.
 	units as (
-		select i.code, o.cart_id, i.units,
+		select i.code, case when o.cart_cancelled_at is null then o.cart_id end as cart_id, i.units, -- a cart subtracts no order that it has cancelled
 			case when level.on_hand then coalesce((select sum(l.units) from shipment_lines l join shipments sh on sh.id = l.shipment_id
 					where sh.order_id = o.id and l.line_id = i.line_id and sh.seen_at <= level.at), 0)
 				when s.resolved_at <= level.at then i.units else 0 end as left_out,

@@ -152,6 +152,21 @@ func TestAFigureIsSentAgainOnceAParcelWasTold(t *testing.T) {
 	require.Empty(t, b.toSend("shop"))
 }
 
+// A cart does not subtract an order that it has cancelled: what left for it all
+// the same must not be sold once more.
+func TestWhatTheCartCancelledIsNotOwed(t *testing.T) {
+	b := newBench(t)
+	sub := b.atWarehouse(1)
+	b.reading("available", level("MUG", "", 8))
+	require.Equal(t, levelOf("MUG", 8, 2), b.toSend("shop")["MUG"])
+	_, err := b.RequestCancel(t.Context(), sub.Order.ID, store.CancelAsk{Actor: "cart shop", Reason: "void", AtCart: true})
+	require.NoError(t, err)
+	require.Equal(t, levelOf("MUG", 8, 0), b.toSend("shop")["MUG"], "not decided")
+	b.progress(store.Progress{Order: sub.Order.ID, Complete: true, Packages: []relay.Package{parcel("1Z", item("MUG", 2))}})
+	b.want(sub.Order.ID, relay.OrderShipped)
+	require.Equal(t, levelOf("MUG", 8, 0), b.toSend("shop")["MUG"], "it left all the same")
+}
+
 func TestCancelledOrdersAreNotOwed(t *testing.T) {
 	b := newBench(t)
 	b.reading("available", level("MUG", "", 10))

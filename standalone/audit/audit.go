@@ -109,7 +109,7 @@ type audit struct {
 	Books
 	cart     map[string]tradegecko.OrderView
 	there    map[string][]easypost.OrderView
-	owed     map[string]int64 // by barcode: at the warehouse for an order, and the cart does not know it as shipped
+	owed     map[string]int64 // by barcode: at the warehouse for an open order, and the cart does not know it as shipped
 	findings []Finding
 }
 
@@ -282,7 +282,7 @@ func (c *checked) tracking() {
 				c.wrong(NotTold, "the cart does not know parcel %s", p.TrackingCode)
 			}
 		}
-		if c.State != relay.OrderConfirmed {
+		if c.State != relay.OrderConfirmed && c.cart.Status != "void" { // a cart subtracts no void order
 			for code, n := range unitsOf(w.Lines) {
 				c.owed[code] += max(0, n-fulfilled[code])
 			}

@@ -100,13 +100,17 @@ func TestEveryWrongIsFound(t *testing.T) {
 			b.Cart[0].Fulfillments = []tradegecko.FulfillmentView{{Status: "fulfilled", TrackingNumber: "T1, T2",
 				Units: []tradegecko.Units{{SKU: "TOTE", Quantity: "2"}, {SKU: "MUG", Quantity: "1"}}}}
 		}, nil},
-		"a stock figure applied twice": {func(b *Books) { b.CartStock[0].OnHand = "16" }, []Wrong{StockWrong}},
-		"stock never told":             {func(b *Books) { b.CartStock = b.CartStock[:1] }, []Wrong{StockWrong}},
-		"stock owed to an order that the cart does not know as shipped": {func(b *Books) {
-			untold(b)
-			b.Ledger[0].State, b.Ledger[0].PushError, b.Cart[0].Status = relay.OrderShipped, "order_void", "void"
-			b.Ledger[0].Trail = append(b.Ledger[0].Trail, store.EventCancelAsked, store.EventCancelTooLate)
+		"a stock figure applied twice":  {func(b *Books) { b.CartStock[0].OnHand = "16" }, []Wrong{StockWrong}},
+		"stock never told":              {func(b *Books) { b.CartStock = b.CartStock[:1] }, []Wrong{StockWrong}},
+		"shipped, and void at the cart": {shippedThoughVoid, nil},
+		"stock owed to an order that is void": {func(b *Books) {
+			shippedThoughVoid(b)
 			b.CartStock[1].OnHand = "5"
+		}, []Wrong{StockWrong}},
+		"stock owed to an order that changed too late": {func(b *Books) {
+			changed(b, store.EventChangedTooLate)
+			untold(b)
+			b.Ledger[0].State, b.Ledger[0].PushError, b.CartStock[1].OnHand = relay.OrderShipped, "nothing_left_to_ship", "5"
 		}, nil},
 		"void at the cart, unnoticed": {func(b *Books) { b.Cart[0].Status = "void" }, []Wrong{Unanswered}},
 		"a cancel that nobody answered": {func(b *Books) {
@@ -149,6 +153,13 @@ func twice(b *Books) {
 	again := b.Warehouse[0]
 	again.ID, again.Packages = "order_2", nil
 	b.Warehouse = append(b.Warehouse, again)
+}
+
+// shippedThoughVoid is an order of which the cart takes no tracking any more.
+func shippedThoughVoid(b *Books) {
+	b.Cart[0].Fulfillments = b.Cart[0].Fulfillments[:1]
+	b.Ledger[0].State, b.Ledger[0].PushError, b.Cart[0].Status = relay.OrderShipped, "order_void", "void"
+	b.Ledger[0].Trail = append(b.Ledger[0].Trail, store.EventCancelAsked, store.EventCancelTooLate)
 }
 
 // changed has the cart ask for more since the order was sent.
