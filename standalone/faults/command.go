@@ -16,7 +16,7 @@ import (
 
 // Command is "standalone faults". dir is the data directory.
 func Command(dir *string, stdout, stderr io.Writer) *cobra.Command {
-	cfg := Config{Command: again, Pace: pace, Patience: 6 * time.Minute, Out: stdout}
+	cfg := Config{Command: again, Pace: pace, Life: 3 * time.Second, Patience: 6 * time.Minute, Out: stdout}
 	cmd := &cobra.Command{
 		Use:   "faults",
 		Short: "Break everything while orders flow, and audit the books",

@@ -213,7 +213,7 @@ func (h *harness) arm(f vendorFault) error {
 // everyKind arms the kinds of vendor faults that befell nobody, since what they
 // were to spoil did not happen, and waits a while for them.
 func (h *harness) everyKind(ctx context.Context) error {
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for first := true; ; first = false {
 		missing := 0
 		for name, n := range h.vendorFaults() {
@@ -224,7 +224,8 @@ func (h *harness) everyKind(ctx context.Context) error {
 			for m := 0; first && m < min(3, h.Merchants); m++ {
 				f := vendorFault{merchant: m, vendor: vendor, kind: kind, route: "*", count: 1, delay: time.Second}
 				if writesOnly(kind) {
-					f.route = "fulfillments_create"
+					f.route = "stock_adjustments_create"
+					h.deliver(m, shop.LateCode, 1) // the cart is to be told
 				}
 				if err := h.arm(f); err != nil {
 					return err

@@ -43,7 +43,7 @@ func TestFaults(t *testing.T) {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	require.NoError(t, os.Chmod(dir, 0o711)) // the private Postgres' own user has to pass
 	tally, err := Run(t.Context(), Config{
-		Orders: 360, Kills: 30, Merchants: 20, Workers: 4, Restarts: 1, Cuts: 1, Temporals: 1, VendorEach: 1,
+		Orders: 360, Kills: 38, Merchants: 20, Workers: 4, Restarts: 1, Cuts: 1, Temporals: 1, VendorEach: 1, Life: 1500 * time.Millisecond,
 		Seed: seed(t), Dir: dir, Pace: pace, Patience: time.Minute, Out: t.Output(),
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError})),
 		Command: func() *exec.Cmd {
@@ -57,10 +57,17 @@ func TestFaults(t *testing.T) {
 	require.NoError(t, err)
 	// All of it happened.
 	require.Equal(t, 360, tally.Orders)
-	require.GreaterOrEqual(t, tally.AtPoints+tally.AtRandom, 30)
-	require.GreaterOrEqual(t, tally.AtPoints, 10)
-	require.GreaterOrEqual(t, tally.Hit, 10)
-	for _, c := range append(tally.Outages, tally.VendorFaults...) {
+	require.GreaterOrEqual(t, tally.AtPoints+tally.AtRandom, 38)
+	require.Greater(t, tally.Hit, 10)
+	for _, c := range tally.Outages {
 		require.NotZero(t, c.N, c.Name)
 	}
+	// A fault befalls a request that is made, and in a short run some are not.
+	var missed []string
+	for _, c := range tally.VendorFaults {
+		if c.N == 0 {
+			missed = append(missed, c.Name)
+		}
+	}
+	require.Less(t, len(missed), len(tally.VendorFaults)/4, "%v", missed)
 }

@@ -36,6 +36,10 @@ type Config struct {
 	// often each kind of vendor fault is armed at each vendor.
 	Restarts, Cuts, Temporals, VendorEach int
 
+	// Life is how long workers are at work before they are killed, on average:
+	// long enough that orders get somewhere between kills.
+	Life time.Duration
+
 	Seed uint64
 	Dir  string // everything lives in a new directory below it
 	Keep bool   // the directory
@@ -82,7 +86,6 @@ type harness struct {
 	mu       sync.Mutex
 	sold     int
 	outages  map[trouble]int
-	audited  bool // to the end
 	versions map[orderKey][]audit.Content
 	answers  map[orderKey][]string
 }
@@ -105,6 +108,7 @@ func Run(ctx context.Context, cfg Config) (_ Tally, err error) {
 	h.plan = newPlan(cfg.Seed, shape{
 		orders: cfg.Orders, kills: cfg.Kills, merchants: cfg.Merchants,
 		restarts: cfg.Restarts, cuts: cfg.Cuts, temporals: cfg.Temporals, vendorEach: cfg.VendorEach,
+		life: cfg.Life,
 	})
 	h.sayf("seed %d: %d orders, %d kills, %d merchants, %d workers", cfg.Seed, cfg.Orders, cfg.Kills, cfg.Merchants, cfg.Workers)
 	if err := os.MkdirAll(cfg.Dir, 0o711); err != nil {
@@ -304,7 +308,7 @@ func hostOf(address string) string {
 
 // run lets orders flow and breaks things until all kills are done, then makes
 // peace, waits until all has settled, and audits.
-func (h *harness) run(ctx context.Context) ([]audit.Finding, error) {
+func (h *harness) run(parent context.Context) ([]audit.Finding, error) {
 	log, err := os.OpenFile(h.workersLog(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
@@ -314,7 +318,7 @@ func (h *harness) run(ctx context.Context) ([]audit.Finding, error) {
 	h.crew.command, h.crew.stderr = h.Command, log
 	h.crew.orders = h.orders
 
-	g, ctx := errgroup.WithContext(ctx)
+	g, ctx := errgroup.WithContext(parent)
 	ctx, finish := context.WithCancel(ctx)
 	defer finish()
 	for range h.Workers {
@@ -330,12 +334,11 @@ func (h *harness) run(ctx context.Context) ([]audit.Finding, error) {
 		}
 		var err error
 		findings, err = h.settle(ctx)
-		h.audited = err == nil
 		return err
 	})
 	err = g.Wait()
 	h.deeds.Wait()
-	if errors.Is(err, context.Canceled) || (err == nil && !h.audited) {
+	if parent.Err() != nil {
 		err = errors.New("stopped before the end")
 	}
 	return findings, err

@@ -75,7 +75,7 @@ func (c *crew) next() *life {
 		c.alive[l] = true
 		return l
 	}
-	l.end = c.plan.life(c.begun)
+	l.end = c.plan.end(c.begun)
 	c.begun++
 	if !l.end.random {
 		known := slices.Sorted(maps.Keys(c.passed))

@@ -22,6 +22,7 @@ type plan struct {
 	outages []outage
 	changes []change
 	seed    uint64
+	life    time.Duration
 }
 
 // stream is the concern that a series of draws is for.
@@ -112,11 +113,13 @@ const (
 type shape struct {
 	orders, kills, merchants              int
 	restarts, cuts, temporals, vendorEach int
+	// life is how long workers are at work before they are killed, on average.
+	life time.Duration
 }
 
 // newPlan draws a plan.
 func newPlan(seed uint64, s shape) plan {
-	p := plan{seed: seed}
+	p := plan{seed: seed, life: s.life}
 	p.drawSales(draw(seed, streamSales), s)
 	p.drawVendors(draw(seed, streamVendors), s)
 	p.drawOutages(draw(seed, streamOutages), s)
@@ -247,14 +250,10 @@ type end struct {
 	random bool          // killed in mid work instead of at a point
 }
 
-// meanLife is how long workers are at work before they are killed, on average:
-// long enough that orders get somewhere between kills.
-const meanLife = 3000 * time.Millisecond
-
-// life draws how the i-th life ends.
-func (p plan) life(i int) end {
+// end draws how the i-th life ends.
+func (p plan) end(i int) end {
 	r := draw(p.seed, streamLives+stream(i))
-	e := end{after: min(time.Duration(r.ExpFloat64()*float64(meanLife)), 4*meanLife), point: r.Float64(), n: 1 + int(r.ExpFloat64()*2), skip: r.IntN(3)}
+	e := end{after: time.Duration(min(r.ExpFloat64(), 4) * float64(p.life)), point: r.Float64(), n: 1 + int(r.ExpFloat64()*2), skip: r.IntN(3)}
 	e.cold, e.random = r.IntN(5) > 0, r.IntN(4) == 0
 	return e
 }

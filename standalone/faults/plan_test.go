@@ -9,13 +9,13 @@ import (
 	"orderferry/standalone/shop"
 )
 
-var small = shape{orders: 400, kills: 30, merchants: 6, restarts: 1, cuts: 1, temporals: 1, vendorEach: 1}
+var small = shape{orders: 400, kills: 30, merchants: 6, restarts: 1, cuts: 1, temporals: 1, vendorEach: 1, life: time.Second}
 
 func TestASeedDrawsTheSameAgain(t *testing.T) {
 	require.Equal(t, newPlan(7, small), newPlan(7, small))
 	require.NotEqual(t, newPlan(7, small).sales, newPlan(8, small).sales)
-	require.Equal(t, newPlan(7, small).life(3), newPlan(7, small).life(3))
-	require.NotEqual(t, newPlan(7, small).life(3), newPlan(7, small).life(4))
+	require.Equal(t, newPlan(7, small).end(3), newPlan(7, small).end(3))
+	require.NotEqual(t, newPlan(7, small).end(3), newPlan(7, small).end(4))
 	more := small
 	more.cuts, more.vendorEach = 5, 3
 	require.Equal(t, newPlan(7, small).sales, newPlan(7, more).sales, "each concern draws for itself")
