@@ -83,14 +83,14 @@ func readPage(t *testing.T, path string) (sections []section, others map[string]
 
 // untried are the commands that need what is not here, and why.
 var untried = map[string]string{
-	"docker-compose up --detach --no-deps --scale worker=2 worker":                           "needs Docker; TestRollingDeploy starts workers as processes",
-	"docker-compose up --detach --no-deps worker":                                            "likewise",
-	"docker-compose stop worker":                                                             "likewise; TestRollingDeploy stops workers",
-	"ORDERFERRY_HOLD_BACK=true docker-compose up --detach --no-deps --scale worker=2 worker": "likewise; TestRollingDeploy holds back",
+	"docker-compose up --detach --no-deps --scale worker=2 worker":                                                          "needs Docker; TestRollingDeploy starts workers as processes",
+	"docker-compose up --detach --no-deps worker":                                                                           "likewise",
+	"docker-compose stop worker":                                                                                            "likewise; TestRollingDeploy stops workers",
+	"ORDERFERRY_HOLD_BACK=true docker-compose up --detach --no-deps --scale worker=2 worker":                                "likewise; TestRollingDeploy holds back",
 	"docker-compose run --detach --no-deps -e TEMPORAL_DEPLOYMENT_NAME=ferry -e TEMPORAL_WORKER_BUILD_ID=2026-11-22 worker": "likewise; TestVersionedDeploy starts such workers",
-	"temporal worker deployment describe --name ferry":                                             "the worker here has no version; TestVersionedDeploy reads the same by the SDK",
-	"temporal worker deployment set-current-version --deployment-name ferry --build-id 2026-11-22": "likewise; TestVersionedDeploy does the same by the SDK",
-	`pg_restore --clean --if-exists --dbname "$DATABASE_URL" ledger.dump`:                          "the ledger is made to forget with SQL instead: everything else here lives in it",
+	"temporal worker deployment describe --name ferry":                                                                      "the worker here has no version; TestVersionedDeploy reads the same by the SDK",
+	"temporal worker deployment set-current-version --deployment-name ferry --build-id 2026-11-22":                          "likewise; TestVersionedDeploy does the same by the SDK",
+	`pg_restore --clean --if-exists --dbname "$DATABASE_URL" ledger.dump`:                                                   "the ledger is made to forget with SQL instead: everything else here lives in it",
 }
 
 // types types a command of the page and holds what it ends with against what
