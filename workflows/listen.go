@@ -89,6 +89,7 @@ func named(inbox workflow.ReceiveChannel) func(Signal) bool {
 func (m *merchant) read(inbox workflow.ReceiveChannel) (request json.RawMessage, ok bool) {
 	if i := slices.IndexFunc(m.state.Unread, named(inbox)); i >= 0 {
 		request = m.state.Unread[i].Request
+		m.unreadBytes -= m.state.Unread[i].size()
 		m.state.Unread = slices.Delete(m.state.Unread, i, i+1)
 		return request, true
 	}
@@ -108,13 +109,17 @@ func decode[Q any](request json.RawMessage, check func(Q) error) (q Q, err error
 
 // crowded reports whether more waits than a new run can be given: some of it
 // has to be handled in this one, however full.
-func (m *merchant) crowded() bool {
+func (m *merchant) crowded() bool { return m.unreadBytes > maxUnread }
+
+func (m *merchant) unreadSize() int {
 	size := 0
 	for _, s := range m.state.Unread {
-		size += len(s.Name) + len(s.Request)
+		size += s.size()
 	}
-	return size > maxUnread
+	return size
 }
+
+func (s Signal) size() int { return len(s.Name) + len(s.Request) }
 
 // pack puts the unread signals into the state, and reports whether they all fit.
 func (m *merchant) pack() bool {
@@ -125,7 +130,9 @@ func (m *merchant) pack() bool {
 			}
 			var request json.RawMessage
 			if inbox.ReceiveAsync(&request) && (len(request) == 0 || json.Valid(request)) {
-				m.state.Unread = append(m.state.Unread, Signal{inbox.Name(), request})
+				s := Signal{inbox.Name(), request}
+				m.state.Unread = append(m.state.Unread, s)
+				m.unreadBytes += s.size()
 			}
 		}
 	}

@@ -65,6 +65,7 @@ func Merchant(ctx workflow.Context, in MerchantInput) error {
 	if m.state == nil {
 		m.state = &MerchantState{HoldsDue: true, Recheck: true}
 	}
+	m.unreadBytes = m.unreadSize()
 	if err := m.listen(ctx); err != nil {
 		return err
 	}
@@ -96,15 +97,16 @@ func Merchant(ctx workflow.Context, in MerchantInput) error {
 }
 
 type merchant struct {
-	id       relay.MerchantID
-	state    *MerchantState
-	began    time.Time
-	cares    bool // this run has the form of changeCare
-	reload   bool // the settings changed
-	busy     int  // messages being handled
-	inboxes  []workflow.ReceiveChannel
-	children int // started in this run
-	messages int // taken in this run
+	id          relay.MerchantID
+	state       *MerchantState
+	began       time.Time
+	cares       bool // this run has the form of changeCare
+	unreadBytes int
+	reload      bool // the settings changed
+	busy        int  // messages being handled
+	inboxes     []workflow.ReceiveChannel
+	children    int // started in this run
+	messages    int // taken in this run
 }
 
 // Bounds of one run, well below the server's: 2,000 pending children, 10,000
