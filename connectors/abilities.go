@@ -42,6 +42,8 @@ type OrdersPage struct {
 	Orders []relay.CartOrder // without those that Known knew
 	Cursor string            // where to go on, now or at the next poll
 	More   bool              // another page is to be had at once
+	// Unread is what could not be read, all of it as of now. People are called.
+	Unread []Unread
 }
 
 // CancellationSource is a cart that tells which orders were cancelled there.
@@ -149,9 +151,12 @@ type InventoryPush struct {
 	Targets []StockTarget
 }
 
-// StockTarget is what a cart should show for a SKU.
+// StockTarget is what a cart should show for a SKU at one of its locations.
 type StockTarget struct {
 	SKU relay.SKU
+	// Location is the cart's id of the location, as the merchant's stock rules
+	// name it; "" is the connection's own.
+	Location string
 	// Available is what may still be sold.
 	Available relay.Quantity
 	// Owed is how many units the warehouse has set aside or shipped for this
@@ -188,6 +193,10 @@ type WarehouseOrder struct {
 	Service   relay.Service // "" for the connection's default
 	Items     []relay.Item  // merged: each code once
 	PlacedAt  time.Time
+	// Renewed is how many earlier orders of this reference the warehouse accepted
+	// and then cancelled. A warehouse that keys orders by our number needs another
+	// number for each; nothing else may change the number, lest one order get two.
+	Renewed int
 }
 
 // Prepared is a request ready to be sent.
@@ -203,6 +212,10 @@ func (p Prepared) Digest() [sha256.Size]byte { return sha256.Sum256(p.Body) }
 type Accepted struct {
 	ID     relay.WarehouseOrderID
 	Status int // HTTP status of the answer, for the trail
+	// AnswerWithin is not 0 where the warehouse has only received the order (a
+	// file, a staging area): its yes or no comes by PullShipments, and people are
+	// called when none came in this time. The order is never sent again for that.
+	AnswerWithin time.Duration
 }
 
 // OrderLookup is a warehouse where an order can be looked for.
@@ -318,12 +331,28 @@ type OpenOrder struct {
 	ID         relay.WarehouseOrderID
 	Reference  relay.Reference
 	AcceptedAt time.Time
+	// Unanswered says that the warehouse has received it and said neither yes nor no.
+	Unanswered bool
 }
 
-// ShipmentsPage is what the warehouse told.
+// ShipmentsPage is what the warehouse told. The caller stores the updates, then
+// the cursor: a page may be told twice, and a connector that reads files puts
+// them away only when it is given the cursor behind them.
 type ShipmentsPage struct {
+	// Updates may name orders that were not asked for, where the warehouse tells by itself.
 	Updates []OrderUpdate
 	Cursor  string
+	More    bool // another page is to be had at once, with the same open orders
+	// Unread is what could not be read, all of it as of now. People are called.
+	Unread []Unread
+}
+
+// Unread is something that a system gave us and that could not be read: a row
+// of a file, an object of a list. The rest was taken.
+type Unread struct {
+	Subject string // what: a file's name, an object's id
+	Line    int    // from 1; 0 where it has none
+	Message string // what is wrong and what would be accepted, without personal data
 }
 
 // OrderUpdate is the state of one order at the warehouse.
@@ -331,7 +360,11 @@ type OrderUpdate struct {
 	ID       relay.WarehouseOrderID
 	Progress Progress
 	Status   string          // the vendor's own word, at most 64 characters
-	Packages []relay.Package // all packages known so far, not only new ones
+	Packages []relay.Package // all packages known so far, not only new ones, unless Adds is set
+	// Adds says that Packages is only what is new.
+	Adds bool
+	// Hold says, with Refused and InTrouble, why.
+	Hold *relay.Hold
 }
 
 // Progress is how far a warehouse has got with an order.
@@ -339,12 +372,14 @@ type Progress string
 
 // The steps.
 const (
+	Received    Progress = "received" // it has it, and has not said yes or no
 	InProgress  Progress = "in_progress"
 	PartShipped Progress = "part_shipped"
 	FullShipped Progress = "shipped"
 	Cancelled   Progress = "cancelled"
 	Gone        Progress = "gone"    // the warehouse does not know it any more
-	InTrouble   Progress = "trouble" // the warehouse says it is stuck: backordered, error
+	InTrouble   Progress = "trouble" // the warehouse has it and says it is stuck: backordered, error. Never resent
+	Refused     Progress = "refused" // it was only received, and is not taken: nothing of it will ship
 )
 
 // InventorySource is a warehouse that tells what it has.
@@ -355,18 +390,23 @@ type InventorySource interface {
 
 // InventoryQuery asks for levels.
 type InventoryQuery struct {
-	Cursor string // opaque; "" the first time and after the last page
+	Cursor string // opaque; "" the first time, and else that of the page before, also of an earlier reading
 	Limit  int    // most item codes in the page
 }
 
 // InventoryPage is one page of levels.
 type InventoryPage struct {
 	Levels []relay.InventoryLevel // a level for every site of every code in the page
-	Cursor string
+	Cursor string                 // kept also behind the last page, for the next reading
 	More   bool
 	// Partial says that some codes could not be read this time: nothing follows
 	// from their absence.
 	Partial bool
+	// Changes says that this reading tells only what changed since the one before:
+	// a code that it does not name stands as it was.
+	Changes bool
+	// Unread is what could not be read, all of it as of now. People are called.
+	Unread []Unread
 	// Meaning says what the quantities are.
 	Meaning StockMeaning
 }

@@ -24,6 +24,7 @@ type Connection struct {
 	Mode      Mode
 	Settings  map[string]string // complete, as the connector's Configure returned them
 	Schedule  Schedule
+	Rules     Rules // of a cart; a warehouse has none
 }
 
 // UnaliasedSKU says what becomes of a SKU that no alias names.

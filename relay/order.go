@@ -55,9 +55,20 @@ type CartOrder struct {
 	ShipTo     Address
 	ShipMethod ShipMethod // "" when the cart names none
 	Lines      []Line
+	// Traits are what filters go by; a change of them is no edit of the order.
+	Traits Traits
 	// Problems that the connector met while reading: the order is taken in and
 	// held, so that nothing the cart showed us is ever dropped.
 	Problems []Problem
+}
+
+// Traits are what a cart says of an order besides what is to be shipped. Words
+// are the cart's own.
+type Traits struct {
+	Status   string   `json:"status,omitempty"`
+	Payment  string   `json:"payment,omitempty"`
+	Location string   `json:"location,omitempty"` // id of the cart's stock location
+	Tags     []string `json:"tags,omitempty"`
 }
 
 // Digest is a fingerprint of what a warehouse would ship: it changes when
@@ -103,6 +114,10 @@ type OrderItem struct {
 	Line LineID `json:"line"`
 	SKU  SKU    `json:"sku"`
 	Item
+	// Per is how many units of the code make one unit of the line, where that is
+	// not 1: what a kit says of its component. A kit's line has an item for each
+	// component. 0 stands for 1.
+	Per int64 `json:"per,omitempty"`
 }
 
 // MergeItems sums units per code, in order of first appearance: warehouses are

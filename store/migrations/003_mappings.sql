@@ -1,0 +1,98 @@
+-- Translation in both directions, filters, and warehouses that answer later.
+
+-- Kits, of one cart or of all. merchants.aliases_version counts changes of both
+-- aliases and kits: it is the version of the mappings that a submission keeps.
+create table kits (
+  merchant_id text not null references merchants,
+  cart        text not null, -- a cart's name, or '' for all carts
+  sku         text not null check (sku <> '' and sku = btrim(sku)),
+  version     bigint not null,
+  changed_at  timestamptz not null default now(),
+  changed_by  text not null,
+  primary key (merchant_id, cart, sku)
+);
+create table kit_components (
+  merchant_id text not null,
+  cart        text not null,
+  sku         text not null,
+  component   text not null check (component <> '' and component = btrim(component)),
+  units       bigint not null check (units > 0),
+  primary key (merchant_id, cart, sku, component),
+  foreign key (merchant_id, cart, sku) references kits on delete cascade
+);
+create index kit_components_by_component on kit_components (merchant_id, component);
+
+-- Who changed which mapping when, and what it was before. Append-only.
+create table mapping_changes (
+  id          bigint generated always as identity primary key,
+  merchant_id text not null references merchants,
+  version     bigint not null,
+  at          timestamptz not null default now(),
+  actor       text not null,
+  kind        text not null check (kind in ('alias', 'kit')),
+  cart        text not null,
+  sku         text not null,
+  before      text, -- the item code, or the kit's components as "2 x CUP, 1 x BOX"; null: there was none
+  after       text  -- null: removed
+);
+create index mapping_changes_by_sku on mapping_changes (merchant_id, sku, version);
+create index mapping_changes_by_version on mapping_changes (merchant_id, version);
+create function refuse_mapping_change() returns trigger language plpgsql as $$
+begin
+  raise exception 'mapping_changes is append-only';
+end $$;
+create trigger mapping_changes_append_only before update or delete or truncate on mapping_changes
+  for each statement execute function refuse_mapping_change();
+
+-- Units of the code that make one unit of the cart's line: more than one in kits.
+alter table submission_items add column per bigint not null default 1 check (per > 0);
+
+-- What filters, ship methods and stock of a cart go by; part of the merchant's file.
+alter table connections add column rules jsonb not null default '{}';
+
+-- What a cart says of an order besides what is to be shipped, and why a filter left it out.
+alter table orders add column traits jsonb not null default '{}', add column skip_reason text;
+create index orders_skipped on orders (cart_id, id) where state = 'skipped';
+
+-- A warehouse that has only received the order is expected to answer by then.
+alter table orders add column answer_due timestamptz;
+create index orders_unanswered on orders (warehouse_id, answer_due) where answer_due is not null;
+-- Orders on hold that the warehouse has: it says itself that they are stuck.
+create index orders_held_there on orders (warehouse_id, id) where state = 'held' and warehouse_order_id is not null;
+
+-- What a cart was last told, by its location; '' is the connection's own. Takes the
+-- place of cart_levels, which workers of the release before still use.
+create table sent_levels (
+  cart_id   bigint not null references connections,
+  location  text not null,
+  sku       text not null,
+  available numeric(14, 4) not null,
+  owed      numeric(14, 4) not null,
+  sent_at   timestamptz not null,
+  error     text,
+  retry_at  timestamptz,
+  primary key (cart_id, location, sku)
+);
+insert into sent_levels (cart_id, location, sku, available, owed, sent_at, error, retry_at)
+  select cart_id, '', sku, available, owed, sent_at, error, retry_at from cart_levels;
+
+-- What a connection gave us and could not be read, as of the last run of that job.
+create table unread (
+  id            bigint generated always as identity primary key,
+  connection_id bigint not null references connections,
+  job           text not null,
+  subject       text not null,
+  line          integer not null default 0,
+  message       text not null,
+  since         timestamptz not null default now(),
+  unique (connection_id, job, subject, line)
+);
+
+---- create above / drop below ----
+
+drop table unread, sent_levels, mapping_changes, kit_components, kits;
+drop function refuse_mapping_change;
+drop index orders_skipped, orders_unanswered, orders_held_there;
+alter table orders drop column traits, drop column skip_reason, drop column answer_due;
+alter table connections drop column rules;
+alter table submission_items drop column per;
