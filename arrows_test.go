@@ -25,11 +25,12 @@ const module = "orderferry"
 // code with it. A folder that is in no layer is refused.
 var layers = map[string][]string{
 	"relay":      {},
-	"connectors": {"relay"},
+	"postal":     {"relay"},
+	"connectors": {"postal", "relay"},
 	"simulator":  {}, // connectors/<system>/simulator
 	"store":      {"relay"},
 	"notify":     {"relay"},
-	"activities": {"connectors", "store", "notify", "relay"},
+	"activities": {"connectors", "postal", "store", "notify", "relay"},
 	"workflows":  {"activities", "relay"},
 	"worker":     {"workflows", "activities", "connectors", "store", "notify", "relay"},
 	// connectors: a bad merchant file is refused by the connector's own schema before anything is written.
@@ -41,6 +42,7 @@ var banned = map[string][]string{
 	"connectors": {"go.temporal.io/", "github.com/jackc/pgx/"},
 	"simulator":  {"go.temporal.io/", "github.com/jackc/pgx/"},
 	"store":      {"go.temporal.io/"},
+	"postal":     {"go.temporal.io/", "github.com/jackc/pgx/"},
 	"notify":     {"go.temporal.io/", "github.com/jackc/pgx/"},
 	"activities": {"go.temporal.io/server"},
 	"workflows":  {"go.temporal.io/server"},
