@@ -188,8 +188,8 @@ type OrderSink interface {
 type WarehouseOrder struct {
 	Token     relay.Token
 	Reference relay.Reference
-	Number    string // the cart's full order number
-	ShipTo    relay.Address
+	Number    string        // the cart's full order number
+	ShipTo    relay.Address // with ISO codes, as postal.Normalise gives it
 	Service   relay.Service // "" for the connection's default
 	Items     []relay.Item  // merged: each code once
 	PlacedAt  time.Time
@@ -442,9 +442,7 @@ type AddressChecker interface {
 
 // AddressVerdict is the result of an address check.
 type AddressVerdict struct {
-	Problems    []relay.Problem
-	Residential *bool          // as the check found it, when it did
-	Corrected   *relay.Address // the vendor's normal form, when the address is good
+	Problems []relay.Problem
 }
 
 // PackageTracker tells where parcels are after they left.

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"orderferry/connectors"
+	"orderferry/postal"
 	"orderferry/relay"
 )
 
@@ -41,8 +42,8 @@ func Connector() connectors.Connector {
 				Doc: "Whether stock figures already leave out accepted, unshipped orders: available or on_hand."},
 			{Name: "check_addresses", Default: "false", Check: connectors.Bool,
 				Doc: "Whether an address is verified before the order is sent; EasyPost may bill it."},
-			{Name: "use_corrected_addresses", Default: "false", Check: connectors.Bool,
-				Doc: "Whether a verified address is replaced by its normal form."},
+			{Name: "address_limits", Check: postal.CheckLimits,
+				Doc: "Most characters of parts of an address, such as name 35, street1 35; EasyPost names no limits. A street goes on in the second line, and an order that does not fit is held."},
 			{Name: "track", Default: trackKnown, Check: connectors.OneOf(trackKnown, trackCreate, trackOff),
 				Doc: "Which packages are followed after they left: known (those that have a tracker), create (all; a new tracker may be billed) or off."},
 			{Name: "requests_per_second", Default: "4", Check: connectors.IntBetween(1, 1000), Doc: "Most requests a second."},
@@ -105,7 +106,7 @@ type connection struct {
 	lookupPages    int
 	orderReads     int
 	checkAddresses bool
-	correct        bool
+	limits         postal.Limits
 	track          string
 	cancelled      []string
 	shipped        []string
@@ -127,6 +128,10 @@ func open(cfg connectors.Config) (connectors.Connection, error) {
 	timeout, err := time.ParseDuration(v["timeout"])
 	if err != nil {
 		return nil, fmt.Errorf("open easypost: settings.timeout: %w", err)
+	}
+	limits, err := postal.ParseLimits(v["address_limits"])
+	if err != nil {
+		return nil, fmt.Errorf("open easypost: settings.address_limits: %w", err)
 	}
 	transport := cfg.Transport
 	if transport == nil {
@@ -172,7 +177,7 @@ func open(cfg connectors.Config) (connectors.Connection, error) {
 		lookupPages:    v.Int("lookup_pages"),
 		orderReads:     v.Int("order_reads"),
 		checkAddresses: v.Bool("check_addresses"),
-		correct:        v.Bool("use_corrected_addresses"),
+		limits:         limits,
 		track:          v["track"],
 		cancelled:      lower(v.List("cancelled_statuses")),
 		shipped:        lower(v.List("shipped_statuses")),

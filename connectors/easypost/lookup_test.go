@@ -34,7 +34,7 @@ func lookupOf(orders ...connectors.WarehouseOrder) connectors.LookupQuery {
 // taken is the vendor's copy of anOrder.
 func taken(id string, at time.Time, description any) obj {
 	return obj{"id": id, "created_at": at.Unix(), "mode": "test", "description": description,
-		"destination": obj{"name": "DANA EXAMPLE", "street1": "500 SAMPLE AVE UNIT 4", "city": "SPRINGFIELD", "zip": "62701-1234", "country": "US"},
+		"destination": obj{"name": "KILN SUPPLY", "street1": "500 SAMPLE AVE UNIT 4", "city": "SPRINGFIELD", "zip": "62701-1234", "country": "US"},
 		"line_items":  arr{obj{"units": 2, "product": product("prod_a", toteCode)}, obj{"units": 1, "product": product("prod_b", capCode)}}}
 }
 

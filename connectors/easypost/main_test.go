@@ -155,17 +155,17 @@ func basicAuth() string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(testKey+":"))
 }
 
-func dana() relay.Address {
+func kiln() relay.Address {
 	yes := true
 	return relay.Address{
-		Name: "Dana Example", Street1: "500 Sample Ave", Street2: "Unit 4", City: "Springfield", State: "IL",
-		Zip: "62701", Country: "US", Email: "dana@example.test", Residential: &yes,
+		Name: "Kiln Supply", Street1: "500 Sample Ave", Street2: "Unit 4", City: "Springfield", State: "IL",
+		Zip: "62701", Country: "US", Email: "ops@example.test", Residential: &yes,
 	}
 }
 
 func anOrder() connectors.WarehouseOrder {
 	return connectors.WarehouseOrder{
-		Token: "8f3c1e77abcdefgh", Reference: "1042", Number: "shop #1042", ShipTo: dana(),
+		Token: "8f3c1e77abcdefgh", Reference: "1042", Number: "shop #1042", ShipTo: kiln(),
 		Items: []relay.Item{{Code: toteCode, Units: 2}, {Code: capCode, Units: 1}},
 	}
 }
@@ -196,7 +196,7 @@ func requireSafe(t *testing.T, v *vendor, err error) {
 	if err != nil {
 		said += err.Error() + fmt.Sprintf("%+v", err)
 	}
-	for _, secret := range []string{testKey, base64.StdEncoding.EncodeToString([]byte(testKey + ":")), "Dana", "500 Sample", "62701", "dana@example"} {
+	for _, secret := range []string{testKey, base64.StdEncoding.EncodeToString([]byte(testKey + ":")), "Kiln", "500 Sample", "62701", "ops@example"} {
 		require.NotContains(t, said, secret)
 	}
 }

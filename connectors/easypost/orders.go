@@ -65,8 +65,9 @@ func (c *connection) PrepareOrder(o connectors.WarehouseOrder) (connectors.Prepa
 	if len(problems) > 0 {
 		return refuse(reason, problems...)
 	}
-	to := destination(o.ShipTo)
-	if problems := addressProblems(to); len(problems) > 0 {
+	address, problems := c.limits.Fit(o.ShipTo)
+	to := destination(address)
+	if problems := append(addressProblems(to), problems...); len(problems) > 0 {
 		return refuse(relay.HoldBadAddress, problems...)
 	}
 	service := strings.TrimSpace(string(o.Service))
@@ -145,7 +146,7 @@ func destination(a relay.Address) destinationBody {
 	country := strings.ToUpper(tidy(a.Country))
 	return destinationBody{
 		Name: tidy(a.Name), Company: tidy(a.Company), Street1: tidy(a.Street1), Street2: tidy(a.Street2), City: tidy(a.City),
-		State: stateCode(country, tidy(a.State)), Zip: tidy(a.Zip), Country: country,
+		State: tidy(a.State), Zip: tidy(a.Zip), Country: country,
 		Phone: tidy(a.Phone), Email: tidy(a.Email), Residential: a.Residential,
 	}
 }

@@ -21,11 +21,28 @@ func TestPrepareOrderIsTheBodyOfSection6(t *testing.T) {
 	c := newVendor(t).open(nil)
 	p := prepared(t, c)
 	require.Equal(t, `{"service":"standard","description":"relay:8f3c1e77abcdefgh shop #1042",`+
-		`"destination":{"name":"Dana Example","street1":"500 Sample Ave","street2":"Unit 4","city":"Springfield",`+
-		`"state":"IL","zip":"62701","country":"US","email":"dana@example.test","residential":true},`+
+		`"destination":{"name":"Kiln Supply","street1":"500 Sample Ave","street2":"Unit 4","city":"Springfield",`+
+		`"state":"IL","zip":"62701","country":"US","email":"ops@example.test","residential":true},`+
 		`"line_items":[{"product":{"barcode":"0700000000017"},"units":2},{"product":{"barcode":"0700000000024"},"units":1}]}`,
 		string(p.Body))
 	require.Equal(t, p.Digest(), prepared(t, c).Digest())
+}
+
+// The vendor names no limits; a merchant who met one sets it, and nothing is cut off.
+func TestPrepareOrderWithinLimits(t *testing.T) {
+	c := newVendor(t).open(connectors.Values{"address_limits": "street1 10, street2 20, city 11"})
+	o := anOrder()
+	o.ShipTo.Street1, o.ShipTo.Street2 = "500 Sample Ave", "Unit 4"
+	p, err := c.PrepareOrder(o)
+	require.NoError(t, err)
+	require.Contains(t, string(p.Body), `"street1":"500 Sample","street2":"Ave, Unit 4"`)
+
+	o.ShipTo.City = "Springfields"
+	_, err = c.PrepareOrder(o)
+	var e *relay.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, relay.HoldBadAddress, e.Reason)
+	require.Equal(t, []relay.Problem{{Field: "ship_to.city", Message: "has 12 characters: the warehouse takes 11, and nothing is cut off"}}, e.Fields)
 }
 
 func TestPrepareOrderTidies(t *testing.T) {
@@ -33,7 +50,7 @@ func TestPrepareOrderTidies(t *testing.T) {
 	o := anOrder()
 	o.Service = "Expedited"
 	o.Number = "Bestellung Nr. ü42\n" + strings.Repeat("x", 80)
-	o.ShipTo.State, o.ShipTo.Country, o.ShipTo.Residential = " new  york ", "us", nil
+	o.ShipTo.State, o.ShipTo.Country, o.ShipTo.Residential = " NY ", "us", nil
 	o.Items = []relay.Item{{Code: " 007 ", Units: 1}, {Code: "<b>", Units: 1}, {Code: "007", Units: 2}}
 	p, err := c.PrepareOrder(o)
 	require.NoError(t, err)
@@ -168,7 +185,7 @@ func TestSubmitOrderAnswers(t *testing.T) {
 
 func TestSubmitOrderNamesWhatIsWrong(t *testing.T) {
 	v := newVendor(t)
-	v.on("POST /orders", says(422, `{"errors":{"code":"ORDER.INVENTORY.INSUFFICIENT","message":"short for Dana Example",
+	v.on("POST /orders", says(422, `{"errors":{"code":"ORDER.INVENTORY.INSUFFICIENT","message":"short for Kiln Supply",
 		"errors":[{"field":"line_items.1.units","message":"1 wanted, 0 on hand"},{"field":"destination.zip","message":"62701?"},
 		{"field":"line_items[0].product.barcode","message":"?"},"plain words",{"field":"<script>","message":"x"}]}}`))
 	c := v.open(nil)
@@ -183,7 +200,7 @@ func TestSubmitOrderNamesWhatIsWrong(t *testing.T) {
 		{Field: "order", Message: "x"},
 	}, e.Fields)
 	require.Equal(t, "ORDER.INVENTORY.INSUFFICIENT", e.Code)
-	require.Contains(t, e.Words, "short for Dana Example")
+	require.Contains(t, e.Words, "short for Kiln Supply")
 	requireSafe(t, v, err)
 
 	var typed *sdk.InvalidRequestError
@@ -315,7 +332,7 @@ func TestSubmitOrderKnowsWhetherAByteLeft(t *testing.T) {
 		v := newVendor(t)
 		c := v.open(nil)
 		c.client.http.Transport = transportFunc(func(*http.Request) (*http.Response, error) {
-			return nil, errors.New("reply lost, said: Dana Example")
+			return nil, errors.New("reply lost, said: Kiln Supply")
 		})
 		_, err := c.SubmitOrder(t.Context(), prepared(t, c))
 		require.ErrorIs(t, err, relay.Unknown)
@@ -364,7 +381,7 @@ func TestCancelOrder(t *testing.T) {
 		"throttled":                {says(429, ``), nil, "", "", relay.Throttled},
 		"bad key":                  {says(403, ``), nil, "", "", relay.Unauthorised},
 		"can't look":               {says(200, ``), says(500, ``), "", "", relay.Unavailable},
-		"status with words":        {says(200, ``), order("waiting for <Dana Example>", ""), connectors.CancelPending, "status unreadable", ""},
+		"status with words":        {says(200, ``), order("waiting for <Kiln Supply>", ""), connectors.CancelPending, "status unreadable", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newVendor(t)

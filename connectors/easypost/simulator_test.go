@@ -297,7 +297,7 @@ func TestSimulatorWebhookAndAddress(t *testing.T) {
 	require.NotEmpty(t, packages)
 	require.Equal(t, "9400", packages[0].TrackingNumber)
 
-	verdict, err := c.CheckAddress(t.Context(), dana())
+	verdict, err := c.CheckAddress(t.Context(), kiln())
 	require.NoError(t, err)
 	require.Empty(t, verdict.Problems)
 }

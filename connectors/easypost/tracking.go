@@ -121,10 +121,10 @@ func (c *connection) CheckAddress(ctx context.Context, a relay.Address) (connect
 		c.log.Warn("address check could not be made", "err", err)
 		return connectors.AddressVerdict{}, nil
 	}
-	return c.verdict(a, found), nil
+	return verdict(found), nil
 }
 
-func (c *connection) verdict(asked relay.Address, found *easypost.Address) connectors.AddressVerdict {
+func verdict(found *easypost.Address) connectors.AddressVerdict {
 	var v connectors.AddressVerdict
 	if found.Verifications == nil || found.Verifications.Delivery == nil {
 		return v // not verified: no verdict
@@ -133,20 +133,6 @@ func (c *connection) verdict(asked relay.Address, found *easypost.Address) conne
 	if !delivery.Success {
 		v.Problems = deliveryProblems(delivery.Errors)
 		return v
-	}
-	if found.Residential || found.Country == "US" {
-		// Elsewhere the SDK's false may as well be the vendor's null.
-		residential := found.Residential
-		v.Residential = &residential
-	}
-	if c.correct {
-		fixed := asked
-		fixed.Street1, fixed.Street2, fixed.City = found.Street1, found.Street2, found.City
-		fixed.State, fixed.Zip, fixed.Country = found.State, found.Zip, found.Country
-		if v.Residential != nil {
-			fixed.Residential = v.Residential
-		}
-		v.Corrected = &fixed
 	}
 	return v
 }

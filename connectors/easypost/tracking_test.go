@@ -116,30 +116,27 @@ func TestSDKCallStopsWithItsContext(t *testing.T) {
 
 func TestCheckAddress(t *testing.T) {
 	v := newVendor(t)
-	verdict, err := v.open(nil).CheckAddress(t.Context(), dana())
+	verdict, err := v.open(nil).CheckAddress(t.Context(), kiln())
 	require.NoError(t, err)
 	require.Zero(t, verdict)
 	require.Empty(t, v.requests(""))
 
-	c := v.open(connectors.Values{"check_addresses": "true", "use_corrected_addresses": "true"})
+	c := v.open(connectors.Values{"check_addresses": "true"})
 	v.on("POST /v2/addresses", says(201, `{"id":"adr_1","mode":"test","street1":"500 SAMPLE AVE UNIT 4","city":"SPRINGFIELD","state":"IL","zip":"62701-1234","country":"US","residential":false,
 		"verifications":{"delivery":{"success":true,"errors":[],"details":{"latitude":1.5}}}}`))
-	verdict, err = c.CheckAddress(t.Context(), dana())
+	verdict, err = c.CheckAddress(t.Context(), kiln())
 	require.NoError(t, err)
 	require.Empty(t, verdict.Problems)
-	require.False(t, *verdict.Residential)
-	require.Equal(t, "Dana Example", verdict.Corrected.Name)
-	require.Equal(t, "62701-1234", verdict.Corrected.Zip)
 	require.Contains(t, string(v.requests("POST /v2/addresses")[0].body), `"verify":["delivery"]`)
 
 	v.on("POST /v2/addresses", says(201, `{"verifications":{"delivery":{"success":false,"errors":[{"code":"E.ADDRESS.NOT_FOUND","field":"address","message":"Address not found","suggestion":null},{"code":"E.ZIP","field":"zip","message":"bad","suggestion":"62702"}]}}}`))
-	verdict, err = c.CheckAddress(t.Context(), dana())
+	verdict, err = c.CheckAddress(t.Context(), kiln())
 	require.NoError(t, err)
 	require.Equal(t, []relay.Problem{{Field: "ship_to", Message: "Address not found"}, {Field: "ship_to.zip", Message: "bad; suggested: 62702"}}, verdict.Problems)
 
 	for _, h := range []http.HandlerFunc{says(500, `{}`), says(422, `{"error":{"code":"ADDRESS.VERIFY.FAILURE","message":"500 Sample Ave"}}`), says(201, `{"verifications":{}}`), says(200, ``), hangUp} {
 		v.on("POST /v2/addresses", h)
-		verdict, err = c.CheckAddress(t.Context(), dana())
+		verdict, err = c.CheckAddress(t.Context(), kiln())
 		require.NoError(t, err)
 		require.Zero(t, verdict)
 	}

@@ -351,7 +351,7 @@ func TestTrackersOfTheShippingAPI(t *testing.T) {
 
 func TestAddresses(t *testing.T) {
 	w := newWorld(t)
-	good := obj{"name": "Dana Example", "street1": "500 Sample Ave", "street2": "Unit 4", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
+	good := obj{"name": "Kiln Supply", "street1": "500 Sample Ave", "street2": "Unit 4", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 	bad := obj{"street1": "000 unknown street", "city": "Not A City", "state": "ZZ", "zip": "00001", "country": "US"}
 	plain := w.must(201, "POST", "/v2/addresses", obj{"address": good})
 	require.Equal(t, obj{}, plain.body["verifications"])

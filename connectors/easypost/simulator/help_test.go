@@ -207,7 +207,7 @@ func item(barcode string, units any) obj {
 func draft(edits ...func(obj)) obj {
 	o := obj{
 		"service": "standard", "description": "relay:8f3c1e77 shop #1042",
-		"destination": obj{"name": "Dana Example", "street1": "500 Sample Ave", "city": "Springfield",
+		"destination": obj{"name": "Kiln Supply", "street1": "500 Sample Ave", "city": "Springfield",
 			"state": "IL", "zip": "62701", "country": "US"},
 		"line_items": []any{item(tote, 2)},
 	}
