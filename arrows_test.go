@@ -34,7 +34,7 @@ var layers = map[string][]string{
 	"workflows":  {"activities", "relay"},
 	"worker":     {"workflows", "activities", "connectors", "store", "notify", "relay"},
 	// connectors: a bad merchant file is refused by the connector's own schema before anything is written.
-	"starter": {"workflows", "connectors", "store", "relay"},
+	"starter": {"workflows", "connectors", "postal", "store", "relay"},
 }
 
 // banned says which of other people's packages a layer may not import, in tests either.

@@ -51,6 +51,8 @@ type Options struct {
 	Overdue time.Duration
 	// Mail sends e-mail about alerts. nil: no mail server is configured.
 	Mail *notify.Mailer
+	// Bell wakes workflows that a step's result does not reach. nil: they look by themselves.
+	Bell Bell
 }
 
 // grace is how long after its lease the outcome of a submission may still be
@@ -114,9 +116,10 @@ type Activities struct {
 	opt       Options
 	noMail    sync.Once // it was logged that there is no mail server
 
+	books *mappingBooks
+
 	mu   sync.Mutex
 	open map[store.ConnectionID]openConnection
-	book map[relay.MerchantID]aliasBook
 }
 
 // openConnection is kept between steps for its rate limit and caches; it is
@@ -124,12 +127,6 @@ type Activities struct {
 type openConnection struct {
 	version int64
 	connectors.Connection
-}
-
-type aliasBook struct {
-	version  int64
-	settings int64
-	relay.Aliases
 }
 
 // New makes the steps. The transport carries all requests to vendors.
@@ -140,7 +137,7 @@ func New(s *store.Store, registry []connectors.Connector, transport http.RoundTr
 	}
 	return &Activities{
 		store: s, registry: byName, transport: transport, log: log, opt: opt.withDefaults(),
-		open: make(map[store.ConnectionID]openConnection), book: make(map[relay.MerchantID]aliasBook),
+		open: make(map[store.ConnectionID]openConnection), books: newMappingBooks(mostMappings),
 	}
 }
 
@@ -241,24 +238,6 @@ func (v *vault) Rotate(ctx context.Context, next func(context.Context, connector
 	v.kept = nil
 	v.mu.Unlock()
 	return connectors.Credentials(c), err
-}
-
-func (a *Activities) aliases(ctx context.Context, m store.Merchant) (relay.Aliases, error) {
-	a.mu.Lock()
-	b, ok := a.book[m.ID]
-	a.mu.Unlock()
-	if ok && b.version == m.AliasesVersion && b.settings == m.SettingsVersion {
-		return b.Aliases, nil
-	}
-	list, err := a.store.Aliases(ctx, m.ID)
-	if err != nil {
-		return relay.Aliases{}, err
-	}
-	al := relay.NewAliases(list, m.Unaliased == relay.SendUnaliased)
-	a.mu.Lock()
-	a.book[m.ID] = aliasBook{m.AliasesVersion, m.SettingsVersion, al}
-	a.mu.Unlock()
-	return al, nil
 }
 
 // spent reports whether the step has had its turn.

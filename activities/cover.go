@@ -19,16 +19,16 @@ const coveredAtOnce = 500
 // the others looks by itself at its next resend, or when its order is refused
 // again, and ends then.
 func (j *job) releaseCovered(ctx context.Context, r *PullInventoryResult) error {
-	// The reading took its time: aliases and the pause are as they are now.
+	// The reading took its time: mappings and the pause are as they are now.
 	m, err := j.store.Merchant(ctx, j.merchant.ID)
 	if err != nil {
 		return err
 	}
-	al, err := j.aliases(ctx, m)
+	mappings, err := j.mappings(ctx, m)
 	if err != nil {
 		return err
 	}
-	for q := (store.CoveredQuery{Merchant: m, Aliases: al, Limit: coveredAtOnce, Actor: j.actor}); ; {
+	for q := (store.CoveredQuery{Merchant: m, Mappings: mappings, Limit: coveredAtOnce, Actor: j.actor}); ; {
 		page, err := j.store.ReleaseCovered(ctx, q)
 		if err != nil {
 			return err
@@ -42,7 +42,7 @@ func (j *job) releaseCovered(ctx context.Context, r *PullInventoryResult) error 
 	}
 }
 
-// rechecked are the reasons for which new settings or aliases can mend an order:
+// rechecked are the reasons for which new settings or mappings can mend an order:
 // they change what would be sent.
 var rechecked = []relay.HoldReason{
 	relay.HoldUnknownItem, relay.HoldUnmappedShipMethod, relay.HoldKitWithoutComponents, relay.HoldBadAddress, relay.HoldBadOrder,
@@ -56,7 +56,7 @@ func (a *Activities) mended(ctx context.Context, m store.Merchant, orders []stor
 	if len(orders) == 0 {
 		return nil, nil
 	}
-	al, err := a.aliases(ctx, m)
+	mappings, err := a.mappings(ctx, m)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (a *Activities) mended(ctx context.Context, m store.Merchant, orders []stor
 	if !ok {
 		return nil, &relay.Error{Kind: relay.Invalid, Op: "recheck holds", Err: fmt.Errorf("connector %s takes no orders", warehouse.Connector)}
 	}
-	s := &submitter{job: &job{Activities: a}, sink: sink, aliases: al, prepared: make(map[relay.OrderID]preparedOrder)}
+	s := &submitter{job: &job{Activities: a}, sink: sink, book: mappings, prepared: make(map[relay.OrderID]preparedOrder)}
 	var ids []relay.OrderID
 	for _, o := range orders {
 		token := o.Token

@@ -140,7 +140,7 @@ func TestTheForecastComesTrue(t *testing.T) {
 
 	m, err := w.ledger.Merchant(t.Context(), "acme")
 	require.NoError(t, err)
-	list, err := w.ledger.Forecast(t.Context(), m, relay.NewAliases([]relay.Alias{{SKU: "TOTE", Code: toteCode}, {SKU: "MUG", Code: mugCode}}, false),
+	list, err := w.ledger.Forecast(t.Context(), m, relay.NewMappings([]relay.Alias{{SKU: "TOTE", Code: toteCode}, {SKU: "MUG", Code: mugCode}}, nil),
 		time.Now(), func(r relay.Reference) string { return "hold/acme/" + string(r) })
 	require.NoError(t, err)
 	require.Len(t, list, len(numbers))

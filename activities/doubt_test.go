@@ -180,15 +180,15 @@ func (w *world) sendAndDie(owner string, lease time.Duration) {
 	require.NoError(w.t, err)
 	sink := conn.(connectors.OrderSink)
 	var request connectors.Prepared
-	aliases := relay.NewAliases([]relay.Alias{{SKU: "TOTE", Code: toteCode}, {SKU: "MUG", Code: mugCode}}, false)
+	aliases := relay.NewMappings([]relay.Alias{{SKU: "TOTE", Code: toteCode}, {SKU: "MUG", Code: mugCode}}, nil)
 	_, err = w.ledger.Claim(ctx, store.ClaimQuery{Merchant: m, Owner: owner, Lease: lease, Limit: 1, Actor: "job submit_orders"},
 		func(o relay.Order, token relay.Token) (store.Claim, error) {
-			items, hold := aliases.Translate(o.Cart, o.CartOrder)
+			to, hold := aliases.Translate(o.Cart, o.CartOrder)
 			require.Nil(w.t, hold)
 			var err error
 			request, err = sink.PrepareOrder(connectors.WarehouseOrder{Token: token, Reference: o.Reference, Number: o.Number, ShipTo: o.ShipTo,
-				Items: relay.MergeItems(items), PlacedAt: o.PlacedAt})
-			return store.Claim{Items: items, Digest: request.Digest()}, err
+				Items: relay.MergeItems(to.Items), PlacedAt: o.PlacedAt})
+			return store.Claim{Items: to.Items, Digest: request.Digest()}, err
 		})
 	require.NoError(w.t, err)
 	_, err = sink.SubmitOrder(context.WithoutCancel(ctx), request)

@@ -131,6 +131,9 @@ func (a *Activities) CancelOrder(ctx context.Context, in CancelInput) (CancelOut
 	default:
 		out.Cart = asked.Cart
 		out.Answer += fmt.Sprintf("; %s is told of the cancel", asked.Cart)
+		if asked.WasHeld { // perhaps its hold's workflow asks, which wakes no cart
+			a.ringJob(ctx, in.Merchant, asked.Cart, relay.PushShipments)
+		}
 	}
 	return out, nil
 }
@@ -204,6 +207,14 @@ type ReleaseOutcome struct {
 // heldAtOnce is how many orders on hold are let go or cancelled at once.
 const heldAtOnce = 200
 
+// reasons are those for which an order must be on hold still when its turn comes.
+func (in ReleaseInput) reasons() []relay.HoldReason {
+	if q := in.query(); q.Reason != "" {
+		return []relay.HoldReason{q.Reason}
+	}
+	return nil
+}
+
 func (in ReleaseInput) query() store.HeldQuery {
 	if len(in.References) > 0 {
 		return store.HeldQuery{Merchant: in.Merchant, References: in.References}
@@ -211,17 +222,15 @@ func (in ReleaseInput) query() store.HeldQuery {
 	return store.HeldQuery{Merchant: in.Merchant, Reason: in.Reason, SKU: in.SKU}
 }
 
-// ReleaseOrders lets orders on hold go, 200 at a time.
+// ReleaseOrders lets orders on hold go, 200 at a time, but none that the warehouse has.
 func (a *Activities) ReleaseOrders(ctx context.Context, in ReleaseInput) (ReleaseOutcome, error) {
-	held, err := a.store.HeldOrders(ctx, in.query(), heldAtOnce)
+	q := in.query()
+	q.Here = true
+	held, err := a.store.HeldOrders(ctx, q, heldAtOnce)
 	if err != nil {
 		return ReleaseOutcome{}, err
 	}
-	var reasons []relay.HoldReason
-	if q := in.query(); q.Reason != "" {
-		reasons = append(reasons, q.Reason)
-	}
-	return a.release(ctx, held, in.Actor, "released", len(held) == heldAtOnce, reasons...)
+	return a.release(ctx, held, in.Actor, "released", len(held) == heldAtOnce, in.reasons()...)
 }
 
 // ReleaseBySKU is ReleaseOrders under a name that workers of the release before do
@@ -251,14 +260,14 @@ type CancelHeldInput struct {
 // CancelHeldOutcome says what became of a batch.
 type CancelHeldOutcome struct {
 	Stopped    int                    `json:"stopped"`              // cancelled before sending
-	Pending    int                    `json:"pending,omitempty"`    // may be at the warehouse: looked for first
+	Pending    int                    `json:"pending,omitempty"`    // at the warehouse, or perhaps: asked for, or looked for first
 	References []relay.Reference      `json:"references,omitempty"` // at most 200: whose hold workflows should look again
 	Carts      []relay.ConnectionName `json:"carts,omitempty"`      // to be told
 	More       bool                   `json:"more,omitempty"`
 }
 
-// CancelHeld cancels orders on hold, 200 at a time. Those that may be at the
-// warehouse are looked for first, and cancelled where they are.
+// CancelHeld cancels orders on hold, 200 at a time. Those that are at the
+// warehouse are cancelled there; those that may be are looked for first.
 func (a *Activities) CancelHeld(ctx context.Context, in CancelHeldInput) (CancelHeldOutcome, error) {
 	m, err := a.store.Merchant(ctx, in.Merchant)
 	if err != nil {
@@ -268,7 +277,7 @@ func (a *Activities) CancelHeld(ctx context.Context, in CancelHeldInput) (Cancel
 	if err != nil || len(held) == 0 {
 		return CancelHeldOutcome{}, err
 	}
-	asked, err := a.store.CancelHeld(ctx, held, store.CancelAsk{Actor: in.Actor, Reason: in.Why, Tell: a.takeCancels(m)})
+	asked, err := a.store.CancelHeld(ctx, held, store.CancelAsk{Actor: in.Actor, Reason: in.Why, Tell: a.takeCancels(m)}, in.reasons()...)
 	out := CancelHeldOutcome{More: len(held) == heldAtOnce}
 	for _, r := range asked {
 		out.References = append(out.References, r.Reference)
@@ -359,7 +368,11 @@ type HoldView struct {
 	Since    time.Time        `json:"since,omitzero"`
 	Attempts int              `json:"attempts,omitempty"`
 	Resend   time.Time        `json:"resend,omitzero"` // when it is sent again; zero: not by the clock
-	Evidence string           `json:"evidence,omitempty"`
+	// There says that the warehouse has it and is stuck with it: it is never sent
+	// again. Status is the warehouse's own word for that, scrubbed as Words are.
+	There    bool   `json:"there,omitempty"`
+	Status   string `json:"status,omitempty"`
+	Evidence string `json:"evidence,omitempty"`
 	// Words are the warehouse's own, scrubbed of the order's address; "" when it is
 	// the address that they are about.
 	Words string `json:"words,omitempty"`
@@ -376,6 +389,9 @@ func (a *Activities) ViewHold(ctx context.Context, in ViewInput) (HoldView, erro
 		return out, nil
 	}
 	out.Reason, out.Headline, out.Since, out.Attempts = v.Hold.Reason, v.Hold.Headline(), v.Hold.Since, v.Hold.Attempts
+	if out.There = v.Hold.There; out.There {
+		out.Status = relay.Scrub(v.Status, v.ShipTo)
+	}
 	// Promise 6: what is said of an address quotes it in ways that nobody foresees.
 	if out.Reason != relay.HoldBadAddress {
 		out.Words = relay.Scrub(v.Hold.Words, v.ShipTo)

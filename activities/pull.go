@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -30,17 +29,14 @@ const pageSize = 250
 // be on its way to the next job while it goes on.
 const turn = 1000
 
-// openAtOnce is how many open orders a warehouse is asked about at once. Where
-// the vendor has only a list of all orders, newest first, one reading of it
-// should serve all of them.
-const openAtOnce = 5000
-
 // PullOrdersResult counts what a run of PullOrders did.
 type PullOrdersResult struct {
 	New       int  `json:"new,omitempty"`
 	Changed   int  `json:"changed,omitempty"`
 	TooLate   int  `json:"too_late,omitempty"`  // changed at the cart after submission
 	Cancelled int  `json:"cancelled,omitempty"` // cancels asked for by the cart
+	Skipped   int  `json:"skipped,omitempty"`   // left out by the filter
+	Unskipped int  `json:"unskipped,omitempty"` // let go by it; they count as changed, too
 	Stopped   bool `json:"stopped,omitempty"`
 	More      bool `json:"more,omitempty"`
 	// Again says that an earlier try may have done what is not counted here.
@@ -62,7 +58,10 @@ func (a *Activities) PullOrders(ctx context.Context, in JobInput) (PullOrdersRes
 	}
 	// Cancels first: an order that is void already should not be sent. But one
 	// that can't be read keeps no new order waiting.
-	err = errors.Join(j.pullCancellations(ctx, &r), j.pullOrders(ctx, &r))
+	err = j.pullCancellations(ctx, &r)
+	filtering, ferr := j.applyFilter(ctx, &r)
+	err = errors.Join(err, ferr, j.pullOrders(ctx, &r))
+	r.Changed, r.More = r.Changed+r.Unskipped, r.More || filtering
 	if err != nil && j.refused(ctx, err) {
 		r.Stopped = true
 		return r, nil
@@ -82,16 +81,18 @@ func (j *job) pullOrders(ctx context.Context, r *PullOrdersResult) error {
 		return err
 	}
 	var woken []relay.OrderID
+	var last *connectors.OrdersPage
 	for r.More = true; r.More && !j.spent(); {
 		page, err := source.PullOrders(ctx, connectors.OrdersQuery{Cursor: cursor, Limit: pageSize, Known: j.known})
 		if err != nil {
 			return err
 		}
-		taken, err := j.store.TakeIn(ctx, j.conn, page.Orders, ordersCursor, page.Cursor, j.actor)
+		taken, err := j.store.TakeIn(ctx, j.conn, judged(page.Orders), ordersCursor, page.Cursor, j.actor)
 		if err != nil {
 			return err
 		}
 		r.New, r.Changed, r.TooLate = r.New+taken.New, r.Changed+taken.Changed, r.TooLate+taken.TooLate
+		r.Skipped, r.Unskipped = r.Skipped+taken.Skipped, r.Unskipped+taken.Unskipped
 		woken = append(woken, taken.Woken...)
 		if taken.TooLate > 0 {
 			j.log.Error("orders changed at the cart after they were submitted: see the trail of each", "orders", taken.TooLate)
@@ -99,9 +100,14 @@ func (j *job) pullOrders(ctx context.Context, r *PullOrdersResult) error {
 		if taken.Back > 0 {
 			j.log.Error("cancelled orders are ready again at the cart, and wait for a person to decide: see the trail of each", "orders", taken.Back)
 		}
-		cursor, r.More = page.Cursor, page.More
+		cursor, r.More, last = page.Cursor, page.More, &page
 		if r.New >= turn {
 			break
+		}
+	}
+	if last != nil {
+		if err := j.recordUnread(ctx, relay.PullOrders, last.Unread); err != nil {
+			return err
 		}
 	}
 	return j.wake(ctx, r, woken)
@@ -211,168 +217,6 @@ func (j *job) cancelAll(ctx context.Context, list []connectors.Cancellation, r *
 	return woken, nil
 }
 
-// PullShipmentsInput says where a run goes on.
-type PullShipmentsInput struct {
-	JobInput
-	After relay.OrderID `json:"after,omitempty"` // orders behind this one; 0 from the start
-}
-
-// PullShipmentsResult counts what a run of PullShipments did.
-type PullShipmentsResult struct {
-	Read      int  `json:"read,omitempty"`
-	Packages  int  `json:"packages,omitempty"`
-	Cancelled int  `json:"cancelled,omitempty"`
-	Stopped   bool `json:"stopped,omitempty"`
-	// After is where the next run goes on; 0 when all open orders were read.
-	After relay.OrderID `json:"after,omitempty"`
-	// Carts have something to be told.
-	Carts []relay.ConnectionName `json:"carts,omitempty"`
-}
-
-// PullShipments reads what became of the orders at the warehouse: parcels,
-// cancels, and where parcels are.
-func (a *Activities) PullShipments(ctx context.Context, in PullShipmentsInput) (PullShipmentsResult, error) {
-	defer beat(ctx)()
-	var r PullShipmentsResult
-	j, err := a.begin(ctx, in.JobInput, string(relay.PullShipments))
-	if errors.Is(err, errStopped) {
-		return PullShipmentsResult{Stopped: true}, nil
-	}
-	if err != nil {
-		return r, err
-	}
-	if err := j.pullShipments(ctx, in.After, &r); err != nil {
-		if j.refused(ctx, err) {
-			r.Stopped = true
-			return r, nil
-		}
-		return r, err
-	}
-	return r, nil
-}
-
-func (j *job) pullShipments(ctx context.Context, after relay.OrderID, r *PullShipmentsResult) error {
-	source, ok := j.vendor.(connectors.ShipmentSource)
-	if !ok {
-		return nil
-	}
-	carts := make(map[store.ConnectionID]bool)
-	for {
-		open, err := j.store.OpenOrders(ctx, j.conn.ID, after, openAtOnce)
-		if err != nil {
-			return err
-		}
-		if err := j.readProgress(ctx, source, open, r, carts); err != nil {
-			return err
-		}
-		if len(open) < openAtOnce {
-			if err := j.store.RecordShipmentsRead(ctx, j.conn.ID, time.Now()); err != nil {
-				return err
-			}
-			break
-		}
-		after = open[len(open)-1].ID
-		if j.spent() || r.Packages >= turn {
-			r.After = after
-			break
-		}
-	}
-	overdue, err := j.store.SettleOverdue(ctx, j.conn.ID, j.opt.Contents, j.actor)
-	if err != nil {
-		return err
-	}
-	for _, id := range overdue.Carts {
-		carts[id] = true
-	}
-	telling, err := j.store.CartsToTell(ctx, j.merchant.ID)
-	if err != nil {
-		return err
-	}
-	retried := activity.GetInfo(ctx).Attempt > 1 // an earlier try may not have come to report its packages
-	for _, c := range j.merchant.Connections {
-		if carts[c.ID] || slices.Contains(telling, c.Name) || (retried && c.Role == "cart") {
-			r.Carts = append(r.Carts, c.Name)
-		}
-	}
-	return j.track(ctx)
-}
-
-func (j *job) readProgress(ctx context.Context, source connectors.ShipmentSource, open []store.OpenOrder, r *PullShipmentsResult, carts map[store.ConnectionID]bool) error {
-	if len(open) == 0 {
-		return nil
-	}
-	cursor, err := j.store.Cursor(ctx, j.conn.ID, shipmentsCursor)
-	if err != nil {
-		return err
-	}
-	q := connectors.ShipmentsQuery{Cursor: cursor, Open: make([]connectors.OpenOrder, len(open))}
-	byID := make(map[relay.WarehouseOrderID]relay.OrderID, len(open))
-	for i, o := range open {
-		q.Open[i] = connectors.OpenOrder{ID: o.WarehouseOrderID, Reference: o.Reference, AcceptedAt: o.AcceptedAt}
-		byID[o.WarehouseOrderID] = o.ID
-	}
-	page, err := source.PullShipments(ctx, q)
-	if err != nil {
-		return err
-	}
-	reports := make([]store.Progress, 0, len(page.Updates))
-	for _, u := range page.Updates {
-		id, ours := byID[u.ID]
-		if !ours {
-			continue
-		}
-		reports = append(reports, store.Progress{
-			Order: id, WarehouseOrderID: u.ID, Status: u.Status, Packages: u.Packages,
-			Complete:  u.Progress == connectors.FullShipped,
-			Cancelled: u.Progress == connectors.Cancelled,
-			Gone:      u.Progress == connectors.Gone,
-		})
-	}
-	done, err := j.store.RecordProgress(ctx, j.actor, reports)
-	if err != nil {
-		return err
-	}
-	if done.Alarms > 0 {
-		j.log.Error("the warehouse cancelled, lost or shipped orders without being asked: see the trail of each", "orders", done.Alarms)
-	}
-	r.Read, r.Packages, r.Cancelled = r.Read+len(open), r.Packages+done.Packages, r.Cancelled+done.Cancelled
-	for _, id := range done.Carts {
-		carts[id] = true
-	}
-	if page.Cursor != cursor {
-		return j.store.SetCursor(ctx, j.conn.ID, shipmentsCursor, page.Cursor)
-	}
-	return nil
-}
-
-// track looks where parcels on their way are. What fails is tried at the next poll.
-func (j *job) track(ctx context.Context) error {
-	tracker, ok := j.vendor.(connectors.PackageTracker)
-	if !ok {
-		return nil
-	}
-	parcels, err := j.store.ParcelsToTrack(ctx, j.conn.ID, j.opt.Track, 50)
-	if err != nil || len(parcels) == 0 {
-		return err
-	}
-	packages := make([]relay.Package, len(parcels))
-	for i, p := range parcels {
-		packages[i] = relay.Package{Carrier: p.Carrier, TrackingNumber: p.TrackingNumber, TrackerID: p.TrackerID}
-	}
-	found, err := tracker.TrackPackages(ctx, packages)
-	if err != nil {
-		j.log.Warn("could not track parcels", "parcels", len(parcels), "error", err)
-		return nil
-	}
-	var list []store.Tracked
-	for i, t := range found {
-		if i < len(parcels) {
-			list = append(list, store.Tracked{ID: parcels[i].ID, Status: t.Status, URL: t.URL, Ended: t.Ended})
-		}
-	}
-	return j.store.RecordTracked(ctx, list)
-}
-
 // PullInventoryResult counts what a run of PullInventory did.
 type PullInventoryResult struct {
 	Levels  int  `json:"levels,omitempty"`
@@ -384,8 +228,8 @@ type PullInventoryResult struct {
 	Woken    []relay.Reference `json:"woken,omitempty"`
 }
 
-// PullInventory reads the whole stock of the warehouse, and lets orders go that
-// were on hold for what there is now.
+// PullInventory reads the warehouse's stock, or what changed of it since the last
+// reading, and lets orders go that were on hold for what there is now.
 func (a *Activities) PullInventory(ctx context.Context, in JobInput) (PullInventoryResult, error) {
 	defer beat(ctx)()
 	var r PullInventoryResult
@@ -403,44 +247,69 @@ func (a *Activities) PullInventory(ctx context.Context, in JobInput) (PullInvent
 	if activity.GetInfo(ctx).Attempt > 1 {
 		r.Changed = 1 // an earlier try may not have come to report its changes
 	}
-	began := time.Now()
+	whole, err := j.readStock(ctx, source, &r)
+	if err != nil && j.refused(ctx, err) {
+		r.Stopped = true
+		return r, nil
+	}
+	if err != nil || !whole {
+		return r, err
+	}
+	return r, j.releaseCovered(ctx, &r)
+}
+
+// readStock takes in all pages of a reading. It reports whether the figures are
+// whole: where some could not be read, they are of some earlier time, and nobody
+// knows which orders they leave out, and so not what is free.
+//
+// A reading of changes that is cut short goes on behind the last page that was
+// recorded, and its beginning stays what it was. A reading of everything starts
+// anew, for it has to know all that it named.
+func (j *job) readStock(ctx context.Context, source connectors.InventorySource, r *PullInventoryResult) (whole bool, err error) {
+	at, err := j.store.StockCursor(ctx, j.conn.ID)
+	if err != nil {
+		return false, err
+	}
+	if at.Began.IsZero() {
+		at.Began = time.Now()
+	}
 	var codes []relay.ItemCode
-	partial := false
-	for cursor := ""; ; {
+	var unread []connectors.Unread
+	partial, changes := false, false
+	for more := true; more; {
 		observed := time.Now()
-		page, err := source.PullInventory(ctx, connectors.InventoryQuery{Cursor: cursor, Limit: 1000})
+		page, err := source.PullInventory(ctx, connectors.InventoryQuery{Cursor: at.Place, Limit: 1000})
 		if err != nil {
-			if j.refused(ctx, err) {
-				r.Stopped = true
-				return r, nil
-			}
-			return r, err
+			return false, err
 		}
 		changed, err := j.store.RecordLevels(ctx, j.conn.ID, page.Levels, string(page.Meaning), observed)
 		if err != nil {
-			return r, err
+			return false, err
 		}
 		r.Levels, r.Changed = r.Levels+len(page.Levels), r.Changed+changed
+		partial, changes = partial || page.Partial, changes || page.Changes
+		unread = append(unread, page.Unread...)
 		for _, l := range page.Levels {
-			codes = append(codes, l.Code)
+			if !changes {
+				codes = append(codes, l.Code)
+			}
 		}
-		partial = partial || page.Partial
-		if page.More && page.Cursor == cursor {
-			return r, &relay.Error{Kind: relay.Invalid, Op: "pull inventory", Err: errors.New("the connector gave the same cursor twice")}
+		if more = page.More; more && page.Cursor == at.Place {
+			return false, &relay.Error{Kind: relay.Invalid, Op: "pull inventory", Err: errors.New("the connector gave the same cursor twice")}
 		}
-		if !page.More {
-			break
+		at.Place = page.Cursor
+		// What could not be read is not passed over: it would not be told again.
+		if more && changes && !partial {
+			if err := j.store.SetStockCursor(ctx, j.conn.ID, at); err != nil {
+				return false, err
+			}
 		}
-		cursor = page.Cursor
 	}
-	if partial {
-		// The figures that could not be read are of some earlier time: nobody knows
-		// which orders they leave out, and so not what is free.
-		return r, nil
+	if err := j.recordUnread(ctx, relay.PullInventory, unread); err != nil || partial {
+		return false, err
 	}
-	if err := j.store.RecordLevelsRead(ctx, j.conn.ID, codes, began); err != nil {
-		return r, err
+	if changes {
+		codes = nil
 	}
-	err = j.releaseCovered(ctx, &r)
-	return r, err
+	return true, j.store.RecordLevelsRead(ctx, j.conn.ID, store.LevelsReading{Began: at.Began, Codes: codes, Place: at.Place})
 }

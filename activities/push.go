@@ -79,7 +79,7 @@ func (j *job) pushShipments(ctx context.Context, sink connectors.ShipmentSink, l
 	pushes := make([]connectors.ShipmentPush, len(list))
 	for i, t := range list {
 		pushes[i] = connectors.ShipmentPush{
-			Key: pushKey(t), Order: t.ExternalID, Carrier: t.Carrier, Service: t.Service, TrackingNumber: strings.Join(t.TrackingNumbers, ", "),
+			Key: pushKey(t), Order: t.ExternalID, Carrier: j.conn.Rules.Carrier(t.Carrier), Service: t.Service, TrackingNumber: strings.Join(t.TrackingNumbers, ", "),
 			TrackingURL: t.TrackingURL, ShippedAt: t.ShippedAt, Lines: t.Lines,
 		}
 	}
@@ -111,8 +111,8 @@ func (j *job) pushShipments(ctx context.Context, sink connectors.ShipmentSink, l
 	return errors.Join(pushErr, err)
 }
 
-// pushKey names a parcel for its cart: the same in every try, and even after
-// the ledger was restored from a backup.
+// pushKey names a parcel for its cart: the same in every try, even after the
+// ledger was restored from a backup, and whatever the cart calls the carrier.
 func pushKey(t store.ShipmentToTell) string {
 	first := relay.Package{Carrier: t.Carrier, TrackingNumber: t.TrackingNumbers[0]}
 	return shortHash(string(t.ExternalID), first.Key())
@@ -134,6 +134,10 @@ func backOff(attempts int, first, most time.Duration) time.Duration {
 	return d
 }
 
+// levelsAtOnce is how many levels are told in one push: what is lost with a
+// worker that dies, and as many as a stock adjustment of TradeGecko takes.
+const levelsAtOnce = 100
+
 // PushInventory tells a cart of stock levels that changed.
 func (a *Activities) PushInventory(ctx context.Context, in JobInput) (PushResult, error) {
 	defer beat(ctx)()
@@ -149,33 +153,67 @@ func (a *Activities) PushInventory(ctx context.Context, in JobInput) (PushResult
 	if !ok {
 		return r, nil
 	}
-	for !j.spent() {
-		levels, err := j.store.LevelsToSend(ctx, j.merchant, j.conn.ID, j.conn.Name, 100)
-		if err != nil || len(levels) == 0 {
-			return r, err
+	if err := j.tellLevels(ctx, sink, &r); err != nil {
+		if j.refused(ctx, err) {
+			r.Stopped = true
+			return r, nil
 		}
-		if _, err := j.pushLevels(ctx, sink, levels, &r); err != nil {
-			if j.refused(ctx, err) {
-				r.Stopped = true
-				return r, nil
-			}
-			return r, err
-		}
+		return r, err
 	}
-	r.More = true
 	return r, nil
 }
 
-func (j *job) pushLevels(ctx context.Context, sink connectors.InventorySink, levels []store.LevelToSend, r *PushResult) ([]connectors.LevelOutcome, error) {
-	last, err := j.store.LastSent(ctx, j.conn.ID)
+// skusAtOnce is how many SKUs are computed from one look at the ledger: enough
+// that the orders at the warehouse, which are read each time, hardly count.
+const skusAtOnce = 10_000
+
+// tellLevels goes through the cart's SKUs once, and gathers what is due.
+func (j *job) tellLevels(ctx context.Context, sink connectors.InventorySink, r *PushResult) error {
+	q, err := j.cartLevels(ctx, skusAtOnce)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	q.Keep = store.CartLevel.Due
+	var due []store.LevelToSend
+	for more := true; more || len(due) > 0; {
+		if j.spent() {
+			r.More = true
+			return nil
+		}
+		for more && len(due) < levelsAtOnce {
+			page, err := j.store.CartLevels(ctx, q)
+			if err != nil {
+				return err
+			}
+			for _, l := range page.Levels {
+				due = append(due, l.ToSend())
+			}
+			q.After, more = page.After, page.More
+		}
+		batch := due[:min(levelsAtOnce, len(due))]
+		due = due[len(batch):]
+		if len(batch) == 0 {
+			return nil
+		}
+		if _, err := j.pushLevels(ctx, sink, batch, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cartLevels asks for the levels of the job's cart, so many SKUs at a time.
+func (j *job) cartLevels(ctx context.Context, limit int) (store.CartLevelsQuery, error) {
+	m, err := j.mappings(ctx, j.merchant)
+	return store.CartLevelsQuery{Merchant: j.merchant, Mappings: m, Cart: j.conn, Limit: limit}, err
+}
+
+func (j *job) pushLevels(ctx context.Context, sink connectors.InventorySink, levels []store.LevelToSend, r *PushResult) ([]connectors.LevelOutcome, error) {
 	push := connectors.InventoryPush{Targets: make([]connectors.StockTarget, len(levels))}
-	parts := []string{string(j.merchant.ID), string(j.conn.Name), last.UTC().Format(time.RFC3339Nano)}
+	parts := []string{string(j.merchant.ID), string(j.conn.Name)}
 	for i, l := range levels {
-		push.Targets[i] = connectors.StockTarget{SKU: l.SKU, Available: l.Available, Owed: l.Owed}
-		parts = append(parts, string(l.SKU), l.Available.String(), l.Owed.String())
+		push.Targets[i] = connectors.StockTarget{SKU: l.SKU, Location: l.Location, Available: l.Available, Owed: l.Owed}
+		parts = append(parts, string(l.SKU), l.Location, l.Available.String(), l.Owed.String(), l.LastSent.UTC().Format(time.RFC3339Nano))
 	}
 	// Until it is recorded as sent, the same push has the same key.
 	push.Key = shortHash(parts...)
@@ -188,7 +226,7 @@ func (j *job) pushLevels(ctx context.Context, sink connectors.InventorySink, lev
 	}
 	sent := make([]store.LevelSent, len(levels))
 	for i, o := range outcomes {
-		sent[i] = store.LevelSent{LevelToSend: levels[i]}
+		sent[i] = store.LevelSent{LevelToSend: levels[i], ByParts: o.ByParts}
 		if o.Err == nil {
 			r.Done++
 			continue
@@ -198,7 +236,8 @@ func (j *job) pushLevels(ctx context.Context, sink connectors.InventorySink, lev
 		if k := relay.KindOf(o.Err); k == relay.NotFound || k == relay.Conflict || k == relay.Invalid {
 			sent[i].Retry = 24 * time.Hour // it needs a change at the cart
 		}
-		j.log.Warn("the cart did not take a stock level", "sku", levels[i].SKU, "error", o.Err)
+		r.again(false, time.Now().Add(sent[i].Retry))
+		j.log.Warn("the cart did not take a stock level", "sku", levels[i].SKU, "location", levels[i].Location, "error", o.Err)
 	}
 	return outcomes, j.store.RecordSent(context.WithoutCancel(ctx), j.conn.ID, sent)
 }

@@ -37,7 +37,7 @@ func (c *reconciler) unknownOrders(ctx context.Context, at string) (part, error)
 		versions[o.ExternalID] = o.UpdatedAt
 	}
 	// The progress is written once what was found is written too.
-	taken, err := c.store.TakeIn(ctx, c.conn, page.Orders, store.ReconcileCursor, c.progress, c.actor)
+	taken, err := c.store.TakeIn(ctx, c.conn, judged(page.Orders), store.ReconcileCursor, c.progress, c.actor)
 	if err != nil {
 		return part{}, err
 	}
@@ -60,7 +60,7 @@ func (c *reconciler) unknownOrders(ctx context.Context, at string) (part, error)
 			Kind: store.FindingUnknownOrder, Subject: string(o.Reference), Order: o.Order, Detail: map[string]any{"cart_order": o.ExternalID}, Repaired: true,
 		})
 	}
-	c.result.Submit = c.result.Submit || taken.New+taken.Changed+len(missed) > 0
+	c.result.Submit = c.result.Submit || taken.New+taken.Changed+taken.Unskipped+len(missed) > 0
 	return found, nil
 }
 
@@ -166,20 +166,37 @@ func (c *reconciler) driftedLevels(ctx context.Context, at string) (part, error)
 	if !ok {
 		return part{}, nil
 	}
-	levels, err := c.store.LevelsSent(ctx, c.merchant, c.conn.ID, c.conn.Name, relay.SKU(at), atOnce)
-	if err != nil || len(levels) == 0 {
+	q, err := c.cartLevels(ctx, atOnce)
+	if err != nil {
 		return part{}, err
+	}
+	q.After, q.Keep = relay.SKU(at), store.CartLevel.Stands
+	page, err := c.store.CartLevels(ctx, q)
+	if err != nil {
+		return part{}, err
+	}
+	found := part{checked: len(page.Levels), more: page.More, at: string(page.After)}
+	if len(page.Levels) == 0 {
+		return found, nil
+	}
+	levels := make([]store.LevelToSend, len(page.Levels))
+	for i, l := range page.Levels {
+		levels[i] = l.ToSend()
 	}
 	var r PushResult
 	outcomes, err := c.pushLevels(ctx, sink, levels, &r)
 	if err != nil {
 		return part{}, err
 	}
-	found := part{checked: len(levels), more: len(levels) == atOnce, at: string(levels[len(levels)-1].SKU)}
 	for i, o := range outcomes {
 		if o.Err == nil && o.Before != o.After {
-			found.differences = append(found.differences, store.Difference{Kind: store.FindingStockDrift, Subject: string(levels[i].SKU),
-				Detail: map[string]any{"was": o.Before.String(), "is": o.After.String()}, Repaired: true})
+			d := store.Difference{Kind: store.FindingStockDrift, Subject: string(levels[i].SKU),
+				Detail: map[string]any{"was": o.Before.String(), "is": o.After.String()}, Repaired: true}
+			if at := levels[i].Location; at != "" {
+				d.Subject += " at " + at // a finding is told apart by its subject
+				d.Detail["location"] = at
+			}
+			found.differences = append(found.differences, d)
 		}
 	}
 	return found, nil

@@ -63,7 +63,7 @@ func judge(o connectors.ListedOrder, s store.SubmissionStanding) verdict {
 		return contrary
 	}
 	switch s.OrderState {
-	case relay.OrderNew, relay.OrderHeld:
+	case relay.OrderNew, relay.OrderSkipped, relay.OrderHeld:
 		return shown
 	case relay.OrderCancelled, relay.OrderSendingCancelled:
 		return unwanted
@@ -76,7 +76,7 @@ func (c *reconciler) judge(ctx context.Context, list []connectors.ListedOrder) (
 	var live []connectors.ListedOrder
 	var tokens []relay.Token
 	for _, o := range list {
-		if o.Progress != connectors.Cancelled && o.Progress != connectors.Gone {
+		if o.Progress != connectors.Cancelled && o.Progress != connectors.Gone && o.Progress != connectors.Refused {
 			live, tokens = append(live, o), append(tokens, o.Token)
 		}
 	}

@@ -61,7 +61,7 @@ func (a *Activities) SubmitOrders(ctx context.Context, in JobInput) (SubmitResul
 		if err != nil {
 			return s.result, err
 		}
-		if len(claimed.Submissions) == 0 && claimed.Held == 0 {
+		if len(claimed.Submissions)+claimed.Held+claimed.Skipped == 0 {
 			break
 		}
 		if err := s.send(ctx, claimed.Submissions); err != nil {
@@ -107,7 +107,7 @@ func (a *Activities) ResendHeld(ctx context.Context, in ResendInput) (SubmitResu
 	if err != nil {
 		return s.result, err
 	}
-	if len(claimed.Submissions)+claimed.Held == 0 {
+	if len(claimed.Submissions)+claimed.Held+claimed.Skipped == 0 {
 		// It may be on hold because nobody knows whether the warehouse has it: then it is looked for anew.
 		released, err := s.store.Release(ctx, []relay.OrderID{in.Order}, s.actor, "to be looked for again")
 		if err != nil || len(released) == 0 {
@@ -122,7 +122,7 @@ func (a *Activities) ResendHeld(ctx context.Context, in ResendInput) (SubmitResu
 type submitter struct {
 	*job
 	sink     connectors.OrderSink
-	aliases  relay.Aliases
+	book     relay.Mappings
 	owner    string
 	prepared map[relay.OrderID]preparedOrder
 	result   SubmitResult
@@ -146,63 +146,60 @@ func (a *Activities) submitter(ctx context.Context, in JobInput, name string) (*
 	if !ok {
 		return nil, &relay.Error{Kind: relay.Invalid, Op: "submit orders", Err: fmt.Errorf("connector %s takes no orders", j.conn.Connector)}
 	}
-	al, err := a.aliases(ctx, j.merchant)
+	mappings, err := a.mappings(ctx, j.merchant)
 	if err != nil {
 		return nil, err
 	}
-	return &submitter{job: j, sink: sink, aliases: al, owner: owner(ctx), prepared: make(map[relay.OrderID]preparedOrder)}, nil
+	j.merchant.AliasesVersion = mappings.Version
+	return &submitter{job: j, sink: sink, book: mappings, owner: owner(ctx), prepared: make(map[relay.OrderID]preparedOrder)}, nil
 }
 
 func (s *submitter) claim(ctx context.Context, q store.ClaimQuery) (store.Claimed, error) {
-	q.Merchant, q.Owner, q.Lease, q.Actor = s.merchant, s.owner, s.opt.Lease, s.actor
-	clear(s.prepared)
-	s.sendBy = time.Now().Add(s.opt.Lease)
-	claimed, err := s.store.Claim(ctx, q, s.prepare)
-	s.result.Held += claimed.Held
-	return claimed, err
+	q.Owner, q.Lease, q.Actor = s.owner, s.opt.Lease, s.actor
+	for {
+		q.Merchant = s.merchant
+		clear(s.prepared)
+		s.sendBy = time.Now().Add(s.opt.Lease)
+		claimed, err := s.store.Claim(ctx, q, s.claimFor)
+		if errors.Is(err, store.ErrMappingsChanged) {
+			if err := s.remap(ctx); err != nil {
+				return claimed, err
+			}
+			continue
+		}
+		s.result.Held += claimed.Held
+		return claimed, err
+	}
+}
+
+// remap takes over mappings that were edited since this run began.
+func (s *submitter) remap(ctx context.Context) error {
+	m, err := s.store.Merchant(ctx, s.merchant.ID)
+	if err != nil {
+		return err
+	}
+	// The merchant's settings stay those with which the connection was opened.
+	s.merchant.AliasesVersion = m.AliasesVersion
+	if s.book, err = s.mappings(ctx, s.merchant); err != nil {
+		return err
+	}
+	s.merchant.AliasesVersion = s.book.Version
+	return nil
 }
 
 // prepare translates an order and renders the request, without any network.
 func (s *submitter) prepare(o relay.Order, token relay.Token) (store.Claim, error) {
-	items, hold := s.aliases.Translate(o.Cart, o.CartOrder)
-	if hold != nil {
-		return store.Claim{Hold: hold}, nil
-	}
-	return s.render(o, token, "", items)
+	ready, err := connectors.Prepare(s.sink, s.book, o, token)
+	return s.keep(o, ready, err)
 }
 
-func (s *submitter) render(o relay.Order, token relay.Token, service relay.Service, items []relay.OrderItem) (store.Claim, error) {
-	wo := connectors.WarehouseOrder{
-		Token: token, Reference: o.Reference, Number: o.Number, ShipTo: o.ShipTo, Service: service,
-		Items: relay.MergeItems(items), PlacedAt: o.PlacedAt,
+// keep keeps the request until it is sent.
+func (s *submitter) keep(o relay.Order, ready connectors.Ready, err error) (store.Claim, error) {
+	if err != nil || ready.Hold != nil {
+		return store.Claim{Hold: ready.Hold}, err
 	}
-	request, err := s.sink.PrepareOrder(wo)
-	if err != nil {
-		if hold := holdFor(err); hold != nil {
-			return store.Claim{Hold: hold}, nil
-		}
-		return store.Claim{}, err
-	}
-	s.prepared[o.ID] = preparedOrder{wo, request}
-	return store.Claim{Items: items, Service: service, Digest: request.Digest()}, nil
-}
-
-// holdFor makes a hold of a definite refusal; nil for any other error.
-func holdFor(err error) *relay.Hold {
-	var e *relay.Error
-	if !errors.As(err, &e) {
-		return nil
-	}
-	switch e.Kind {
-	case relay.Rejected, relay.Invalid, relay.NotFound:
-	default:
-		return nil
-	}
-	reason := e.Reason
-	if reason == "" {
-		reason = relay.HoldRejected
-	}
-	return &relay.Hold{Reason: reason, Fields: e.Fields, Code: e.Code, Words: e.Words}
+	s.prepared[o.ID] = preparedOrder{ready.Order, ready.Request}
+	return store.Claim{Items: ready.Translated.Items, Service: ready.Translated.Service, Digest: ready.Request.Digest()}, nil
 }
 
 // send sends claimed orders, several at a time, and records every outcome in one transaction.
@@ -276,7 +273,7 @@ func (s *submitter) sendOne(ctx context.Context, sub store.Submission) store.Out
 	accepted, err := s.sink.SubmitOrder(sendCtx, p.request)
 	out.Took = time.Since(began)
 	if err == nil {
-		out.Accepted, out.Status = accepted.ID, accepted.Status
+		out.Accepted, out.Status, out.AnswerWithin = accepted.ID, accepted.Status, accepted.AnswerWithin
 		return out
 	}
 	e := &relay.Error{}
@@ -284,7 +281,7 @@ func (s *submitter) sendOne(ctx context.Context, sub store.Submission) store.Out
 		out.Status, out.Why = e.Status, e.Error()
 	}
 	log := s.log.With("order", sub.Order.Reference, "error", err)
-	if hold := holdFor(err); hold != nil {
+	if hold := connectors.HoldFor(err); hold != nil {
 		log.Info("the warehouse refused an order", "reason", hold.Reason)
 		out.Refused = hold
 		return out
@@ -362,12 +359,9 @@ func (s *submitter) find(ctx context.Context, subs []store.Submission) ([]connec
 		return s.store.Owned(ctx, s.conn.ID, ids)
 	}}
 	for _, sub := range subs {
+		order, _ := connectors.OrderFor(sub.Order, sub.Token, relay.Translated{Items: sub.Items, Service: sub.Service})
 		q.Orders = append(q.Orders, connectors.LookupRequest{
-			Order: connectors.WarehouseOrder{
-				Token: sub.Token, Reference: sub.Order.Reference, Number: sub.Order.Number, ShipTo: sub.Order.ShipTo,
-				Service: sub.Service, Items: relay.MergeItems(sub.Items), PlacedAt: sub.Order.PlacedAt,
-			},
-			SentFrom: sub.OpenedAt.Add(-skew), SentTo: sub.LeaseUntil.Add(skew),
+			Order: order, SentFrom: sub.OpenedAt.Add(-skew), SentTo: sub.LeaseUntil.Add(skew),
 		})
 	}
 	found, err := lookup.FindOrders(ctx, q)
@@ -391,7 +385,7 @@ func (s *submitter) settle(ctx context.Context, subs []store.Submission, found [
 				looks = append(looks, look)
 				continue
 			}
-			adopted = append(adopted, store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Accepted: ours.ID, Adopted: true, By: ours.By})
+			adopted = append(adopted, store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Accepted: ours.ID, AnswerWithin: ours.AnswerWithin, Adopted: true, By: ours.By})
 			if err := s.cancelDuplicates(ctx, sub, extra); err != nil {
 				return err
 			}
@@ -464,7 +458,8 @@ func (s *submitter) sendAgain(ctx context.Context, subs []store.Submission) erro
 	var ready []store.Submission
 	var back []store.Outcome
 	for _, sub := range open {
-		if claim, err := s.render(sub.Order, sub.Token, sub.Service, sub.Items); err != nil || claim.Hold != nil {
+		rendered, err := connectors.Render(s.sink, sub.Order, sub.Token, relay.Translated{Items: sub.Items, Service: sub.Service})
+		if claim, err := s.keep(sub.Order, rendered, err); err != nil || claim.Hold != nil {
 			// Settings changed meanwhile. Nothing of it is at the warehouse, so it starts anew and is held with the reason.
 			back = append(back, store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Unsent: true})
 			continue

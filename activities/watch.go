@@ -18,8 +18,9 @@ type WatchResult struct {
 	Closed int `json:"closed,omitempty"`
 	Sent   int `json:"sent,omitempty"`   // messages that were delivered
 	Failed int `json:"failed,omitempty"` // and that were not: they are tried again
-	// Submit says that orders are due to be sent, looked for or cancelled, and Carts
-	// are due to be told something: should a wake-up have been lost, this is the next.
+	// Submit says that orders are due to be sent, looked for or cancelled, or holds to
+	// get their workflows, and Carts are due to be told something: should a wake-up
+	// have been lost, this is the next.
 	Submit bool                   `json:"submit,omitempty"`
 	Carts  []relay.ConnectionName `json:"carts,omitempty"`
 }
@@ -68,7 +69,11 @@ func (a *Activities) Watch(ctx context.Context, in WatchInput) (WatchResult, err
 	if err != nil {
 		return r, err
 	}
-	r.Submit = waiting.Due(time.Now())
+	holds, err := a.store.HoldsToStart(ctx, m.ID, 0, 1)
+	if err != nil {
+		return r, err
+	}
+	r.Submit = waiting.Due(time.Now()) || len(holds) > 0
 	return r, a.sendAlerts(ctx, m, &r)
 }
 

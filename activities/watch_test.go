@@ -192,7 +192,7 @@ func (w *world) strand() string {
 	w.exec(`update merchants set aliases_version = aliases_version + 1`)
 	w.pull()
 	w.submit()
-	w.want(number, relay.OrderHeld)
+	w.viewHold(w.want(number, relay.OrderHeld).ID) // its workflow is at work
 	return number
 }
 

@@ -169,7 +169,10 @@ type StockTarget struct {
 type LevelOutcome struct {
 	Before relay.Quantity // what the cart had, in its own terms
 	After  relay.Quantity // what it has now
-	Err    error          // *relay.Error; NotFound for a SKU the cart does not have
+	// ByParts says that the cart keeps no stock of this SKU: its orders take of the
+	// SKUs that it is made of. Before and After are the same.
+	ByParts bool
+	Err     error // *relay.Error; NotFound for a SKU the cart does not have
 }
 
 // OrderSink is a warehouse that orders are submitted to.
@@ -256,6 +259,8 @@ type Match struct {
 	CreatedAt time.Time
 	By        string // "token", "reference" or "content"
 	Cancelled bool   // it is there, but will not ship
+	// AnswerWithin is as that of Accepted: the warehouse has only received it.
+	AnswerWithin time.Duration
 }
 
 // OrderLister is a warehouse that tells which of its orders came from us.
@@ -324,6 +329,11 @@ type ShipmentSource interface {
 type ShipmentsQuery struct {
 	Cursor string // opaque; "" the first time
 	Open   []OpenOrder
+	// Known tells, for each id in turn, whether the ledger has, or had, an order
+	// there under it. One that was handed over and is not known is still in doubt:
+	// what a warehouse tells of it by itself, and only once, must not be told yet.
+	// nil: nothing is known of others than the open ones.
+	Known func(ctx context.Context, ids []relay.WarehouseOrderID) ([]bool, error)
 }
 
 // OpenOrder is an order at the warehouse.
@@ -359,7 +369,7 @@ type Unread struct {
 type OrderUpdate struct {
 	ID       relay.WarehouseOrderID
 	Progress Progress
-	Status   string          // the vendor's own word, at most 64 characters
+	Status   string          // the vendor's own word, at most 64 characters; "" with InProgress: nothing new is known
 	Packages []relay.Package // all packages known so far, not only new ones, unless Adds is set
 	// Adds says that Packages is only what is new.
 	Adds bool

@@ -30,9 +30,12 @@ type Connector struct {
 	Title string // for people: "TradeGecko"
 	Role  Role
 	// BaseURL is the vendor's address, used where the merchant gives none.
-	BaseURL     string
-	Settings    []Setting
-	Credentials []Setting
+	BaseURL string
+	// CheckBaseURL refuses an address, saying what would be accepted. nil accepts
+	// http and https without user, query and fragment.
+	CheckBaseURL func(string) error
+	Settings     []Setting
+	Credentials  []Setting
 	// Advice is the shortest interval that the vendor or the field advises for
 	// each job of this connection; going below it earns a warning, not a refusal.
 	Advice map[relay.Job]time.Duration
@@ -167,13 +170,23 @@ func (c Connector) Configure(baseURL string, settings Values, credentials Creden
 		baseURL = c.BaseURL
 	}
 	baseURL = strings.TrimRight(baseURL, "/")
-	if u, err := url.Parse(baseURL); err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" ||
-		u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		fault("base_url", "want an http or https address without user, query or fragment, such as %s", c.BaseURL)
+	if err := c.checkBaseURL(baseURL); err != nil {
+		fault("base_url", "%v", err)
 	}
 	out := check(c.Settings, settings, "settings", fault)
 	check(c.Credentials, Values(credentials), "credentials", fault)
 	return out, baseURL, faults
+}
+
+func (c Connector) checkBaseURL(s string) error {
+	if c.CheckBaseURL != nil {
+		return c.CheckBaseURL(s)
+	}
+	if u, err := url.Parse(s); err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" ||
+		u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("want an http or https address without user, query or fragment, such as %s", c.BaseURL)
+	}
+	return nil
 }
 
 func check(schema []Setting, given Values, section string, fault func(field, format string, args ...any)) Values {

@@ -68,6 +68,12 @@ func Normalise(a relay.Address) (relay.Address, []relay.Problem) {
 	return a, problems
 }
 
+// Country returns the ISO 3166-1 alpha-2 code of a country, from a code or a name.
+func Country(s string) (alpha2 string, ok bool) {
+	c, ok := countryOf(strings.Join(strings.Fields(s), " "))
+	return c.alpha2, ok
+}
+
 // CountryName returns the English name of a country, for systems that take no
 // codes. ok is false for what is no ISO 3166-1 alpha-2 code.
 func CountryName(alpha2 string) (name string, ok bool) {

@@ -34,6 +34,9 @@ func TestNormaliseCountries(t *testing.T) {
 		a, problems := postal.Normalise(relay.Address{Name: "x", Street1: "x", City: "x", Country: given})
 		require.Equal(t, want, a.Country, given)
 		require.NotContains(t, fields(problems), "country", given)
+		code, ok := postal.Country(given)
+		require.True(t, ok)
+		require.Equal(t, want, code)
 	}
 	for _, given := range []string{"", "  ", "XX", "ZZZ", "Atlantis", "U", "USAA"} {
 		a, problems := postal.Normalise(to(func(a *relay.Address) { a.Country = given }))

@@ -87,7 +87,7 @@ func ParseAge(s string) (Age, error) {
 }
 
 // String prints what ParseAge reads.
-func (a Age) String() string { return time.Duration(a).String() }
+func (a Age) String() string { return shortest(time.Duration(a)) }
 
 // MarshalText prints what ParseAge reads.
 func (a Age) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
@@ -264,6 +264,8 @@ const (
 	CauseMessages   = "messages"   // messages about alerts that could not be delivered on a channel
 	CauseFinding    = "finding"    // differences that comparing the books found and could not mend
 	CausePaused     = "paused"     // the merchant is paused for longer than the first age
+	CauseUnanswered = "unanswered" // orders that a warehouse received, and of which it did not say yes or no in time
+	CauseUnread     = "unread"     // what a connection gave us and could not be read
 )
 
 // The subjects of CauseStuck.
@@ -273,6 +275,7 @@ const (
 	StuckCancel     = "cancel_requested" // the warehouse has not decided
 	StuckShipment   = "shipment"         // the cart did not take its tracking
 	StuckCartCancel = "cart_cancel"      // the cart did not take a person's cancel
+	StuckThere      = "at_warehouse"     // on hold at the warehouse, which has them, for longer than the first age
 )
 
 // What happened to an order, for CauseOrder.
@@ -284,6 +287,7 @@ const (
 	OrderShippedAfterAll      = "shipped_after_all"      // despite a cancel
 	OrderCancelledByWarehouse = "cancelled_by_warehouse" // unasked
 	OrderGone                 = "gone"                   // the warehouse does not know it any more
+	OrderTakenAfterAll        = "taken_after_all"        // the warehouse refused it, and goes on with it after all
 )
 
 // NewAlertCause puts a cause together.

@@ -50,6 +50,10 @@ func (t Trouble) headline(over Age, now time.Time) string {
 		return fmt.Sprintf("comparing the books found %s of kind %s%s", Many(t.Count, "difference"), subject, oldest)
 	case CausePaused:
 		return "the merchant is paused for more than " + over.Words()
+	case CauseUnanswered:
+		return fmt.Sprintf("%s received by %s without its yes or no in time, the oldest %s overdue for %s", orders, subject, t.Oldest, lasted)
+	case CauseUnread:
+		return fmt.Sprintf("%s from %s could not be read, the first %s, for %s", Many(t.Count, "thing"), subject, t.Oldest, lasted)
 	}
 	return string(t.Cause)
 }
@@ -77,6 +81,8 @@ func orderHeadline(what string, why []Difference) string {
 		return "was cancelled by the warehouse unasked"
 	case OrderGone:
 		return "is not known to the warehouse any more"
+	case OrderTakenAfterAll:
+		return "was refused by the warehouse, which goes on with it after all"
 	}
 	return what
 }
@@ -93,6 +99,8 @@ func stuckHeadline(subject string, n int64) string {
 		return Many(n, "parcel") + " not taken by the cart for more than an hour"
 	case StuckCartCancel:
 		return Many(n, "cancel") + " not taken by the cart for more than an hour"
+	case StuckThere:
+		return Many(n, "order") + " stuck at the warehouse, as it says itself"
 	}
 	return subject
 }
@@ -138,6 +146,17 @@ func (a Alert) Advice() Advice {
 		return Advice{"Nothing is pulled, submitted or told until the merchant is resumed.", []string{
 			"ferry merchant show" + m, "ferry merchant resume" + m,
 		}}
+	case CauseUnanswered:
+		return Advice{"They are asked for at every look at shipments, and never sent again for that. See at the warehouse whether it has them.", []string{
+			"ferry order list" + m + " --state at_warehouse",
+			"ferry connection test" + m + " --connection " + subject,
+			"ferry merchant sync" + m + " --connection " + subject + " --job pull_shipments",
+		}}
+	case CauseUnread:
+		return Advice{"The rest was taken. It is read again at the next run; this closes once nothing is left. Have it mended where it comes from.", []string{
+			fmt.Sprintf("ferry alert show --id %d", a.ID),
+			"ferry merchant sync" + m + " --connection " + subject,
+		}}
 	}
 	return Advice{}
 }
@@ -156,8 +175,10 @@ func holdAdvice(reason HoldReason, m string) Advice {
 	}
 	commands := []string{look}
 	switch reason {
-	case HoldUnknownItem, HoldKitWithoutComponents:
+	case HoldUnknownItem:
 		commands = append(commands, "ferry alias import"+m+" aliases.csv")
+	case HoldKitWithoutComponents:
+		commands = append(commands, "ferry kit import"+m+" kits.csv")
 	case HoldInsufficientInventory:
 		commands = append(commands, "ferry hold forecast"+m)
 	}
@@ -173,6 +194,7 @@ func orderAdvice(reference, what, m string, id int64) Advice {
 		OrderCancelTooLate:        "It is shipped and told to the cart. Have it returned, or talk to the buyer.",
 		OrderShippedAfterAll:      "Its tracking is told to the cart. Have it returned, or talk to the buyer.",
 		OrderCancelledByWarehouse: "Nothing is sent any more. Ask the warehouse why, and refund or reopen it.",
+		OrderTakenAfterAll:        "It goes on as any other order, and is not sent again. Stop at the warehouse what was sent in another way meanwhile.",
 		OrderGone:                 "It is asked for at every look at shipments; this closes when the warehouse names it again. Ask there.",
 	}[what]
 	commands := []string{"ferry order history" + order, "ferry order show" + order}
@@ -196,6 +218,9 @@ func stuckAdvice(subject, m string) Advice {
 		return Advice{"They are looked for again, and never sent blindly.", []string{show, list + "in_doubt", sync + "submit_orders"}}
 	case StuckCancel:
 		return Advice{"The warehouse is asked again. A warehouse that can't cancel by itself must be called.", []string{list + "cancel_requested", sync + "submit_orders"}}
+	case StuckThere:
+		return Advice{"Nothing is sent again: the warehouse has them, and they go on by themselves once it does. Ask there, or have them cancelled.",
+			[]string{"ferry hold list" + m, sync + "pull_shipments"}}
 	case StuckCartCancel:
 		return Advice{"The cart is told again, with longer and longer pauses.", []string{list + "cancelled,sending_cancelled", show}}
 	}

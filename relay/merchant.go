@@ -101,7 +101,21 @@ func (e Every) String() string {
 	if e == Auto {
 		return "auto"
 	}
-	return time.Duration(e).String()
+	return shortest(time.Duration(e))
+}
+
+// shortest prints a duration in its largest unit that tells all, as people write
+// it: "24h", "5m", "90s".
+func shortest(d time.Duration) string {
+	for _, u := range []struct {
+		unit time.Duration
+		name string
+	}{{time.Hour, "h"}, {time.Minute, "m"}, {time.Second, "s"}} {
+		if d%u.unit == 0 {
+			return fmt.Sprintf("%d%s", d/u.unit, u.name)
+		}
+	}
+	return d.String()
 }
 
 // MarshalText prints what ParseEvery reads.

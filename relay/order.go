@@ -63,12 +63,15 @@ type CartOrder struct {
 }
 
 // Traits are what a cart says of an order besides what is to be shipped. Words
-// are the cart's own.
+// are the cart's own, but for the country.
 type Traits struct {
 	Status   string   `json:"status,omitempty"`
 	Payment  string   `json:"payment,omitempty"`
 	Location string   `json:"location,omitempty"` // id of the cart's stock location
 	Tags     []string `json:"tags,omitempty"`
+	// Country is the code of the country of the address, which the address may
+	// have by name; "" where it could not be told.
+	Country string `json:"country,omitempty"`
 }
 
 // Digest is a fingerprint of what a warehouse would ship: it changes when
@@ -100,6 +103,8 @@ type Order struct {
 	Cart      ConnectionName
 	Reference Reference
 	State     OrderState
+	// Renewed is how many of its submissions the warehouse accepted and then cancelled.
+	Renewed int
 	CartOrder
 }
 

@@ -27,9 +27,10 @@ const (
 // moves lists, for each state, the states an order may go to from there. What
 // is not listed is refused, here and by the ledger.
 var moves = map[OrderState][]OrderState{
-	// In doubt: what we thought was never sent was seen at the warehouse.
+	// In doubt: what we thought was never sent was seen at the warehouse. Held, of
+	// a skipped one: the warehouse shows an order that may be it.
 	OrderNew:        {OrderSubmitting, OrderInDoubt, OrderHeld, OrderSkipped, OrderSendingCancelled},
-	OrderSkipped:    {OrderNew, OrderSendingCancelled},
+	OrderSkipped:    {OrderNew, OrderInDoubt, OrderHeld, OrderSendingCancelled},
 	OrderHeld:       {OrderNew, OrderSubmitting, OrderInDoubt, OrderSkipped, OrderSendingCancelled, OrderAtWarehouse, OrderCancelRequested, OrderHeld},
 	OrderSubmitting: {OrderAtWarehouse, OrderHeld, OrderInDoubt, OrderNew, OrderSendingCancelled, OrderCancelRequested},
 	OrderInDoubt:    {OrderSubmitting, OrderAtWarehouse, OrderHeld, OrderSendingCancelled, OrderCancelRequested},
@@ -82,6 +83,28 @@ func (s OrderState) Ended() bool {
 		return true
 	}
 	return false
+}
+
+// reported lists the moves that only a warehouse's report makes. They are kept
+// apart: no step of ours leads from a warehouse back to sending (promise 1), only
+// its own word that it does not take an order which it had merely received.
+var reported = map[OrderState][]OrderState{
+	// On hold: refused, nothing of it will ship; or stuck, and the warehouse has it still.
+	OrderAtWarehouse: {OrderHeld},
+	OrderHeld:        {OrderShipped, OrderCancelled},
+	// It refused the order once, and goes on with it after all.
+	OrderNew:              {OrderAtWarehouse, OrderShipped},
+	OrderSkipped:          {OrderAtWarehouse, OrderShipped},
+	OrderSubmitting:       {OrderShipped},
+	OrderInDoubt:          {OrderShipped},
+	OrderSendingCancelled: {OrderCancelRequested, OrderShipped},
+	OrderCancelled:        {OrderCancelRequested},
+}
+
+// MayBeReported reports whether a warehouse's word of an order in state s may
+// move it to state to, as a step of ours or by that word alone.
+func (s OrderState) MayBeReported(to OrderState) bool {
+	return s.MayBecome(to) || slices.Contains(reported[s], to)
 }
 
 // MoveError is a refused move.

@@ -12,7 +12,7 @@ import (
 // allMoves writes every move down a second time: a new one is a decision, not a slip.
 var allMoves = map[relay.OrderState]string{
 	relay.OrderNew:              "[skipped held submitting in_doubt sending_cancelled]",
-	relay.OrderSkipped:          "[new sending_cancelled]",
+	relay.OrderSkipped:          "[new held in_doubt sending_cancelled]",
 	relay.OrderHeld:             "[new skipped held submitting in_doubt at_warehouse cancel_requested sending_cancelled]",
 	relay.OrderSubmitting:       "[new held in_doubt at_warehouse cancel_requested sending_cancelled]",
 	relay.OrderInDoubt:          "[held submitting at_warehouse cancel_requested sending_cancelled]",
@@ -22,6 +22,50 @@ var allMoves = map[relay.OrderState]string{
 	relay.OrderCancelRequested:  "[at_warehouse shipped cancelled]",
 	relay.OrderSendingCancelled: "[]",
 	relay.OrderCancelled:        "[shipped]",
+}
+
+// allReported are the moves that a warehouse's word alone makes, beside those above.
+var allReported = map[relay.OrderState]string{
+	relay.OrderNew:              "[at_warehouse shipped]",
+	relay.OrderSkipped:          "[at_warehouse shipped]",
+	relay.OrderHeld:             "[shipped cancelled]",
+	relay.OrderSubmitting:       "[shipped]",
+	relay.OrderInDoubt:          "[shipped]",
+	relay.OrderAtWarehouse:      "[held]",
+	relay.OrderSendingCancelled: "[shipped cancel_requested]",
+	relay.OrderCancelled:        "[cancel_requested]",
+}
+
+func TestReportedMoves(t *testing.T) {
+	for _, from := range relay.OrderStates() {
+		var to []relay.OrderState
+		for _, s := range relay.OrderStates() {
+			if from.MayBecome(s) {
+				require.True(t, from.MayBeReported(s), "%s -> %s", from, s)
+			} else if from.MayBeReported(s) {
+				to = append(to, s)
+			}
+		}
+		want := allReported[from]
+		if want == "" {
+			want = "[]"
+		}
+		require.Equal(t, want, text(to), "from %s", from)
+	}
+	require.False(t, relay.OrderState("lost").MayBeReported(relay.OrderHeld))
+}
+
+// Promise 1: one word of a warehouse leads back to sending, that it does not take
+// what it had received; and of what has shipped there is no such word.
+func TestOnlyARefusalLeadsBack(t *testing.T) {
+	sending := []relay.OrderState{relay.OrderNew, relay.OrderHeld, relay.OrderSubmitting, relay.OrderInDoubt, relay.OrderSkipped}
+	for _, from := range []relay.OrderState{
+		relay.OrderAtWarehouse, relay.OrderCancelRequested, relay.OrderShipped, relay.OrderConfirmed, relay.OrderCancelled, relay.OrderSendingCancelled,
+	} {
+		for _, to := range sending {
+			require.Equal(t, from == relay.OrderAtWarehouse && to == relay.OrderHeld, from.MayBeReported(to), "%s -> %s", from, to)
+		}
+	}
 }
 
 func TestMoves(t *testing.T) {

@@ -12,84 +12,237 @@ type Alias struct {
 	Cart ConnectionName // "" for every cart of the merchant
 }
 
-// Aliases translates SKUs. The zero value knows none.
-type Aliases struct {
-	byCart map[ConnectionName]map[SKU]ItemCode
-	// AsIs lets a SKU without an alias pass as its own item code, for merchants
-	// whose SKUs are the warehouse's codes.
-	AsIs bool
+// Mappings turn a merchant's orders into its warehouse's words: SKUs into item
+// codes, kits into their components, ship methods into services. The zero value
+// knows none. Safe for concurrent use.
+type Mappings struct {
+	// Version counts the changes of the merchant's aliases and kits up to these.
+	Version int64
+
+	carts   map[ConnectionName]cartMappings // "": of all carts
+	methods map[ConnectionName]ShipMethods
+	asIs    bool // a SKU that is not mapped passes as its own item code
 }
 
-// NewAliases indexes the list. An alias for one cart goes before one for all.
-func NewAliases(list []Alias, asIs bool) Aliases {
-	a := Aliases{byCart: make(map[ConnectionName]map[SKU]ItemCode), AsIs: asIs}
-	for _, al := range list {
-		m := a.byCart[al.Cart]
-		if m == nil {
-			m = make(map[SKU]ItemCode)
-			a.byCart[al.Cart] = m
+type cartMappings struct {
+	codes map[SKU]ItemCode
+	kits  map[SKU]Kit
+}
+
+// NewMappings indexes aliases and kits. Under adds the merchant's rules.
+func NewMappings(aliases []Alias, kits []Kit) Mappings {
+	t := Mappings{carts: make(map[ConnectionName]cartMappings)}
+	for _, a := range aliases {
+		t.of(a.Cart).codes[trim(a.SKU)] = a.Code
+	}
+	for _, k := range kits {
+		t.of(k.Cart).kits[trim(k.SKU)] = k
+	}
+	return t
+}
+
+func (t Mappings) of(cart ConnectionName) cartMappings {
+	m, ok := t.carts[cart]
+	if !ok {
+		m = cartMappings{make(map[SKU]ItemCode), make(map[SKU]Kit)}
+		t.carts[cart] = m
+	}
+	return m
+}
+
+// Outer blanks of a SKU do not count; case does.
+func trim(sku SKU) SKU { return SKU(strings.TrimSpace(string(sku))) }
+
+// Under returns the mappings under a merchant's rules: its ship methods, and
+// what is to become of SKUs that are not mapped. It costs next to nothing.
+func (t Mappings) Under(m Merchant) Mappings {
+	t.asIs = m.Unaliased == SendUnaliased
+	t.methods = make(map[ConnectionName]ShipMethods, len(m.Carts))
+	for _, c := range m.Carts {
+		t.methods[c.Name] = c.Rules.Methods
+	}
+	return t
+}
+
+// Size is how many aliases, kits and components there are.
+func (t Mappings) Size() int {
+	n := 0
+	for _, m := range t.carts {
+		n += len(m.codes)
+		for _, k := range m.kits {
+			n += 1 + len(k.Components)
 		}
-		// Trimmed as Code trims what it is asked for, else the alias would never be met.
-		m[SKU(strings.TrimSpace(string(al.SKU)))] = al.Code
 	}
-	return a
+	return n
 }
 
-// Code returns the item code of a cart's SKU. Outer blanks do not count; case does.
-func (a Aliases) Code(cart ConnectionName, sku SKU) (ItemCode, bool) {
-	sku = SKU(strings.TrimSpace(string(sku)))
+// Mapping is what a SKU stands for at a cart.
+type Mapping struct {
+	Cart ConnectionName // whose mapping it is; "" of all carts
+	Code ItemCode       // of an alias; "" where it is a kit
+	Kit  *Kit
+	AsIs bool // nothing maps it: it passes as its own item code
+}
+
+// Lookup tells what a SKU stands for at a cart. What is mapped for the cart
+// alone goes before what is mapped for all, and there a kit before an alias.
+func (t Mappings) Lookup(cart ConnectionName, sku SKU) (m Mapping, ok bool) {
+	sku = trim(sku)
 	if sku == "" {
-		return "", false
+		return Mapping{}, false
 	}
-	if code, ok := a.byCart[cart][sku]; ok {
-		return code, true
+	for _, c := range []ConnectionName{cart, ""} {
+		if k, ok := t.carts[c].kits[sku]; ok {
+			return Mapping{Cart: c, Kit: &k}, true
+		}
+		if code, ok := t.carts[c].codes[sku]; ok {
+			return Mapping{Cart: c, Code: code}, true
+		}
 	}
-	if code, ok := a.byCart[""][sku]; ok {
-		return code, true
-	}
-	return ItemCode(sku), a.AsIs
+	return Mapping{Code: ItemCode(sku), AsIs: true}, t.asIs
 }
 
-// Translate turns the lines of a cart order into warehouse items. When
-// something stands in the way it returns the reason and the fields instead, and
-// no items: an order is never sent in part.
-func (a Aliases) Translate(cart ConnectionName, o CartOrder) ([]OrderItem, *Hold) {
+// Items returns what a unit of a SKU is at the warehouse: its item code or, of a
+// kit, the codes of its components with the units of each. A SKU, or the
+// components of a kit, that have no code come back as missing.
+func (t Mappings) Items(cart ConnectionName, sku SKU) (items []Item, missing []SKU) {
+	m, ok := t.Lookup(cart, sku)
+	switch {
+	case !ok:
+		return nil, []SKU{sku}
+	case m.Kit == nil:
+		return []Item{{Code: m.Code, Units: 1}}, nil
+	}
+	var parts []OrderItem
+	for _, c := range m.Kit.Components {
+		// None of them is a kit: the ledger refuses kits of kits.
+		code, ok := t.Lookup(cart, c.SKU)
+		if !ok || code.Kit != nil {
+			missing = append(missing, c.SKU)
+			continue
+		}
+		parts = append(parts, OrderItem{Item: Item{Code: code.Code, Units: c.Units}})
+	}
+	if len(missing) > 0 {
+		return nil, missing
+	}
+	return MergeItems(parts), nil // two components may be one code
+}
+
+// Translated is a cart order in its warehouse's words.
+type Translated struct {
+	// Items are in the order of the lines; a kit's line has one for each code.
+	Items   []OrderItem
+	Service Service // "" for the warehouse's default
+}
+
+// Translate turns a cart order into what its warehouse is asked for. When
+// something stands in the way it returns a hold that names all of it, and
+// nothing else: an order is never sent in part. The hold's reason is that of the
+// gravest: what is wrong with the order itself goes before unknown SKUs, these
+// before kits without components, and these before the ship method.
+func (t Mappings) Translate(cart ConnectionName, o CartOrder) (Translated, *Hold) {
 	if len(o.Problems) > 0 {
-		return nil, &Hold{Reason: HoldBadOrder, Fields: o.Problems}
+		return Translated{}, &Hold{Reason: HoldBadOrder, Fields: o.Problems} // it could not be read: what else is wrong with it nobody knows
 	}
 	if len(o.Lines) == 0 {
-		return nil, &Hold{Reason: HoldBadOrder, Fields: []Problem{{
+		return Translated{}, &Hold{Reason: HoldBadOrder, Fields: []Problem{{
 			Field: "lines", Message: "the order has nothing to ship",
 		}}}
 	}
-	var items []OrderItem
-	var unknown, bad []Problem
+	var out Translated
+	var w wrongs
 	for i, l := range o.Lines {
-		units, whole := l.Quantity.Whole()
-		if !whole || units < 1 {
-			bad = append(bad, Problem{
-				Field:   fmt.Sprintf("lines[%d].quantity", i),
-				Value:   l.Quantity.String(),
-				Message: "a warehouse ships whole units, 1 or more",
-			})
-			continue
-		}
-		code, ok := a.Code(cart, l.SKU)
-		if !ok {
-			unknown = append(unknown, Problem{
-				Field:   fmt.Sprintf("lines[%d].sku", i),
-				Value:   string(l.SKU),
-				Message: "no alias gives this SKU an item code; add one with: ferry alias import",
-			})
-			continue
-		}
-		items = append(items, OrderItem{Line: l.ID, SKU: l.SKU, Item: Item{Code: code, Units: units}})
+		out.Items = append(out.Items, t.line(cart, i, l, &w)...)
 	}
+	service, ok := t.methods[cart].Service(o.ShipMethod)
+	if !ok {
+		w.note(HoldUnmappedShipMethod, Problem{
+			Field: "ship_method", Value: string(o.ShipMethod),
+			Message: fmt.Sprintf("no service of the warehouse is mapped to it: name one under ship_methods of cart %s in the merchant's file", cart),
+		})
+	}
+	if hold := w.hold(); hold != nil {
+		return Translated{}, hold
+	}
+	out.Service = service
+	return out, nil
+}
+
+// line translates the i-th line of an order, and notes what is wrong with it.
+func (t Mappings) line(cart ConnectionName, i int, l Line, w *wrongs) []OrderItem {
+	units, whole := l.Quantity.Whole()
+	if !whole || units < 1 {
+		w.note(HoldBadOrder, Problem{
+			Field: fmt.Sprintf("lines[%d].quantity", i), Value: l.Quantity.String(),
+			Message: "a warehouse ships whole units, 1 or more",
+		})
+		return nil
+	}
+	field := fmt.Sprintf("lines[%d].sku", i)
+	parts, missing := t.Items(cart, l.SKU)
+	m, _ := t.Lookup(cart, l.SKU)
 	switch {
-	case len(bad) > 0:
-		return nil, &Hold{Reason: HoldBadOrder, Fields: append(bad, unknown...)}
-	case len(unknown) > 0:
-		return nil, &Hold{Reason: HoldUnknownItem, Fields: unknown}
+	case len(missing) > 0 && m.Kit == nil:
+		w.note(HoldUnknownItem, Problem{
+			Field: field, Value: string(l.SKU), Message: "no alias gives this SKU an item code; add one with: ferry alias import",
+		})
+		return nil
+	case len(missing) > 0:
+		for _, sku := range missing {
+			w.note(HoldUnknownItem, Problem{
+				Field: field, Value: string(sku),
+				Message: fmt.Sprintf("no alias gives this component of kit %s an item code; add one with: ferry alias import", m.Kit.SKU),
+			})
+		}
+		return nil
+	case len(parts) == 0:
+		w.note(HoldKitWithoutComponents, Problem{
+			Field: field, Value: string(l.SKU), Message: "this kit has no components; name them with: ferry kit set",
+		})
+		return nil
 	}
-	return items, nil
+	items := make([]OrderItem, len(parts))
+	for n, p := range parts {
+		if p.Units > mostUnits/units {
+			w.note(HoldBadOrder, Problem{
+				Field: fmt.Sprintf("lines[%d].quantity", i), Value: l.Quantity.String(),
+				Message: fmt.Sprintf("so many of kit %s hold more than %d units of %s, the most that a warehouse is asked for", l.SKU, mostUnits, p.Code),
+			})
+			return nil
+		}
+		items[n] = OrderItem{Line: l.ID, SKU: l.SKU, Item: Item{Code: p.Code, Units: units * p.Units}}
+		if p.Units > 1 {
+			items[n].Per = p.Units
+		}
+	}
+	return items
+}
+
+// mostUnits is the most of an item code that a line may come to: as many as a quantity holds.
+const mostUnits = int64(MaxQuantity) / quantityScale
+
+// wrongs are what stands in the way of an order, by the hold that it asks for.
+type wrongs map[HoldReason][]Problem
+
+func (w *wrongs) note(r HoldReason, p Problem) {
+	if *w == nil {
+		*w = make(wrongs)
+	}
+	(*w)[r] = append((*w)[r], p)
+}
+
+// hold returns the gravest, with the fields of all; nil when there is nothing.
+func (w wrongs) hold() *Hold {
+	var h *Hold
+	for _, r := range []HoldReason{HoldBadOrder, HoldUnknownItem, HoldKitWithoutComponents, HoldUnmappedShipMethod} {
+		if len(w[r]) == 0 {
+			continue
+		}
+		if h == nil {
+			h = &Hold{Reason: r}
+		}
+		h.Fields = append(h.Fields, w[r]...)
+	}
+	return h
 }

@@ -152,11 +152,24 @@ func TestScheduleOf(t *testing.T) {
 	require.Equal(t, relay.Auto, s.Of(relay.PushShipments))
 }
 
+func TestEveryPrintsItsShortestForm(t *testing.T) {
+	for in, want := range map[string]string{
+		"24h0m0s": "24h", "168h": "168h", "5m0s": "5m", "300s": "5m", "90s": "90s", "1m30s": "90s", "1h30m": "90m", "1h0m1s": "3601s", "1.5s": "1.5s", "auto": "auto",
+	} {
+		e, err := relay.ParseEvery(relay.SubmitOrders, in)
+		require.NoError(t, err)
+		require.Equal(t, want, e.String())
+		back, err := relay.ParseEvery(relay.SubmitOrders, want)
+		require.NoError(t, err)
+		require.Equal(t, e, back)
+	}
+}
+
 func TestScheduleAsJSON(t *testing.T) {
 	s := relay.Schedule{relay.PullOrders: relay.Every(90 * time.Second), relay.SubmitOrders: relay.Auto}
 	b, err := json.Marshal(s)
 	require.NoError(t, err)
-	require.JSONEq(t, `{"pull_orders":"1m30s","submit_orders":"auto"}`, string(b))
+	require.JSONEq(t, `{"pull_orders":"90s","submit_orders":"auto"}`, string(b))
 	var back relay.Schedule
 	require.NoError(t, json.Unmarshal(b, &back))
 	require.Equal(t, s, back)

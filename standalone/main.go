@@ -17,7 +17,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"orderferry/activities"
-	easypost "orderferry/connectors/easypost/simulator"
 	"orderferry/notify"
 	"orderferry/standalone/bench"
 	"orderferry/standalone/demo"
@@ -56,7 +55,9 @@ all on loopback. It survives kill -9: start it again on the same data.
 
 With --demo, simulated shops sell and simulated warehouses ship: some orders are
 short of stock, some have an unknown SKU, some are cancelled, some leave in
-several packages.
+several packages. One merchant has two carts, TradeGecko and files, and EasyPost
+for a warehouse; one has QuickBooks Commerce and Bergen Logistics; one has files
+on both sides.
 
 ORDERFERRY_SMTP_URL and ORDERFERRY_SMTP_FROM name the mail server and the sender
 of e-mail about alerts.`,
@@ -90,7 +91,7 @@ of e-mail about alerts.`,
 	flags := cmd.Flags()
 	cmd.PersistentFlags().StringVar(&o.dir, "data", localfile.Dir(env), "data directory (ORDERFERRY_DATA)")
 	flags.StringVar(&o.databaseURL, "database-url", "", "use this Postgres instead of a private one (ORDERFERRY_DATABASE_URL)")
-	flags.BoolVar(&o.demo, "demo", false, "add simulated shops and warehouses and two merchants")
+	flags.BoolVar(&o.demo, "demo", false, "add simulated shops and warehouses and three merchants")
 	flags.IntVar(&o.orders, "orders", 0, "with --demo: sell so many orders in all; 0 sells on and on")
 	flags.BoolVar(&o.untilIdle, "until-idle", false, "with --demo and --orders: exit with a summary when all have come to their end")
 	flags.StringVar(&o.look, "look-again", "", "pauses between looks for an order whose outcome is unknown (default 5s,30s,2m,10m; with --demo 1s,2s,4s)")
@@ -144,8 +145,8 @@ func serve(ctx context.Context, o options, looks []time.Duration, stdout, stderr
 	}
 	return local.Run(ctx, cfg, func(ctx context.Context, in local.Instance) error {
 		shops, err := shop.Open(shop.Config{
-			Dir: in.Dir, Merchants: demo.MerchantIDs(), FirstPort: 8240, Seed: 1,
-			Progress: easypost.Progress{ProcessAfter: time.Second, ShipAfter: time.Second, TransitAfter: time.Minute, DeliverAfter: 5 * time.Minute, PackagesEvery: 5},
+			Dir: in.Dir, Merchants: demo.Merchants(), FirstPort: 8240, Seed: 1,
+			Progress: shop.Progress{ProcessAfter: time.Second, ShipAfter: time.Second, TransitAfter: time.Minute, DeliverAfter: 5 * time.Minute, PackagesEvery: 5},
 		})
 		if err != nil {
 			return err

@@ -201,6 +201,71 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 			}},
 			done: func() { o.becomes("SO-1045", relay.OrderAtWarehouse) },
 		},
+		"The warehouse is stuck with an order": {
+			prepare: func() {
+				o.sell("SO-1046", plainSKU)
+				require.NoError(o.t, o.warehouse.Hold(o.becomes("SO-1046", relay.OrderAtWarehouse)))
+				o.ok("merchant", "sync", "--merchant", acorn, "--job", "pull_shipments")
+				o.held("SO-1046", relay.HoldRejected)
+				o.running("hold/acorn/SO-1046")
+			},
+			before: map[string]func(){
+				job("sync", "warehouse", relay.PullShipments): func() {
+					require.NoError(o.t, o.warehouse.Release(o.there("SO-1046")[0].ID))
+				},
+			},
+			after: map[string]func(string){
+				"ferry hold list": says("never sent again, goes on by itself"),
+				"ferry hold show": says("warehouse status"),
+			},
+			done: func() {
+				o.becomes("SO-1046", relay.OrderAtWarehouse)
+				o.ended("hold/acorn/SO-1046")
+				require.Len(o.t, o.there("SO-1046"), 1)
+			},
+		},
+		"The warehouse does not answer": {
+			prepare: func() {
+				o.sell("SO-1047", plainSKU)
+				o.becomes("SO-1047", relay.OrderAtWarehouse)
+				// This warehouse answers at once: it is as though it had only received the order.
+				o.exec(`update orders set answer_due = now() - interval '1 hour', warehouse_status = null where number = 'SO-1047'`)
+				o.opened("unanswered/warehouse")
+			},
+			after: map[string]func(string){"ferry order list": says("received, no answer yet, due ")},
+			done: func() {
+				o.closed("unanswered/warehouse")
+				require.Len(o.t, o.there("SO-1047"), 1)
+			},
+		},
+		"Something could not be read": {
+			prepare: func() {
+				// This warehouse has no rows: it is as though one of a file could not be read.
+				o.exec(`insert into unread (connection_id, job, subject, line, message)
+					select id, 'pull_shipments', 'shp_1.csv', 3, 'quantity: want a whole number' from connections where name = 'warehouse'`)
+				o.opened("unread/warehouse")
+			},
+			after: map[string]func(string){"ferry alert show": says("shp_1.csv  3     quantity: want a whole number")},
+			done:  func() { o.closed("unread/warehouse") },
+		},
+		"Keep one order back": {
+			prepare: func() {
+				o.ok("merchant", "pause", "--merchant", acorn, "--connection", "warehouse", "--job", "submit_orders")
+				o.sell("SO-1048", plainSKU)
+				o.becomes("SO-1048", relay.OrderNew)
+			},
+			after: map[string]func(string){
+				"ferry order hold": func(string) {
+					o.ok("merchant", "resume", "--merchant", acorn, "--connection", "warehouse", "--job", "submit_orders")
+					o.running("hold/acorn/SO-1048")
+				},
+				"ferry hold list": says("operator: reason asked the buyer"),
+			},
+			done: func() {
+				o.becomes("SO-1048", relay.OrderAtWarehouse)
+				o.ended("hold/acorn/SO-1048")
+			},
+		},
 		"Cancel one order, or many": {
 			prepare: func() {
 				o.sell("SO-1053", plainSKU)
@@ -393,7 +458,7 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 		},
 		"Stock is wrong, or books differ": {
 			prepare: func() {
-				o.eventually("the cart was told", func() bool { return o.value(`select count(*)::text from cart_levels where sku = 'TOTE-03'`) == "2" })
+				o.eventually("the cart was told", func() bool { return o.value(`select count(*)::text from sent_levels where sku = 'TOTE-03'`) == "2" })
 				require.NoError(o.t, o.shops.Cart.SetStock(acorn, "TOTE-03", tradegecko.Stock{OnHand: "3"}))
 			},
 			after: map[string]func(string){
@@ -736,6 +801,14 @@ func (o *operator) running(id string) {
 	o.eventually(id+" runs", func() bool {
 		d, err := o.temporal.DescribeWorkflowExecution(o.t.Context(), id, "")
 		return err == nil && d.WorkflowExecutionInfo.Status == enums.WORKFLOW_EXECUTION_STATUS_RUNNING
+	})
+}
+
+func (o *operator) ended(id string) {
+	o.t.Helper()
+	o.eventually(id+" has ended", func() bool {
+		d, err := o.temporal.DescribeWorkflowExecution(o.t.Context(), id, "")
+		return err == nil && d.WorkflowExecutionInfo.Status == enums.WORKFLOW_EXECUTION_STATUS_COMPLETED
 	})
 }
 

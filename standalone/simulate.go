@@ -4,12 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	easypost "orderferry/connectors/easypost/simulator"
 	"orderferry/standalone/shop"
 )
 
@@ -17,7 +18,7 @@ import (
 // a bench that wants them in a process of their own.
 func simulateCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 	var cfg shop.Config
-	var merchants string
+	var merchants, carts, warehouse string
 	var orders int
 	var every time.Duration
 	var asJSON bool
@@ -26,12 +27,16 @@ func simulateCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 		Short: "Run the simulated shops and warehouses alone",
 		Long: `Run the simulated shops and warehouses alone until stopped, and print where each
 one listens and what its credentials are. The control surfaces are described in
-connectors/tradegecko/simulator/README.md and connectors/easypost/simulator/README.md.`,
-		Example: "  standalone simulate --merchants acorn,birch --orders 100",
-		Args:    cobra.NoArgs,
+connectors/tradegecko/simulator/README.md, connectors/easypost/simulator/README.md
+and connectors/bergen/simulator/README.md; partners on files are folders.`,
+		Example: `  standalone simulate --merchants acorn,birch --orders 100
+  standalone simulate --carts csv-cart --warehouse bergen`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg.Merchants = strings.Split(merchants, ",")
-			cfg.Progress = easypost.Progress{ProcessAfter: every, ShipAfter: every, PackagesEvery: 5}
+			for id := range strings.SplitSeq(merchants, ",") {
+				cfg.Merchants = append(cfg.Merchants, shop.Merchant{ID: id, Carts: strings.Split(carts, ","), Warehouse: warehouse})
+			}
+			cfg.Progress = shop.Progress{ProcessAfter: every, ShipAfter: every, PackagesEvery: 5}
 			shops, err := shop.Open(cfg)
 			if err != nil {
 				return err
@@ -41,7 +46,7 @@ connectors/tradegecko/simulator/README.md and connectors/easypost/simulator/READ
 				return err
 			}
 			for _, m := range cfg.Merchants {
-				if err := shops.Sell(m, 0, orders); err != nil {
+				if err := shops.Sell(m.ID, 0, orders); err != nil {
 					return err
 				}
 			}
@@ -60,6 +65,8 @@ connectors/tradegecko/simulator/README.md and connectors/easypost/simulator/READ
 		},
 	}
 	cmd.Flags().StringVar(&merchants, "merchants", "acorn", "merchants, separated by commas")
+	cmd.Flags().StringVar(&carts, "carts", "tradegecko", "carts of each: tradegecko or quickbooks-commerce, and csv-cart")
+	cmd.Flags().StringVar(&warehouse, "warehouse", "easypost", "warehouse of each: easypost, bergen or csv")
 	cmd.Flags().StringVar(&cfg.Dir, "journal", "", "directory to keep what happens in; empty: memory only")
 	cmd.Flags().IntVar(&cfg.FirstPort, "first-port", 8240, "first of the loopback ports to use; 0: any")
 	cmd.Flags().IntVar(&orders, "orders", 0, "orders to sell for each merchant at the start")
@@ -75,14 +82,24 @@ func printShops(w io.Writer, s *shop.Shops, asJSON bool) error {
 			CartURL    string   `json:"cart_url"`
 			Warehouses []string `json:"warehouse_urls"`
 		}{CartURL: s.CartURL}
-		for _, e := range s.Warehouses {
-			line.Warehouses = append(line.Warehouses, e.URL)
+		for _, a := range s.Merchants {
+			line.Warehouses = append(line.Warehouses, a.Warehouse.Connection().BaseURL)
 		}
 		return json.NewEncoder(w).Encode(line)
 	}
 	fmt.Fprintf(w, "TradeGecko %s, control %s\n", s.CartURL, s.CartControl)
-	for _, e := range s.Warehouses {
-		fmt.Fprintf(w, "merchant %s: cart token %s; EasyPost %s, key %s, control %s\n", e.Merchant, shop.CartToken(e.Merchant), e.URL, shop.WarehouseKey(e.Merchant), e.ControlURL)
+	for _, a := range s.Merchants {
+		for _, system := range a.Systems() {
+			c := system.Connection()
+			fmt.Fprintf(w, "merchant %s: %s %s", a.ID, c.Connector, c.BaseURL)
+			for _, name := range slices.Sorted(maps.Keys(c.Credentials)) {
+				fmt.Fprintf(w, ", %s %s", name, c.Credentials[name])
+			}
+			if c.Control != "" {
+				fmt.Fprintf(w, ", control %s", c.Control)
+			}
+			fmt.Fprintln(w)
+		}
 	}
 	return nil
 }

@@ -146,11 +146,13 @@ func (l alertLook) standing(ctx context.Context, tx pgx.Tx) ([]relay.Trouble, er
 	b.Queue(messagesSQL, l.m.ID, texts(l.m.Alerts.Channels()))
 	b.Queue(findingsSQL, l.m.ID)
 	b.Queue(cancelsSQL, l.m.ID, stuckFor)
+	b.Queue(unreadSQL, l.m.ID)
 	if l.m.PausedAt.IsZero() { // all of this waits by design while the merchant is paused
 		b.Queue(readySQL, l.m.ID, submitted)
 		b.Queue(inDoubtSQL, l.m.ID, stuckFor)
 		b.Queue(shipmentsSQL, l.m.ID, carts, told, l.contents)
 		b.Queue(cartCancelsSQL, l.m.ID, carts, stuckFor)
+		b.Queue(unansweredSQL, l.m.ID)
 	}
 	out := make(map[relay.AlertCause]relay.Trouble)
 	results := tx.SendBatch(ctx, b)
@@ -195,11 +197,12 @@ func (l alertLook) standing(ctx context.Context, tx pgx.Tx) ([]relay.Trouble, er
 // of 0 is computed from the age.
 const (
 	// Orders on hold, from the highest level down; those below the first age wait
-	// in peace, unless only a person can end the hold.
+	// in peace, unless only a person can end the hold. Those that the warehouse has
+	// are another thing.
 	heldSQL = `
-		select 'hold/' || hold_reason, width_bucket(now() - since, $2::interval[]) as level, count(*), (array_agg(reference order by since, id))[1], min(since)
+		select case when warehouse_order_id is null then 'hold/' || hold_reason else 'stuck/at_warehouse' end as cause, width_bucket(now() - since, $2::interval[]) as level, count(*), (array_agg(reference order by since, id))[1], min(since)
 		from (select *, coalesce(first_held_at, held_at) as since from orders where merchant_id = $1 and state = 'held') o
-		where since <= now() - ($2::interval[])[1] or hold_reason = $3 group by hold_reason, 2 order by 2 desc`
+		where since <= now() - ($2::interval[])[1] or hold_reason = $3 group by cause, 2 order by 2 desc`
 	stoppedSQL = `
 		select 'connection/' || name, 0, 1, name, stopped_at from connections where merchant_id = $1 and removed_at is null and stopped_at is not null`
 	// What could not be delivered is settled by the next message that could.
@@ -239,6 +242,12 @@ const (
 		from orders o join merchants m on m.id = o.merchant_id
 		where o.merchant_id = $1 and o.cart_id = any($2) and o.cart_cancel_at is not null and o.state in ('cancelled', 'sending_cancelled')
 			and greatest(coalesce(o.cancel_requested_at, o.updated_at), m.updated_at) < now() - $3::interval having count(*) > 0`
+	unansweredSQL = `
+		select 'unanswered/' || c.name, 0, count(*), (array_agg(o.reference order by o.answer_due, o.id))[1], min(o.answer_due)
+		from connections c join orders o on o.warehouse_id = c.id where c.merchant_id = $1 and o.answer_due < now() and o.state = 'at_warehouse' group by c.name`
+	unreadSQL = `
+		select 'unread/' || c.name, 0, count(*), (array_agg(u.subject || case u.line when 0 then '' else ' line ' || u.line end order by u.since, u.subject, u.line))[1], min(u.since)
+		from connections c join unread u on u.connection_id = c.id where c.merchant_id = $1 and c.removed_at is null group by c.name`
 )
 
 // trailOverlap is for how long before the last look trails are read again: an
@@ -257,8 +266,9 @@ const (
 		when 'duplicate_found' then o.state in ('confirmed', 'cancelled', 'sending_cancelled')
 			and not exists (select from jsonb_each_text(e.detail -> 'cancelled') as d(id, answer) where answer <> 'cancelled')
 		when 'cancel_too_late' then o.state = 'cancelled'
+		when 'taken_after_all' then o.state in ('confirmed', 'cancelled')
 		when 'cancelled' then o.state <> 'cancelled'
-		when 'warehouse_status' then o.warehouse_status is distinct from 'gone' or o.state not in ('at_warehouse', 'cancel_requested')
+		when 'warehouse_status' then o.warehouse_status is distinct from 'gone' or (o.state not in ('at_warehouse', 'cancel_requested') and (o.state <> 'held' or o.warehouse_order_id is null))
 		else false end` // shipped_after_all: the parcel is out
 )
 
@@ -272,7 +282,7 @@ func (l alertLook) fromTrails(ctx context.Context, tx pgx.Tx, since time.Time) (
 			select distinct on (o.id, `+happened+`) 'order/' || o.reference || '/' || `+happened+` as cause, o.reference, e.at, e.id, e.detail -> 'changes' as changes
 			from order_events e join orders o on o.id = e.order_id
 			where e.at >= $2 and o.merchant_id = $1
-				and (e.kind in ('back_at_cart', 'changed_too_late', 'duplicate_found', 'cancel_too_late', 'shipped_after_all')
+				and (e.kind in ('back_at_cart', 'changed_too_late', 'duplicate_found', 'cancel_too_late', 'shipped_after_all', 'taken_after_all')
 					or (e.kind = 'cancelled' and e.detail @> '{"asked": false}') or (e.kind = 'warehouse_status' and e.detail @> '{"status": "gone"}'))
 				and not (e.kind = 'cancel_too_late' and e.actor like 'operator%')
 				and not (`+settled+`)

@@ -77,9 +77,9 @@ func (b *bench) alert() relay.Alert {
 func (b *bench) putOnHold(reason relay.HoldReason, numbers ...int) {
 	for _, n := range numbers {
 		b.takeIn(anOrder(n))
-		done, err := b.HoldOrder(b.t.Context(), b.id(n), relay.Hold{Reason: reason}, "test")
+		answer, err := b.HoldOrder(b.t.Context(), b.id(n), relay.Hold{Reason: reason}, "test")
 		require.NoError(b.t, err)
-		require.True(b.t, done)
+		require.True(b.t, answer.Held)
 	}
 }
 
@@ -158,7 +158,7 @@ func TestAgesAreTheMerchants(t *testing.T) {
 // Each cause opens one alert, which closes when the cause is gone.
 func TestTroublesThatStand(t *testing.T) {
 	held := func(reason relay.HoldReason) func(*bench) { return func(b *bench) { b.putOnHold(reason, 1, 2) } }
-	const clear = `update orders set state = 'skipped', hold_reason = null, held_at = null`
+	const clear = `update orders set state = 'skipped', skip_reason = 'no', hold_reason = null, held_at = null`
 	for name, c := range map[string]struct {
 		cause    relay.AlertCause
 		headline string
@@ -183,16 +183,16 @@ func TestTroublesThatStand(t *testing.T) {
 			"update merchants set paused_at = now() - interval '25 hours'", "update merchants set paused_at = null"},
 		"ready": {"stuck/ready", "2 orders ready and not submitted for more than an hour, the oldest SO-2 for 2h00m", 1,
 			func(b *bench) { b.takeIn(anOrder(1), anOrder(2)) }, "update orders set created_at = now() - interval '59 minutes'",
-			"update orders set created_at = now() - interval '61 minutes' * case number when 'SO-2' then 120 / 61.0 else 1 end", "update orders set state = 'skipped'"},
+			"update orders set created_at = now() - interval '61 minutes' * case number when 'SO-2' then 120 / 61.0 else 1 end", "update orders set state = 'skipped', skip_reason = 'no'"},
 		"ready since its release": {"stuck/ready", "1 order ready and not submitted for more than an hour, the oldest SO-1 for 0m", 1,
 			func(b *bench) {
 				b.putOnHold(relay.HoldOperator, 1)
 				_, err := b.Release(b.t.Context(), []relay.OrderID{b.id(1)}, "test", "test")
 				require.NoError(b.t, err)
-			}, "update orders set created_at = now() - interval '9 days'", "", "update orders set state = 'skipped'"},
+			}, "update orders set created_at = now() - interval '9 days'", "", "update orders set state = 'skipped', skip_reason = 'no'"},
 		"in doubt": {"stuck/in_doubt", "1 order in doubt for more than an hour, the oldest SO-1 for 1h01m", 1,
 			func(b *bench) { b.inDoubt(1) }, "update orders set updated_at = now() - interval '59 minutes'",
-			"update orders set updated_at = now() - interval '61 minutes'", "update orders set state = 'skipped', next_look_at = null"},
+			"update orders set updated_at = now() - interval '61 minutes'", "update orders set state = 'skipped', skip_reason = 'no', next_look_at = null"},
 		"cancel": {"stuck/cancel_requested", "1 cancel not decided by the warehouse for more than an hour, the oldest SO-1 for 1d02h", 1,
 			func(b *bench) {
 				sub := b.atWarehouse(1)
@@ -279,7 +279,7 @@ func TestWhatWaitsByDesign(t *testing.T) {
 
 	b.m.Carts[0].Schedule[relay.PushShipments] = relay.Every(24 * time.Hour)
 	b.called(b.m.Alerts)
-	b.exec(`update orders set state = 'skipped'`)
+	b.exec(`update orders set state = 'skipped', skip_reason = 'no'`)
 	sub := b.atWarehouse(2)
 	b.progress(store.Progress{Order: sub.Order.ID, Packages: []relay.Package{parcel("1Z", item("MUG", 2))}})
 	b.exec(`update shipments set seen_at = now() - interval '24 hours'`)
@@ -533,9 +533,9 @@ func TestAlertsHoldNoPersonalData(t *testing.T) {
 	o := anOrder(1)
 	o.ShipTo = relay.Address{Name: "Wilhelmina Quackenbush", Street1: "77 Marmalade Crescent", City: "Marmalade", Zip: "02134", Country: "US", Email: "w@private.test", Phone: "2125550142"}
 	b.takeIn(o)
-	done, err := b.HoldOrder(t.Context(), b.id(1), relay.Hold{Reason: relay.HoldUnknownOutcome, Words: "no Marmalade Crescent", Fields: []relay.Problem{{Field: "ship_to.zip", Message: "77 Marmalade Crescent"}}}, "test")
+	answer, err := b.HoldOrder(t.Context(), b.id(1), relay.Hold{Reason: relay.HoldUnknownOutcome, Words: "no Marmalade Crescent", Fields: []relay.Problem{{Field: "ship_to.zip", Message: "77 Marmalade Crescent"}}}, "test")
 	require.NoError(t, err)
-	require.True(t, done)
+	require.True(t, answer.Held)
 	b.happen(1, store.EventChangedTooLate, "test", `{"changes": [{"field": "ship_to.name"}]}`)
 	require.Equal(t, opened(2), b.lookAfter())
 	said := strings.Join(slices.Concat(list[string](b, `select a::text from alerts a`), list[string](b, `select n::text from alert_notices n`), list[string](b, `select m::text from alert_messages m`)), "\n")

@@ -9,68 +9,129 @@ import (
 	"orderferry/relay"
 )
 
-// AliasChange counts what an import changed.
-type AliasChange struct {
-	Added, Changed, Unchanged, Removed int
-	Version                            int64 // of the merchant's aliases afterwards
+// AliasEdit is an edit of a merchant's aliases.
+type AliasEdit struct {
+	Set     []relay.Alias // a SKU of a cart at most once
+	Remove  []relay.Alias // by SKU and cart; the code does not matter
+	Replace bool          // and remove all that are not set
+	Actor   string
 }
 
-// ImportAliases adds and changes aliases in one transaction; with replace, those
-// not in the list are removed. The version rises when anything changed.
-func (s *Store) ImportAliases(ctx context.Context, merchant relay.MerchantID, list []relay.Alias, replace bool, actor string) (AliasChange, error) {
-	var out AliasChange
-	n := len(list)
-	skus, codes, carts := make([]string, n), make([]string, n), make([]string, n)
-	for i, a := range list {
-		skus[i], codes[i], carts[i] = string(a.SKU), string(a.Code), string(a.Cart)
+// args are the edited aliases; one that is removed has no code.
+func (e AliasEdit) args(merchant relay.MerchantID) []any {
+	n := len(e.Set) + len(e.Remove)
+	carts, skus, codes := make([]string, 0, n), make([]string, 0, n), make([]string, 0, n)
+	for _, a := range e.Set {
+		carts, skus, codes = append(carts, string(a.Cart)), append(skus, string(a.SKU)), append(codes, string(a.Code))
 	}
-	err := s.begin(ctx, func(tx pgx.Tx) error {
-		out = AliasChange{}
-		// The row lock lets one import at a time.
-		err := tx.QueryRow(ctx, `select aliases_version from merchants where id = $1 for update`, merchant).Scan(&out.Version)
-		if err != nil {
-			return notFound(err)
-		}
-		if replace {
-			tag, err := tx.Exec(ctx, `
-				delete from aliases a where merchant_id = $1
-					and not exists (select from unnest($2::text[], $3::text[]) as q(cart, sku) where q.cart = a.cart and q.sku = a.sku)`, merchant, carts, skus)
-			if err != nil {
-				return err
-			}
-			out.Removed = int(tag.RowsAffected())
-		}
-		err = tx.QueryRow(ctx, `
-			with u as (
-				insert into aliases (merchant_id, cart, sku, code, version, changed_by)
-				select $1, c, s, i, $2, $3 from unnest($4::text[], $5::text[], $6::text[]) as q(c, s, i)
-				on conflict (merchant_id, cart, sku) do update set code = excluded.code, version = excluded.version, changed_at = now(), changed_by = excluded.changed_by
-				where aliases.code <> excluded.code
-				returning xmax = 0 as added)
-			select count(*) filter (where added), count(*) filter (where not added) from u`,
-			merchant, out.Version+1, actor, carts, skus, codes).Scan(&out.Added, &out.Changed)
-		if err != nil {
-			return err
-		}
-		out.Unchanged = n - out.Added - out.Changed
-		if out.Added+out.Changed+out.Removed == 0 {
-			return nil
-		}
-		out.Version++
-		_, err = tx.Exec(ctx, `update merchants set aliases_version = $2 where id = $1`, merchant, out.Version)
-		return err
+	for _, a := range e.Remove {
+		carts, skus, codes = append(carts, string(a.Cart)), append(skus, string(a.SKU)), append(codes, "")
+	}
+	return []any{merchant, carts, skus, codes, e.Replace}
+}
+
+// aliasDiffSQL compares an edit with the ledger; counted counts the differences.
+const (
+	aliasDiffSQL = `
+	with edit as (select cart, sku, nullif(code, '') as code from unnest($2::text[], $3::text[], $4::text[]) as q(cart, sku, code)),
+	diff as (
+		select true as named, edit.cart, edit.sku, a.code as before, edit.code as after
+		from edit left join aliases a on a.merchant_id = $1 and a.cart = edit.cart and a.sku = edit.sku where a.code is distinct from edit.code
+		union all
+		select false, a.cart, a.sku, a.code, null from aliases a
+		where $5 and a.merchant_id = $1 and not exists (select from edit where edit.cart = a.cart and edit.sku = a.sku))`
+
+	countedSQL = ` select count(*) filter (where before is null), count(*) filter (where before is not null and after is not null),
+		count(*) filter (where after is null), count(*) filter (where named) from diff`
+)
+
+func (e AliasEdit) counts(row pgx.Row) (c MappingCounts, err error) {
+	var named int
+	err = row.Scan(&c.Added, &c.Changed, &c.Removed, &named)
+	c.Unchanged = len(e.Set) + len(e.Remove) - named
+	return c, err
+}
+
+// EditAliases changes aliases in one transaction, with what was before in the
+// history of mappings. The version rises when anything changed. ErrNotFound when
+// there is no such merchant.
+func (s *Store) EditAliases(ctx context.Context, merchant relay.MerchantID, e AliasEdit) (MappingCounts, error) {
+	out, err := s.editMappings(ctx, merchant, func(tx pgx.Tx, version int64) (MappingCounts, error) {
+		return e.counts(tx.QueryRow(ctx, aliasDiffSQL+`,
+			removed as (
+				delete from aliases a using diff where after is null and a.merchant_id = $1 and a.cart = diff.cart and a.sku = diff.sku),
+			written as (
+				insert into aliases (merchant_id, cart, sku, code, version, changed_by) select $1, cart, sku, after, $6, $7 from diff where after is not null
+				on conflict (merchant_id, cart, sku) do update set code = excluded.code, version = excluded.version, changed_at = now(), changed_by = excluded.changed_by),
+			noted as (
+				insert into mapping_changes (merchant_id, version, actor, kind, cart, sku, before, after)
+				select $1, $6, $7, 'alias', cart, sku, before, after from diff)`+countedSQL, append(e.args(merchant), version, e.Actor)...))
 	})
 	if err != nil {
-		return AliasChange{}, fmt.Errorf("import aliases of %s: %w", merchant, err)
+		return MappingCounts{}, fmt.Errorf("edit aliases of %s: %w", merchant, err)
 	}
 	return out, nil
 }
 
+// PreviewAliases tells what EditAliases would change, with the first of the
+// changes, and writes nothing.
+func (s *Store) PreviewAliases(ctx context.Context, merchant relay.MerchantID, e AliasEdit, first int) (MappingPreview, error) {
+	out, err := s.previewMappings(ctx, merchant, func(tx pgx.Tx) (p MappingPreview, err error) {
+		if p.MappingCounts, err = e.counts(tx.QueryRow(ctx, aliasDiffSQL+countedSQL, e.args(merchant)...)); err != nil {
+			return p, err
+		}
+		rows, err := tx.Query(ctx, aliasDiffSQL+`
+			select cart, sku, coalesce(before, ''), coalesce(after, '') from diff order by sku, cart limit $6`, append(e.args(merchant), first)...)
+		if err != nil {
+			return p, err
+		}
+		p.Changes, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (MappingChange, error) {
+			c := MappingChange{Kind: AliasMapping}
+			return c, row.Scan(&c.Cart, &c.SKU, &c.Before, &c.After)
+		})
+		return p, err
+	})
+	if err != nil {
+		return MappingPreview{}, fmt.Errorf("preview aliases of %s: %w", merchant, err)
+	}
+	return out, nil
+}
+
+// ImportAliases adds and changes aliases; with replace, those not in the list
+// are removed. See EditAliases.
+func (s *Store) ImportAliases(ctx context.Context, merchant relay.MerchantID, list []relay.Alias, replace bool, actor string) (MappingCounts, error) {
+	return s.EditAliases(ctx, merchant, AliasEdit{Set: list, Replace: replace, Actor: actor})
+}
+
 // Aliases returns a merchant's aliases, by SKU and cart.
 func (s *Store) Aliases(ctx context.Context, merchant relay.MerchantID) ([]relay.Alias, error) {
-	rows, err := s.pool.Query(ctx, `select sku, code, cart from aliases where merchant_id = $1 order by sku, cart`, merchant)
+	var list []relay.Alias
+	err := s.EachAlias(ctx, merchant, func(a relay.Alias) error { list = append(list, a); return nil })
+	return list, err
+}
+
+// EachAlias calls f for each of a merchant's aliases, by SKU and cart, as they
+// are at one moment, and holds none of them in memory. It ends with f's first error.
+func (s *Store) EachAlias(ctx context.Context, merchant relay.MerchantID, f func(relay.Alias) error) error {
+	err := s.snapshot(ctx, func(tx pgx.Tx) error {
+		// A slow reader at the other end is no runaway statement.
+		if _, err := tx.Exec(ctx, `set local statement_timeout = 0`); err != nil {
+			return err
+		}
+		return eachAlias(ctx, tx, merchant, f)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("read aliases of %s: %w", merchant, err)
+		return fmt.Errorf("read aliases of %s: %w", merchant, err)
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[relay.Alias])
+	return nil
+}
+
+func eachAlias(ctx context.Context, q querier, merchant relay.MerchantID, f func(relay.Alias) error) error {
+	rows, err := q.Query(ctx, `select sku, code, cart from aliases where merchant_id = $1 order by sku, cart`, merchant)
+	if err != nil {
+		return err
+	}
+	var a relay.Alias
+	_, err = pgx.ForEachRow(rows, []any{&a.SKU, &a.Code, &a.Cart}, func() error { return f(a) })
+	return err
 }

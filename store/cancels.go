@@ -88,6 +88,7 @@ func (s *Store) RequestCancels(ctx context.Context, orders []relay.OrderID, ask 
 type cancelling struct {
 	CancelRequest
 	state     relay.OrderState
+	reason    relay.HoldReason // of a hold
 	cart      ConnectionID
 	asked     bool // before
 	live      bool // a submission is under way or accepted
@@ -97,7 +98,7 @@ type cancelling struct {
 
 func lockCancelling(ctx context.Context, tx pgx.Tx, orders []relay.OrderID) ([]*cancelling, error) {
 	rows, err := tx.Query(ctx, `
-		select o.id, o.reference, o.state, coalesce(o.warehouse_order_id, ''), o.accepted_at, o.cart_id, c.name,
+		select o.id, o.reference, o.state, coalesce(o.hold_reason, ''), coalesce(o.warehouse_order_id, ''), o.accepted_at, o.cart_id, c.name,
 			o.cancel_requested_at is not null, o.cart_cancelled_at is not null, o.cart_cancel_at is not null
 		from orders o join connections c on c.id = o.cart_id where o.id = any($1) order by o.id for update of o`, orderIDs(orders))
 	if err != nil {
@@ -106,7 +107,7 @@ func lockCancelling(ctx context.Context, tx pgx.Tx, orders []relay.OrderID) ([]*
 	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*cancelling, error) {
 		var o cancelling
 		var since *time.Time
-		err := r.Scan(&o.Order, &o.Reference, &o.state, &o.WarehouseOrderID, &since, &o.cart, &o.Cart, &o.asked, &o.cancelled, &o.telling)
+		err := r.Scan(&o.Order, &o.Reference, &o.state, &o.reason, &o.WarehouseOrderID, &since, &o.cart, &o.Cart, &o.asked, &o.cancelled, &o.telling)
 		o.Since, o.WasHeld = fromNull(since), o.state == relay.OrderHeld
 		return &o, err
 	})
@@ -143,16 +144,17 @@ type cancelWriter struct {
 
 // decide is what a cancel can still do for an order.
 func (w *cancelWriter) decide(o *cancelling, ask CancelAsk) CancelRequest {
-	switch o.state {
-	case relay.OrderCancelled, relay.OrderSendingCancelled:
+	there := o.state == relay.OrderHeld && o.WarehouseOrderID != "" // on hold because the warehouse is stuck with it
+	switch {
+	case o.state == relay.OrderCancelled, o.state == relay.OrderSendingCancelled:
 		o.Standing = AlreadyCancelled
-	case relay.OrderShipped, relay.OrderConfirmed:
+	case o.state == relay.OrderShipped, o.state == relay.OrderConfirmed:
 		o.Standing = TooLate
 		w.late = append(w.late, o.Order)
-	case relay.OrderAtWarehouse, relay.OrderCancelRequested:
+	case o.state == relay.OrderAtWarehouse, o.state == relay.OrderCancelRequested, there:
 		o.Standing = AskWarehouse
 		w.ask = append(w.ask, o.Order)
-	case relay.OrderSubmitting, relay.OrderInDoubt:
+	case o.state == relay.OrderSubmitting, o.state == relay.OrderInDoubt:
 		o.Standing = OnceKnown
 	default:
 		if o.live { // on hold because nobody knows whether the warehouse has it
@@ -220,6 +222,8 @@ func (w *cancelWriter) write(ctx context.Context, tx pgx.Tx, ask CancelAsk, out 
 	b.Queue(`update orders set cart_cancel_at = now(), cart_cancel_attempts = 0 where id = any($1)`, w.tell)
 	b.Queue(insertEventsSQL, args...)
 	b.Queue(`update orders set state = 'cancel_requested', cancel_next_at = now() where id = any($1) and state = 'at_warehouse'`, orderIDs(w.ask))
+	b.Queue(`update orders set state = 'cancel_requested', cancel_next_at = now(), `+clearHold+`
+		where id = any($1) and state = 'held' and warehouse_order_id is not null`, orderIDs(w.ask))
 	// On hold with an open question: look again, so that the cancel gets its answer.
 	b.Queue(`update orders set state = 'in_doubt', next_look_at = now(), looks = 0, `+clearHold+` where id = any($1) and state = 'held'`, orderIDs(w.lookAgain))
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
@@ -294,13 +298,13 @@ func (s *Store) RecordCancels(ctx context.Context, actor string, results []Cance
 			switch {
 			case r.Done:
 				b.Queue(`
-					with u as (update orders set state = 'cancelled', cancel_next_at = null, updated_at = now() where id = $1 and state = 'cancel_requested' and $4 in ('', warehouse_order_id) returning id),
+					with u as (update orders set state = 'cancelled', cancel_next_at = null, answer_due = null, updated_at = now() where id = $1 and state = 'cancel_requested' and $4 in ('', warehouse_order_id) returning id),
 					s as (update submissions set state = 'withdrawn' from u where order_id = u.id and submissions.state = 'accepted')
 					insert into order_events (order_id, kind, actor, detail) select id, 'cancelled', $2, jsonb_build_object('evidence', $3::text) from u`,
 					r.Order, actor, plain(r.Evidence), r.WarehouseOrderID)
 			case r.TooLate:
 				b.Queue(`
-					with u as (update orders set state = 'at_warehouse', cancel_next_at = null, updated_at = now() where id = $1 and state = 'cancel_requested' and $4 in ('', warehouse_order_id) returning id)
+					with u as (update orders set state = 'at_warehouse', cancel_next_at = null, answer_due = null, updated_at = now() where id = $1 and state = 'cancel_requested' and $4 in ('', warehouse_order_id) returning id)
 					insert into order_events (order_id, kind, actor, detail) select id, 'cancel_too_late', $2, jsonb_build_object('evidence', $3::text) from u`,
 					r.Order, actor, plain(r.Evidence), r.WarehouseOrderID)
 			default:
@@ -339,7 +343,7 @@ func (s *Store) CartOrders(ctx context.Context, cart ConnectionID, ids []relay.E
 // looked at for cancels that the cart's feed missed: from after (an order id), in order.
 func (s *Store) Watched(ctx context.Context, cart ConnectionID, after relay.OrderID, limit int) ([]relay.ExternalID, relay.OrderID, error) {
 	rows, err := s.pool.Query(ctx, `
-		select external_id, id from orders where cart_id = $1 and state in ('new', 'held') and id > $2 order by id limit $3`, cart, after, limit)
+		select external_id, id from orders where cart_id = $1 and state in ('new', 'held') and warehouse_order_id is null and id > $2 order by id limit $3`, cart, after, limit)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read held orders: %w", err)
 	}

@@ -34,7 +34,7 @@ var in = map[relay.OrderState]func(b *bench) relay.OrderID{
 	relay.OrderNew: func(b *bench) relay.OrderID { b.takeIn(anOrder(1)); return b.id(1) },
 	relay.OrderSkipped: func(b *bench) relay.OrderID {
 		b.takeIn(anOrder(1))
-		b.exec(`update orders set state = 'skipped'`)
+		b.exec(`update orders set state = 'skipped', skip_reason = 'no'`)
 		return b.id(1)
 	},
 	relay.OrderHeld: func(b *bench) relay.OrderID {

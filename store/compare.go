@@ -46,7 +46,7 @@ type OrderUnderWay struct {
 // warehouse, unshipped, in order of id from after.
 func (s *Store) OrdersUnderWay(ctx context.Context, cart ConnectionID, after relay.OrderID, limit int) ([]OrderUnderWay, error) {
 	rows, err := s.pool.Query(ctx, `
-		select id, external_id, reference, state not in ('new', 'held') from orders
+		select id, external_id, reference, state not in ('new', 'held') or warehouse_order_id is not null from orders
 		where cart_id = $1 and id > $2 and state in ('new', 'held', 'submitting', 'in_doubt', 'at_warehouse') order by id limit $3`, cart, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read orders under way: %w", err)
@@ -111,24 +111,6 @@ func (s *Store) ConfirmTold(ctx context.Context, cart ConnectionID, actor string
 	})
 	if err != nil {
 		return nil, fmt.Errorf("confirm orders: %w", err)
-	}
-	return list, nil
-}
-
-// LevelsSent returns the figures that a cart was sent and should still show, in
-// order of SKU from after. Those that changed meanwhile, or that the cart did
-// not take, are for LevelsToSend.
-func (s *Store) LevelsSent(ctx context.Context, m Merchant, cart ConnectionID, cartName relay.ConnectionName, after relay.SKU, limit int) ([]LevelToSend, error) {
-	rows, err := s.pool.Query(ctx, levelTargetsSQL+`
-		select t.sku, t.code, t.available::text, t.owed::text from target t join cart_levels c on c.cart_id = $4 and c.sku = t.sku
-		where (c.available, c.owed) = (t.available, t.owed) and c.error is null and t.sku > $8 order by t.sku limit $7`,
-		m.StoredWarehouse().ID, levelsRead, m.ID, cart, cartName, m.Unaliased == relay.SendUnaliased, limit, after)
-	if err != nil {
-		return nil, fmt.Errorf("compute stock levels: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[LevelToSend])
-	if err != nil {
-		return nil, fmt.Errorf("compute stock levels: %w", err)
 	}
 	return list, nil
 }
@@ -202,7 +184,7 @@ func (s *Store) DoubtShown(ctx context.Context, actor string, list []Shown) ([]D
 	err := s.begin(ctx, func(tx pgx.Tx) error {
 		// First the locks: a statement that waited for one would still see submissions as they were before.
 		rows, err := tx.Query(ctx, `
-			select o.id from orders o where o.id in (select order_id from submissions where id = any($1)) and o.state in ('new', 'held', 'in_doubt')
+			select o.id from orders o where o.id in (select order_id from submissions where id = any($1)) and o.state in ('new', 'skipped', 'held', 'in_doubt')
 			order by o.id for update`, subs)
 		if err != nil {
 			return err
@@ -287,7 +269,7 @@ func (s *Store) HoldSuspects(ctx context.Context, c Connection, run RunID, actor
 		var before bool
 		var unsent []relay.OrderID
 		if _, err = pgx.ForEachRow(rows, []any{&sus.Stranger, &sus.Order, &sus.Reference, &sus.State, &reason, &before}, func() error {
-			sus.Held = !before && (sus.State == relay.OrderNew || (sus.State == relay.OrderHeld && reason != relay.HoldUnknownOutcome))
+			sus.Held = !before && (sus.State == relay.OrderNew || sus.State == relay.OrderSkipped || (sus.State == relay.OrderHeld && reason != relay.HoldUnknownOutcome))
 			if out = append(out, sus); sus.Held {
 				unsent = append(unsent, sus.Order)
 			}
@@ -362,7 +344,7 @@ func (s *Store) UnreadOrders(ctx context.Context, warehouse ConnectionID, age ti
 		with read as (select (select value::timestamptz from cursors where connection_id = $1 and name = $3) as at)
 		select at, case when coalesce(at, '-infinity') < now() - $2::interval then (
 			select count(*) from orders where warehouse_id = $1 and accepted_at < now() - $2::interval
-				and (state in ('at_warehouse', 'cancel_requested') or (state = 'shipped' and not ship_complete))) else 0 end
+				and (state in ('at_warehouse', 'cancel_requested') or (state = 'shipped' and not ship_complete) or (state = 'held' and warehouse_order_id is not null))) else 0 end
 		from read`, warehouse, age, shipmentsRead).Scan(&at, &n)
 	if err != nil {
 		return 0, time.Time{}, fmt.Errorf("count unread orders: %w", err)

@@ -57,12 +57,12 @@ func (s Stock) Take(items []relay.Item) []Shortage {
 }
 
 // Stock reads what a merchant's warehouse has that is promised to nobody yet.
-func (s *Store) Stock(ctx context.Context, m Merchant, al relay.Aliases) (Stock, error) {
-	return readStock(ctx, s.pool, m, al)
+func (s *Store) Stock(ctx context.Context, m Merchant, mappings relay.Mappings) (Stock, error) {
+	return readStock(ctx, s.pool, m, mappings)
 }
 
 // Accepted orders take what the warehouse's figure still holds for them, as
-// carts are told (see LevelsToSend). Of a submission that is open or in doubt
+// carts are told (see CartLevels). Of a submission that is open or in doubt
 // nobody knows whether the figure has it already: it is taken off in any case.
 const stockSQL = unitsSQL + `,
 	booked as (
@@ -73,9 +73,13 @@ const stockSQL = unitsSQL + `,
 	select level.code, level.quantity::text, trunc(level.quantity - coalesce(booked.units, 0) - coalesce(under_way.units, 0))::bigint, level.changed_at
 	from level left join booked on booked.code = level.code left join under_way on under_way.code = level.code`
 
-func readStock(ctx context.Context, q querier, m Merchant, al relay.Aliases) (Stock, error) {
+func readStock(ctx context.Context, q querier, m Merchant, mappings relay.Mappings) (Stock, error) {
 	fail := func(err error) (Stock, error) { return nil, fmt.Errorf("read stock of %s: %w", m.ID, err) }
-	rows, err := q.Query(ctx, stockSQL, m.StoredWarehouse().ID, levelsRead)
+	read, err := wholeReading(ctx, q, m.StoredWarehouse().ID)
+	if err != nil {
+		return fail(err)
+	}
+	rows, err := q.Query(ctx, stockSQL, m.StoredWarehouse().ID, read)
 	if err != nil {
 		return fail(err)
 	}
@@ -96,10 +100,11 @@ func readStock(ctx context.Context, q querier, m Merchant, al relay.Aliases) (St
 	var sku relay.SKU
 	var units int64
 	_, err = pgx.ForEachRow(rows, []any{&cart, &sku, &units}, func() error {
-		if code, ok := al.Code(cart, sku); ok {
-			if l, ok := stock[code]; ok {
-				l.Free -= units
-				stock[code] = l
+		parts, _ := mappings.Items(cart, sku)
+		for _, p := range parts {
+			if l, ok := stock[p.Code]; ok {
+				l.Free -= units * p.Units
+				stock[p.Code] = l
 			}
 		}
 		return nil
@@ -134,16 +139,17 @@ type heldPage struct {
 	lock     bool // and pass over those that somebody else works on
 }
 
-// readHeld reads a page of a merchant's orders on hold, the longest held first.
+// readHeld reads a page of a merchant's orders on hold that may be sent again, the
+// longest held first.
 func readHeld(ctx context.Context, q querier, p heldPage) ([]heldOrder, error) {
 	lock := ""
 	if p.lock {
 		lock = " for update of o skip locked"
 	}
 	rows, err := q.Query(ctx, `
-		select o.id, o.merchant_id, c.name, o.reference, o.number, o.problems, o.hold_reason, o.hold_fields, coalesce(o.hold_code, ''), o.first_held_at, o.held_at, o.hold_attempts
+		select o.id, o.merchant_id, c.name, o.reference, o.number, o.ship_method, o.problems, o.hold_reason, o.hold_fields, coalesce(o.hold_code, ''), o.first_held_at, o.held_at, o.hold_attempts
 		from orders o join connections c on c.id = o.cart_id
-		where o.merchant_id = $1 and o.state = 'held' and o.hold_reason = any($2) and ($3::timestamptz is null or o.held_at < $3)
+		where o.merchant_id = $1 and o.state = 'held' and o.warehouse_order_id is null and o.hold_reason = any($2) and ($3::timestamptz is null or o.held_at < $3)
 			and (o.first_held_at, o.id) > ($4, $5)
 		order by o.first_held_at, o.id limit $6`+lock, p.merchant, texts(p.reasons), p.before, p.after.Since, p.after.Order, p.limit)
 	if err != nil {
@@ -152,7 +158,7 @@ func readHeld(ctx context.Context, q querier, p heldPage) ([]heldOrder, error) {
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o heldOrder, err error) {
 		var problems, fields []byte
 		h := &o.hold
-		if err := row.Scan(&o.ID, &o.Merchant, &o.Cart, &o.Reference, &o.Number, &problems, &h.Reason, &fields, &h.Code, &h.Since, &h.HeldAt, &h.Attempts); err != nil {
+		if err := row.Scan(&o.ID, &o.Merchant, &o.Cart, &o.Reference, &o.Number, &o.ShipMethod, &problems, &h.Reason, &fields, &h.Code, &h.Since, &h.HeldAt, &h.Attempts); err != nil {
 			return o, err
 		}
 		for _, p := range []struct {
@@ -184,7 +190,7 @@ func readHeld(ctx context.Context, q querier, p heldPage) ([]heldOrder, error) {
 // CoveredQuery says which orders on hold for stock to look at.
 type CoveredQuery struct {
 	Merchant Merchant
-	Aliases  relay.Aliases
+	Mappings relay.Mappings
 	After    HeldAge // the zero value: from the longest held on
 	Limit    int     // most orders that are looked at
 	Actor    string
@@ -225,11 +231,11 @@ func (s *Store) ReleaseCovered(ctx context.Context, q CoveredQuery) (CoveredPage
 			return err
 		}
 		out.Next, out.More = page[len(page)-1].age(), len(page) == q.Limit
-		stock, err := readStock(ctx, tx, q.Merchant, q.Aliases)
+		stock, err := readStock(ctx, tx, q.Merchant, q.Mappings)
 		if err != nil {
 			return err
 		}
-		ids, references := covered(page, stock, q.Aliases)
+		ids, references := covered(page, stock, q.Mappings)
 		out.Released = references
 		_, err = release(ctx, tx, ids, q.Actor, "the stock feed covers it")
 		return err
@@ -241,13 +247,13 @@ func (s *Store) ReleaseCovered(ctx context.Context, q CoveredQuery) (CoveredPage
 }
 
 // covered promises stock to the orders in turn and returns those that it covers.
-func covered(page []heldOrder, stock Stock, al relay.Aliases) (ids []relay.OrderID, references []relay.Reference) {
+func covered(page []heldOrder, stock Stock, mappings relay.Mappings) (ids []relay.OrderID, references []relay.Reference) {
 	for _, o := range page {
-		translated, hold := al.Translate(o.Cart, o.CartOrder)
+		translated, hold := mappings.Translate(o.Cart, o.CartOrder)
 		if hold != nil {
 			continue
 		}
-		items := relay.MergeItems(translated)
+		items := relay.MergeItems(translated.Items)
 		news := slices.ContainsFunc(items, func(it relay.Item) bool { return stock[it.Code].ChangedAt.After(o.hold.HeldAt) })
 		if news && stock.Take(items) == nil {
 			ids, references = append(ids, o.ID), append(references, o.Reference)
@@ -275,12 +281,12 @@ type Forecast struct {
 // Forecast tells what will be sent again by the clock, in the order in which it
 // will be, and which orders today's stock covers. key gives the name by which an
 // order's share of the stagger is reckoned: its hold's workflow id.
-func (s *Store) Forecast(ctx context.Context, m Merchant, al relay.Aliases, now time.Time, key func(relay.Reference) string) ([]Forecast, error) {
+func (s *Store) Forecast(ctx context.Context, m Merchant, mappings relay.Mappings, now time.Time, key func(relay.Reference) string) ([]Forecast, error) {
 	fail := func(err error) ([]Forecast, error) {
 		return nil, fmt.Errorf("forecast resends of %s: %w", m.ID, err)
 	}
 	reasons := slices.DeleteFunc(relay.HoldReasons(), func(r relay.HoldReason) bool { return !r.ResendsNightly() })
-	stock, err := s.Stock(ctx, m, al)
+	stock, err := s.Stock(ctx, m, mappings)
 	if err != nil {
 		return fail(err)
 	}
@@ -296,7 +302,9 @@ func (s *Store) Forecast(ctx context.Context, m Merchant, al relay.Aliases, now 
 			if f.Resend, err = o.hold.NextResend(m.Resend, key(o.Reference), now); err != nil {
 				return fail(err)
 			}
-			f.Items, f.Kept = al.Translate(o.Cart, o.CartOrder)
+			var translated relay.Translated
+			translated, f.Kept = mappings.Translate(o.Cart, o.CartOrder)
+			f.Items = translated.Items
 			out = append(out, f)
 			after = o.age()
 		}

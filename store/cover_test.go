@@ -20,7 +20,7 @@ func sku(n int, name relay.SKU, units int64) relay.Line {
 }
 
 // asIs takes SKUs for item codes, as the bench's merchant does.
-var asIs = relay.NewAliases(nil, true)
+var asIs = relay.NewMappings(nil, nil).Under(relay.Merchant{Unaliased: relay.SendUnaliased})
 
 // held takes in the n-th order with the given lines, and has it refused for want of stock.
 func (b *bench) held(n int, lines ...relay.Line) store.Submission {
@@ -36,9 +36,9 @@ func (b *bench) held(n int, lines ...relay.Line) store.Submission {
 }
 
 // cover lets orders go that stock covers, looking at a few at a time, and returns their ids.
-func (b *bench) cover(al relay.Aliases) (ids []relay.OrderID) {
+func (b *bench) cover(mappings relay.Mappings) (ids []relay.OrderID) {
 	b.t.Helper()
-	q := store.CoveredQuery{Merchant: b.m, Aliases: al, Limit: 2, Actor: "job pull_inventory"}
+	q := store.CoveredQuery{Merchant: b.m, Mappings: mappings, Limit: 2, Actor: "job pull_inventory"}
 	for {
 		page, err := b.ReleaseCovered(b.t.Context(), q)
 		require.NoError(b.t, err)
@@ -122,11 +122,11 @@ func TestWhatStockDoesNotLetGo(t *testing.T) {
 		}
 	}
 	b.exec(`update orders set hold_reason = 'insufficient_inventory'`)
-	require.Empty(t, b.cover(relay.NewAliases(nil, false)), "no alias gives its SKU a code any more")
+	require.Empty(t, b.cover(relay.NewMappings(nil, nil)), "no alias gives its SKU a code any more")
 	require.NoError(t, b.SetPaused(t.Context(), "acme", true))
 	require.Empty(t, b.cover(asIs), "paused")
 	require.NoError(t, b.SetPaused(t.Context(), "acme", false))
-	require.Equal(t, []relay.OrderID{sub.Order.ID}, b.cover(relay.NewAliases([]relay.Alias{{SKU: "MUG", Code: "MUG"}}, false)))
+	require.Equal(t, []relay.OrderID{sub.Order.ID}, b.cover(relay.NewMappings([]relay.Alias{{SKU: "MUG", Code: "MUG"}}, nil)))
 }
 
 // What the figure does not show yet is taken off it.
@@ -280,7 +280,7 @@ func TestTwoReadingsAtOnce(t *testing.T) {
 	for range 4 {
 		go func() {
 			n := 0
-			for q := (store.CoveredQuery{Merchant: b.m, Aliases: asIs, Limit: 3}); ; {
+			for q := (store.CoveredQuery{Merchant: b.m, Mappings: asIs, Limit: 3}); ; {
 				page, err := b.ReleaseCovered(t.Context(), q)
 				n += len(page.Released)
 				if err != nil || !page.More {
@@ -306,7 +306,7 @@ func TestManyOrdersGoInFewTransactions(t *testing.T) {
 	b.manyHeld(many)
 	b.reading("available", level("MUG", "", 2*many-1), level("CAP", "", many))
 	pages, released := 0, 0
-	for q := (store.CoveredQuery{Merchant: b.m, Aliases: asIs, Limit: 500}); ; {
+	for q := (store.CoveredQuery{Merchant: b.m, Mappings: asIs, Limit: 500}); ; {
 		page, err := b.ReleaseCovered(t.Context(), q)
 		require.NoError(t, err)
 		pages++
@@ -342,9 +342,9 @@ func TestForecast(t *testing.T) {
 	odd := anOrder(7)
 	odd.Lines = []relay.Line{{ID: "1", SKU: "MUG", Quantity: 5000}}
 	b.takeIn(odd)
-	held, err := b.HoldOrder(t.Context(), b.id(7), relay.Hold{Reason: relay.HoldBadOrder}, "test")
+	answer, err := b.HoldOrder(t.Context(), b.id(7), relay.Hold{Reason: relay.HoldBadOrder}, "test")
 	require.NoError(t, err)
-	require.True(t, held)
+	require.True(t, answer.Held)
 	b.takeIn(anOrder(8)) // a new one: two mugs and a cap
 	for n, r := range map[int]relay.HoldReason{0: relay.HoldOperator, 1: relay.HoldWarehouseUnreachable} {
 		b.exec(`update orders set hold_reason = $2 where id = $1`, b.id(n), r)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -140,19 +141,17 @@ func changeContent(ctx context.Context, tx pgx.Tx, id relay.OrderID, o relay.Car
 }
 
 // changedTooLate notes a change that can't be taken over: what is stored stays
-// what was submitted. While nobody knows whether the warehouse has the order
-// the change is kept beside it, and taken over should the warehouse not have it.
+// what was submitted. While nobody knows whether the warehouse has the order, or takes
+// it, the change is kept beside it, and taken over should it not.
 func changedTooLate(ctx context.Context, tx pgx.Tx, o relay.CartOrder, k held, changes []relay.Difference, out *TakenIn) ([]newEvent, error) {
 	var late *string
-	switch k.state {
-	case relay.OrderSubmitting, relay.OrderInDoubt, relay.OrderHeld:
-		if len(changes) > 0 {
-			edit, err := asJSON(o)
-			if err != nil {
-				return nil, err
-			}
-			late = &edit
+	perhaps := k.unanswered || slices.Contains([]relay.OrderState{relay.OrderSubmitting, relay.OrderInDoubt, relay.OrderHeld}, k.state)
+	if perhaps && len(changes) > 0 {
+		edit, err := asJSON(o)
+		if err != nil {
+			return nil, err
 		}
+		late = &edit
 	}
 	digest := o.Digest()
 	_, err := tx.Exec(ctx, `update orders set cart_updated_at = $2, digest = $3, late_edit = $4::jsonb where id = $1`, k.id, o.UpdatedAt, digest[:], late)
@@ -187,7 +186,9 @@ func takeOverEdits(ctx context.Context, tx pgx.Tx, actor string, orders []relay.
 			return err
 		}
 		events = append(events, e...)
-		orders[at[l.id]].CartOrder = l.CartOrder
+		o := &orders[at[l.id]]
+		l.Traits = o.Traits // these were kept up
+		o.CartOrder = l.CartOrder
 	}
 	return insertEvents(ctx, tx, actor, events)
 }

@@ -21,6 +21,8 @@ const (
 	EventBackAtCart       EventKind = "back_at_cart"      // cancelled here, and ready again at the cart
 	EventChangedTooLate   EventKind = "changed_too_late"  // changed at the cart after submission, with the differences
 	EventChangedBack      EventKind = "changed_back"      // and then back to what was submitted
+	EventSkipped          EventKind = "skipped"           // the cart's filter leaves it out, with the reason
+	EventUnskipped        EventKind = "unskipped"         // it does so no more
 	EventReopened         EventKind = "reopened"          // cancelled, and to be sent anew because a person says so
 	EventHeld             EventKind = "held"              // with the reason
 	EventReleased         EventKind = "released"          // from a hold
@@ -45,6 +47,9 @@ const (
 	EventCancelTooLate    EventKind = "cancel_too_late"   // with the evidence
 	EventCancelPending    EventKind = "cancel_pending"    // the warehouse has not decided
 	EventShippedAfterAll  EventKind = "shipped_after_all" // despite a cancel
+
+	EventAcknowledged  EventKind = "acknowledged"    // a warehouse that had only received it has taken it
+	EventTakenAfterAll EventKind = "taken_after_all" // the warehouse refused it, and goes on with it after all
 
 	EventCancelToldCart   EventKind = "cancel_told_cart"   // the cart has a person's cancel
 	EventCancelTellFailed EventKind = "cancel_tell_failed" // the cart did not take it

@@ -39,10 +39,11 @@ type ExportCounts map[string]int64
 // The same ledger gives the same bytes. Nothing is held in memory but a row.
 //
 //	export          first: format, version, merchant, and what was asked for
-//	merchant        its settings; connection, alias: likewise. Never credentials
+//	merchant        its settings; connection, alias, kit: likewise. Never credentials
+//	mapping_change  who changed which alias or kit when, and what it was before
 //	order           with lines, and with its hold or its cancel
 //	submission      an attempt to hand an order over, with items, digest and answer
-//	shipment        a package, with contents and what the cart was told
+//	shipment        a package, with contents and what the cart was told; items where the order has kits
 //	event           an entry of an order's trail, oldest first within the order
 //	level           what the warehouse last reported of an item code
 //	cart_level      what a cart was last told of a SKU
@@ -148,20 +149,31 @@ var exported = []struct{ record, sql string }{
 		from merchants where id = @merchant`},
 	{"connection", `
 		select json_build_object('record', 'connection', 'name', name, 'role', role, 'connector', connector, 'base_url', base_url, 'mode', mode,
-			'settings', settings, 'schedule', schedule, 'stopped_at', stopped_at, 'stopped_reason', stopped_reason, 'removed_at', removed_at)
+			'settings', settings, 'schedule', schedule, 'rules', rules, 'stopped_at', stopped_at, 'stopped_reason', stopped_reason, 'removed_at', removed_at)
 		from connections where merchant_id = @merchant order by id`},
 	{"alias", `
 		select json_build_object('record', 'alias', 'cart', nullif(cart, ''), 'sku', sku, 'item_code', code, 'version', version,
 			'changed_at', changed_at, 'changed_by', changed_by)
 		from aliases where merchant_id = @merchant order by cart, sku`},
+	{"kit", `
+		select json_build_object('record', 'kit', 'cart', nullif(k.cart, ''), 'sku', k.sku, 'version', k.version,
+			'changed_at', k.changed_at, 'changed_by', k.changed_by,
+			'components', (select coalesce(json_agg(json_build_object('sku', c.component, 'units', c.units) order by c.component), '[]')
+				from kit_components c where (c.merchant_id, c.cart, c.sku) = (k.merchant_id, k.cart, k.sku)))
+		from kits k where k.merchant_id = @merchant order by k.cart, k.sku`},
+	{"mapping_change", `
+		select json_build_object('record', 'mapping_change', 'version', version, 'at', at, 'actor', actor, 'kind', kind, 'cart', nullif(cart, ''), 'sku', sku,
+			'before', before, 'after', after)
+		from mapping_changes where merchant_id = @merchant and (@since::timestamptz is null or at >= @since) order by id`},
 	{"order", `
 		select json_build_object('record', 'order', 'reference', o.reference, 'number', o.number, 'cart', c.name, 'external_id', o.external_id, 'state', o.state,
 			'placed_at', o.placed_at, 'cart_updated_at', o.cart_updated_at, 'seen_at', o.created_at, 'updated_at', o.updated_at,
 			'digest', encode(o.digest, 'hex'), 'ship_method', nullif(o.ship_method, ''), 'ship_to', case when @addresses then o.ship_to end,
+			'traits', o.traits, 'skip_reason', o.skip_reason,
 			'problems', ` + problems("o.problems") + `,
 			'lines', (select json_agg(json_build_object('id', l.external_id, 'sku', l.sku, 'name', nullif(l.name, ''), 'quantity', trim_scale(l.quantity)) order by l.position)
 				from order_lines l where l.order_id = o.id),
-			'warehouse', w.name, 'warehouse_order_id', o.warehouse_order_id, 'warehouse_status', o.warehouse_status, 'accepted_at', o.accepted_at,
+			'warehouse', w.name, 'warehouse_order_id', o.warehouse_order_id, 'warehouse_status', o.warehouse_status, 'accepted_at', o.accepted_at, 'answer_due', o.answer_due,
 			'ship_complete', o.ship_complete, 'hold_reason', o.hold_reason, 'hold_fields', ` + problems("o.hold_fields") + `, 'hold_code', o.hold_code,
 			'hold_words', case when @addresses then o.hold_words end, 'held_at', o.held_at, 'first_held_at', o.first_held_at, 'hold_attempts', o.hold_attempts,
 			'next_look_at', o.next_look_at, 'looks', o.looks, 'retry_at', o.retry_at, 'send_failures', o.send_failures,
@@ -177,7 +189,7 @@ var exported = []struct{ record, sql string }{
 			'service', nullif(s.service, ''), 'sends', s.sends, 'opened_at', s.opened_at, 'lease_until', s.lease_until, 'resolved_at', s.resolved_at,
 			'http_status', s.http_status, 'code', s.code, 'warehouse_order_id', s.warehouse_order_id,
 			'answer_fields', ` + problems("s.answer_fields") + `, 'answer_words', case when @addresses then s.answer_words end,
-			'items', (select json_agg(json_build_object('line', i.line_id, 'sku', i.sku, 'code', i.code, 'units', i.units) order by i.position)
+			'items', (select json_agg(json_build_object('line', i.line_id, 'sku', i.sku, 'code', i.code, 'units', i.units, 'per', nullif(i.per, 1)) order by i.position)
 				from submission_items i where i.submission_id = s.id))
 		from submissions s join orders o on o.id = s.order_id join connections w on w.id = s.warehouse_id
 		where ` + exportedOrders + ` order by s.id`},
@@ -187,7 +199,8 @@ var exported = []struct{ record, sql string }{
 			'seen_at', s.seen_at, 'state', s.state, 'merged_into', s.merged_into, 'assumed', s.assumed, 'told_at', s.told_at, 'cart_shipment_id', s.cart_shipment_id,
 			'push_attempts', s.push_attempts, 'push_error', s.push_error, 'next_push_at', s.next_push_at,
 			'delivery_status', s.delivery_status, 'delivery_ended', s.delivery_ended, 'tracked_at', s.tracked_at,
-			'lines', (select json_agg(json_build_object('line', l.line_id, 'units', l.units) order by l.line_id) from shipment_lines l where l.shipment_id = s.id))
+			'lines', (select json_agg(json_build_object('line', l.line_id, 'units', l.units) order by l.line_id) from shipment_lines l where l.shipment_id = s.id),
+			'items', (select json_agg(json_build_object('code', i.code, 'units', i.units) order by i.code) from shipment_items i where i.shipment_id = s.id))
 		from shipments s join orders o on o.id = s.order_id join connections c on c.id = s.cart_id
 		where ` + exportedOrders + ` order by s.id`},
 	{"event", `
@@ -200,10 +213,14 @@ var exported = []struct{ record, sql string }{
 		from inventory_levels l join connections w on w.id = l.warehouse_id
 		where w.merchant_id = @merchant order by l.warehouse_id, l.code, l.site`},
 	{"cart_level", `
-		select json_build_object('record', 'cart_level', 'cart', c.name, 'sku', l.sku, 'available', trim_scale(l.available), 'owed', trim_scale(l.owed),
-			'sent_at', l.sent_at, 'error', l.error, 'retry_at', l.retry_at)
-		from cart_levels l join connections c on c.id = l.cart_id
-		where c.merchant_id = @merchant order by l.cart_id, l.sku`},
+		select json_build_object('record', 'cart_level', 'cart', c.name, 'sku', l.sku, 'location', nullif(l.location, ''),
+			'available', trim_scale(l.available), 'owed', trim_scale(l.owed), 'sent_at', l.sent_at, 'error', l.error, 'retry_at', l.retry_at)
+		from sent_levels l join connections c on c.id = l.cart_id
+		where c.merchant_id = @merchant order by l.cart_id, l.sku, l.location`},
+	{"unread", `
+		select json_build_object('record', 'unread', 'connection', c.name, 'job', u.job, 'subject', u.subject, 'line', nullif(u.line, 0), 'message', u.message, 'since', u.since)
+		from unread u join connections c on c.id = u.connection_id
+		where c.merchant_id = @merchant order by u.connection_id, u.job, u.subject, u.line`},
 	{"alert", `
 		select json_build_object('record', 'alert', 'cause', cause, 'level', level, 'headline', headline, 'since', since, 'opened_at', opened_at,
 			'raised_at', raised_at, 'seen_at', seen_at, 'closed_at', closed_at, 'closed_by', closed_by)

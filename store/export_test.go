@@ -86,10 +86,11 @@ func filled(t *testing.T) *bench {
 	b.tell()
 	_, err = b.ImportAliases(t.Context(), "acme", []relay.Alias{{SKU: "MUG", Code: "400638"}, {SKU: "MUG", Code: "400639", Cart: "shop"}}, false, "operator clerk")
 	require.NoError(t, err)
+	b.editKits(store.KitEdit{Set: []relay.Kit{kit("GIFT", 2, "MUG", 1, "CAP")}, Actor: "operator clerk"})
 	b.exec(`update merchants set alerts = '{"after": ["24h0m0s"], "email": ["ops@example.com"], "webhook": "https://hooks.test/made-up-key"}'`)
 	b.exec(`update orders set late_edit = '{"ShipTo": {"name": "Some Six"}}' where id = $1`, subs[3].Order.ID)
 	b.exec(`insert into inventory_levels values ($1, '400638', 'east', 12.5, 'on_hand', now())`, b.depot())
-	b.exec(`insert into cart_levels values ($1, 'MUG', 10, 2.5, now(), null, null)`, b.cart("shop").ID)
+	b.exec(`insert into sent_levels values ($1, 'MUG', '', 10, 2.5, now(), null, null)`, b.cart("shop").ID)
 	b.exec(`insert into alerts (merchant_id, cause, headline, since) values ('acme', 'hold/bad_address', '1 order on hold', now())`)
 	b.exec(`insert into findings (merchant_id, connection_id, kind, subject, order_id) values ('acme', $1, 'drift', 'MUG', $2)`, b.depot(), subs[0].Order.ID)
 	b.exec(`insert into reconciliations (merchant_id, connection_id, began_at, checked) values ('acme', $1, now(), 6)`, b.depot())
@@ -101,7 +102,7 @@ func TestExport(t *testing.T) {
 	storetest.Save(t, b.Store, storetest.Merchant("other"))
 	out, counts := export(t, b.Store, store.ExportQuery{Merchant: "acme", Addresses: true})
 	got, kinds := records(t, out)
-	require.Equal(t, []string{"export", "merchant", "connection", "alias", "order", "submission", "shipment", "event", "level", "cart_level",
+	require.Equal(t, []string{"export", "merchant", "connection", "alias", "kit", "mapping_change", "order", "submission", "shipment", "event", "level", "cart_level",
 		"alert", "finding", "reconciliation", "end"}, kinds)
 	for kind, n := range counts {
 		require.Len(t, got[kind], int(n), kind)
@@ -110,6 +111,8 @@ func TestExport(t *testing.T) {
 	require.Equal(t, map[string]any{"record": "export", "format": "orderferry-export", "version": 1.0, "merchant": "acme", "addresses": true}, got["export"][0])
 	require.Len(t, got["connection"], 2)
 	require.Len(t, got["alias"], 2)
+	require.Len(t, got["mapping_change"], 3)
+	require.Equal(t, []any{map[string]any{"sku": "CAP", "units": 1.0}, map[string]any{"sku": "MUG", "units": 2.0}}, got["kit"][0]["components"])
 	require.Len(t, got["order"], 6)
 	lacks(t, out, "made-up", "credentials")
 	for _, s := range private {

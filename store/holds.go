@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -35,6 +36,7 @@ func (s *Store) HoldsToStart(ctx context.Context, merchant relay.MerchantID, aft
 type HoldView struct {
 	State    relay.OrderState
 	Hold     *HoldSummary  // nil when the order is not on hold
+	Status   string        // the warehouse's own last word; may quote an address
 	ShipTo   relay.Address // what the hold's words must be scrubbed of
 	Resend   relay.ResendClock
 	Evidence string // for people: what became of it, without personal data
@@ -46,11 +48,11 @@ const firstBackOff, longestBackOff = 30 * time.Minute, 4 * time.Hour
 
 // NextResend is when the order is sent again by itself, after now: at the next
 // resend hour, with the key's share of the stagger, or sooner when the warehouse
-// could not be reached. The zero time: not by the clock.
+// could not be reached. The zero time: not by the clock; never while the warehouse has it.
 //
 // It reckons from when the hold began, so that whoever asks gets the same answer.
 func (h HoldSummary) NextResend(clock relay.ResendClock, key string, now time.Time) (time.Time, error) {
-	if !h.Reason.ResendsNightly() {
+	if h.There || !h.Reason.ResendsNightly() {
 		return time.Time{}, nil
 	}
 	next, err := clock.Next(now, relay.Stagger(key))
@@ -78,7 +80,7 @@ func (s *Store) ViewHold(ctx context.Context, order relay.OrderID) (HoldView, er
 		if err != nil {
 			return notFound(err)
 		}
-		v.State, v.Hold = o.State, o.Hold
+		v.State, v.Hold, v.Status = o.State, o.Hold, o.WarehouseStatus
 		if o.WarehouseOrderID != "" {
 			v.Evidence = "warehouse order " + string(o.WarehouseOrderID)
 		}
@@ -103,7 +105,8 @@ func (s *Store) ViewHold(ctx context.Context, order relay.OrderID) (HoldView, er
 // batch. An order on hold because its outcome is unknown is looked for again
 // instead (promise 2). Where reasons are given, only those go that are on hold for
 // one of them still: what was put on hold for another since it was read waits for
-// whoever did so. It returns those that went.
+// whoever did so. Promise 1: one that the warehouse has never goes; it is stuck
+// there. It returns those that went.
 func (s *Store) Release(ctx context.Context, orders []relay.OrderID, actor, why string, reasons ...relay.HoldReason) ([]relay.OrderID, error) {
 	var out []relay.OrderID
 	err := s.begin(ctx, func(tx pgx.Tx) (err error) {
@@ -127,7 +130,8 @@ func release(ctx context.Context, tx pgx.Tx, orders []relay.OrderID, actor, why 
 	rows, err := tx.Query(ctx, `
 		with l as (
 			select o.id, exists (select from submissions s where s.order_id = o.id and s.state = 'in_doubt') as live
-			from orders o where o.id = any($1) and o.state = 'held' and (cardinality($4::text[]) = 0 or o.hold_reason = any($4)) for update),
+			from orders o where o.id = any($1) and o.state = 'held' and o.warehouse_order_id is null
+				and (cardinality($4::text[]) = 0 or o.hold_reason = any($4)) for update),
 		u as (
 			update orders o set state = case when l.live then 'in_doubt' else 'new' end, next_look_at = case when l.live then now() end, looks = 0,
 				retry_at = null, `+clearHold+`
@@ -140,20 +144,40 @@ func release(ctx context.Context, tx pgx.Tx, orders []relay.OrderID, actor, why 
 	return pgx.CollectRows(rows, pgx.RowTo[relay.OrderID])
 }
 
-// HoldOrder puts an order on hold that was not sent yet. It reports whether it did.
-func (s *Store) HoldOrder(ctx context.Context, order relay.OrderID, hold relay.Hold, actor string) (bool, error) {
-	var done bool
+// HoldAnswer is what came of putting an order on hold.
+type HoldAnswer struct {
+	Held bool
+	// State and Reason are how it stood before.
+	State  relay.OrderState
+	Reason relay.HoldReason
+}
+
+// HoldOrder puts an order on hold that waits to be sent, or gives a hold that ends
+// by itself another reason; one that waits for a person keeps its own, lest it
+// hide why that person was called. What the warehouse has, or may have, is left
+// alone: it is too late.
+func (s *Store) HoldOrder(ctx context.Context, order relay.OrderID, hold relay.Hold, actor string) (HoldAnswer, error) {
+	var out HoldAnswer
 	err := s.begin(ctx, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `select from orders where id = $1 and state = 'new' for update`, order)
-		if done = err == nil && tag.RowsAffected() > 0; !done {
+		out = HoldAnswer{}
+		err := tx.QueryRow(ctx, `select state, coalesce(hold_reason, '') from orders where id = $1 for update`, order).Scan(&out.State, &out.Reason)
+		if err != nil {
+			return notFound(err)
+		}
+		if out.State != relay.OrderNew && (out.State != relay.OrderHeld || !out.Reason.ResendsNightly()) {
+			return nil
+		}
+		live, err := liveSubmissions(ctx, tx, []relay.OrderID{order})
+		if err != nil || live[order] {
 			return err
 		}
+		out.Held = true
 		return holdOrders(ctx, tx, actor, []holdRow{{order: order, hold: hold}})
 	})
 	if err != nil {
-		return false, fmt.Errorf("hold order: %w", err)
+		return HoldAnswer{}, fmt.Errorf("hold order: %w", err)
 	}
-	return done, nil
+	return out, nil
 }
 
 // Rechecked is an order on hold that might go on under other settings.
@@ -166,14 +190,16 @@ type Rechecked struct {
 }
 
 // HeldFor returns held orders of a merchant with their lines and what was
-// refused of them, for one of the given reasons, behind after.
+// refused of them, for one of the given reasons, behind after. Those that the
+// warehouse has are left out.
 func (s *Store) HeldFor(ctx context.Context, merchant relay.MerchantID, reasons []relay.HoldReason, after relay.OrderID, limit int) ([]Rechecked, error) {
 	// A refusal and the hold that it led to are of one transaction, and so of one time.
 	rows, err := s.pool.Query(ctx, `
 		select `+orderColumns+`, coalesce(r.token, ''), r.digest from orders o join connections c on c.id = o.cart_id
 			left join lateral (select token, digest from submissions s where s.order_id = o.id and s.state = 'rejected' and s.resolved_at = o.held_at
 				order by attempt desc limit 1) r on true
-		where o.merchant_id = $1 and o.state = 'held' and o.hold_reason = any($2) and o.id > $3 order by o.id limit $4`, merchant, texts(reasons), after, limit)
+		where o.merchant_id = $1 and o.state = 'held' and o.hold_reason = any($2) and o.warehouse_order_id is null and o.id > $3 order by o.id limit $4`,
+		merchant, texts(reasons), after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read held orders: %w", err)
 	}
@@ -203,22 +229,24 @@ type HeldQuery struct {
 	References []relay.Reference
 	Reason     relay.HoldReason
 	SKU        relay.SKU // with a line of it, as the cart writes it; outer blanks do not count
+	// Here leaves out those that the warehouse has.
+	Here bool
 }
 
 const heldWhere = `o.merchant_id = $1 and o.state = 'held' and ($2::text[] is null or o.reference = any($2)) and ($3 = '' or o.hold_reason = $3)
-	and ($4 = '' or exists (select from order_lines l where l.order_id = o.id and btrim(l.sku) = btrim($4)))`
+	and ($4 = '' or exists (select from order_lines l where l.order_id = o.id and btrim(l.sku) = btrim($4))) and not ($5 and o.warehouse_order_id is not null)`
 
 func (q HeldQuery) args(more ...any) []any {
 	var references []string
 	if len(q.References) > 0 {
 		references = texts(q.References)
 	}
-	return append([]any{q.Merchant, references, string(q.Reason), string(q.SKU)}, more...)
+	return append([]any{q.Merchant, references, string(q.Reason), string(q.SKU), q.Here}, more...)
 }
 
 // HeldOrders returns ids of orders on hold, oldest first.
 func (s *Store) HeldOrders(ctx context.Context, q HeldQuery, limit int) ([]relay.OrderID, error) {
-	rows, err := s.pool.Query(ctx, `select o.id from orders o where `+heldWhere+` order by o.id limit $5`, q.args(limit)...)
+	rows, err := s.pool.Query(ctx, `select o.id from orders o where `+heldWhere+` order by o.id limit $6`, q.args(limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("read held orders: %w", err)
 	}
@@ -229,6 +257,7 @@ func (s *Store) HeldOrders(ctx context.Context, q HeldQuery, limit int) ([]relay
 type HeldPreview struct {
 	Orders  int64          // on hold
 	Unknown int64          // of them, those of which nobody knows whether the warehouse has them: they are looked for first
+	There   int64          // of them, those that the warehouse has: never sent again, and cancelled there
 	First   []OrderSummary // of them, the oldest
 }
 
@@ -236,12 +265,13 @@ type HeldPreview struct {
 func (s *Store) PreviewHeld(ctx context.Context, q HeldQuery, first int) (HeldPreview, error) {
 	var p HeldPreview
 	err := s.pool.QueryRow(ctx, `
-		select count(*), count(*) filter (where exists (select from submissions s where s.order_id = o.id and s.state in ('open', 'in_doubt', 'accepted')))
-		from orders o where `+heldWhere, q.args()...).Scan(&p.Orders, &p.Unknown)
+		select count(*), count(*) filter (where exists (select from submissions s where s.order_id = o.id and s.state in ('open', 'in_doubt'))),
+			count(*) filter (where o.warehouse_order_id is not null)
+		from orders o where `+heldWhere, q.args()...).Scan(&p.Orders, &p.Unknown, &p.There)
 	if err != nil {
 		return HeldPreview{}, fmt.Errorf("count held orders: %w", err)
 	}
-	rows, err := s.pool.Query(ctx, `select `+summaryColumns+` from orders o join connections c on c.id = o.cart_id where `+heldWhere+` order by o.id limit $5`, q.args(first)...)
+	rows, err := s.pool.Query(ctx, `select `+summaryColumns+` from orders o join connections c on c.id = o.cart_id where `+heldWhere+` order by o.id limit $6`, q.args(first)...)
 	if err != nil {
 		return HeldPreview{}, fmt.Errorf("list held orders: %w", err)
 	}
@@ -250,8 +280,9 @@ func (s *Store) PreviewHeld(ctx context.Context, q HeldQuery, first int) (HeldPr
 }
 
 // CancelHeld cancels those of the orders that are on hold still, as
-// RequestCancels does, in one transaction.
-func (s *Store) CancelHeld(ctx context.Context, orders []relay.OrderID, ask CancelAsk) ([]CancelRequest, error) {
+// RequestCancels does, in one transaction. Where reasons are given, only those
+// that are on hold for one of them still.
+func (s *Store) CancelHeld(ctx context.Context, orders []relay.OrderID, ask CancelAsk, reasons ...relay.HoldReason) ([]CancelRequest, error) {
 	var out []CancelRequest
 	err := s.begin(ctx, func(tx pgx.Tx) error {
 		out = nil
@@ -261,7 +292,7 @@ func (s *Store) CancelHeld(ctx context.Context, orders []relay.OrderID, ask Canc
 		}
 		var w cancelWriter
 		for _, o := range list {
-			if o.WasHeld {
+			if o.WasHeld && (len(reasons) == 0 || slices.Contains(reasons, o.reason)) {
 				out = append(out, w.decide(o, ask))
 			}
 		}

@@ -47,17 +47,22 @@ const setCursorSQL = `
 
 // TakenIn is what became of a page of cart orders.
 type TakenIn struct {
-	New, Changed, TooLate int
+	New, Changed, TooLate int // New: without those that the filter leaves out
+	// Skipped counts orders, new ones or not, that the cart's filter leaves out by
+	// what the cart tells of them now; Unskipped those that it lets go again.
+	Skipped, Unskipped int
 	// Back counts orders that were cancelled and are ready again at the cart.
 	Back int
-	// Woken are held orders that the change released: their workflows should look again.
+	// Woken are held orders that the change released or that are skipped now: their
+	// workflows should look again.
 	Woken []relay.OrderID
 }
 
 // TakeIn stores a page of cart orders and then, in the same transaction, the
 // cursor behind it: the cursor never runs ahead of the orders. A page that
 // comes again changes nothing. An order that changed at the cart is taken over
-// as long as it is not with the warehouse, and may not be.
+// as long as it is not with the warehouse, and may not be; and so long the cart's
+// filter decides whether it is skipped.
 func (s *Store) TakeIn(ctx context.Context, cart Connection, page []relay.CartOrder, cursorName, cursor, actor string) (TakenIn, error) {
 	var out TakenIn
 	err := s.begin(ctx, func(tx pgx.Tx) error {
@@ -89,6 +94,8 @@ type held struct {
 	live      bool // a submission is under way or accepted
 	cancelled bool // at the cart, as far as we know
 	telling   bool // the cart is to be told of a cancel
+	// unanswered: the warehouse has received it, and may yet say no.
+	unanswered bool
 }
 
 // ended reports whether the order was cancelled.
@@ -118,6 +125,10 @@ func (s *Store) takeIn(ctx context.Context, tx pgx.Tx, cart Connection, page []r
 			latest[o.ExternalID] = o
 		}
 	}
+	filter, err := filterOf(ctx, tx, cart.ID)
+	if err != nil {
+		return err
+	}
 	known, err := knownOrders(ctx, tx, cart.ID, ids)
 	if err != nil {
 		return err
@@ -133,10 +144,9 @@ func (s *Store) takeIn(ctx context.Context, tx pgx.Tx, cart Connection, page []r
 	}
 	var events []newEvent
 	if len(fresh) > 0 {
-		if events, err = insertOrders(ctx, tx, cart, fresh); err != nil {
+		if events, err = insertOrders(ctx, tx, cart, filter, fresh, out); err != nil {
 			return err
 		}
-		out.New = len(fresh)
 	}
 	was, err := storedForms(ctx, tx, seenAgain, known)
 	if err != nil {
@@ -150,12 +160,15 @@ func (s *Store) takeIn(ctx context.Context, tx pgx.Tx, cart Connection, page []r
 		}
 		events = append(events, e...)
 	}
-	return insertEvents(ctx, tx, actor, events)
+	if err := insertEvents(ctx, tx, actor, events); err != nil {
+		return err
+	}
+	return siftSeen(ctx, tx, filter, seenAgain, known, actor, out)
 }
 
 func knownOrders(ctx context.Context, tx pgx.Tx, cart ConnectionID, ids []relay.ExternalID) (map[relay.ExternalID]held, error) {
 	rows, err := tx.Query(ctx, `
-		select external_id, id, state, coalesce(hold_reason, ''), digest, cart_updated_at, cart_cancelled_at is not null, cart_cancel_at is not null
+		select external_id, id, state, coalesce(hold_reason, ''), digest, cart_updated_at, cart_cancelled_at is not null, cart_cancel_at is not null, answer_due is not null
 		from orders o where cart_id = $1 and external_id = any($2) order by id for update`, cart, texts(ids))
 	if err != nil {
 		return nil, err
@@ -164,7 +177,7 @@ func knownOrders(ctx context.Context, tx pgx.Tx, cart ConnectionID, ids []relay.
 	var orders []relay.OrderID
 	var ext relay.ExternalID
 	var h held
-	_, err = pgx.ForEachRow(rows, []any{&ext, &h.id, &h.state, &h.reason, &h.digest, &h.version, &h.cancelled, &h.telling}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&ext, &h.id, &h.state, &h.reason, &h.digest, &h.version, &h.cancelled, &h.telling, &h.unanswered}, func() error {
 		known[ext] = h
 		orders = append(orders, h.id)
 		h.digest = nil
@@ -181,8 +194,9 @@ func knownOrders(ctx context.Context, tx pgx.Tx, cart ConnectionID, ids []relay.
 	return known, err
 }
 
-// insertOrders writes new orders with their lines and gives them references.
-func insertOrders(ctx context.Context, tx pgx.Tx, cart Connection, fresh []relay.CartOrder) ([]newEvent, error) {
+// insertOrders writes new orders with their lines, those that the filter leaves
+// out as skipped, and gives them references.
+func insertOrders(ctx context.Context, tx pgx.Tx, cart Connection, filter relay.Filter, fresh []relay.CartOrder, out *TakenIn) ([]newEvent, error) {
 	refs, err := newReferences(ctx, tx, cart, fresh)
 	if err != nil {
 		return nil, err
@@ -191,6 +205,7 @@ func insertOrders(ctx context.Context, tx pgx.Tx, cart Connection, fresh []relay
 	ext, number, reference, method := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	placed, updated := make([]time.Time, n), make([]time.Time, n)
 	digest, shipTo, problems := make([][]byte, n), make([]string, n), make([]*string, n)
+	traits, skip := make([]string, n), make([]string, n)
 	for i, o := range fresh {
 		ext[i], number[i], reference[i], method[i] = string(o.ExternalID), plain(o.Number), string(refs[i]), plain(string(o.ShipMethod))
 		placed[i], updated[i] = o.PlacedAt, o.UpdatedAt
@@ -199,14 +214,18 @@ func insertOrders(ctx context.Context, tx pgx.Tx, cart Connection, fresh []relay
 		if shipTo[i], problems[i], err = orderJSON(o); err != nil {
 			return nil, err
 		}
+		if traits[i], err = asJSON(o.Traits); err != nil {
+			return nil, err
+		}
+		skip[i] = plain(filter.Skips(o))
 	}
 	rows, err := tx.Query(ctx, `
-		insert into orders (merchant_id, cart_id, external_id, number, reference, state, ship_method, placed_at, cart_updated_at, digest, ship_to, problems)
-		select $1, $2, e, num, ref, 'new', m, p, u, d, st::jsonb, pr::jsonb
-		from unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[], $9::bytea[], $10::text[], $11::text[])
-			with ordinality as q(e, num, ref, m, p, u, d, st, pr, n) order by q.n
+		insert into orders (merchant_id, cart_id, external_id, number, reference, state, ship_method, placed_at, cart_updated_at, digest, ship_to, problems, traits, skip_reason)
+		select $1, $2, e, num, ref, case sk when '' then 'new' else 'skipped' end, m, p, u, d, st::jsonb, pr::jsonb, tr::jsonb, nullif(sk, '')
+		from unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[], $9::bytea[], $10::text[], $11::text[], $12::text[], $13::text[])
+			with ordinality as q(e, num, ref, m, p, u, d, st, pr, tr, sk, n) order by q.n
 		returning id, external_id`,
-		cart.Merchant, cart.ID, ext, number, reference, method, placed, updated, digest, shipTo, problems)
+		cart.Merchant, cart.ID, ext, number, reference, method, placed, updated, digest, shipTo, problems, traits, skip)
 	if err != nil {
 		return nil, err
 	}
@@ -222,6 +241,12 @@ func insertOrders(ctx context.Context, tx pgx.Tx, cart Connection, fresh []relay
 		id := idOf[ext[i]]
 		lines = appendLines(lines, id, o.Lines)
 		events = append(events, newEvent{id, EventSeen, map[string]any{"version": o.UpdatedAt, "lines": len(o.Lines)}})
+		if skip[i] == "" {
+			out.New++
+			continue
+		}
+		out.Skipped++
+		events = append(events, newEvent{id, EventSkipped, map[string]any{"why": skip[i]}})
 	}
 	return events, insertLines(ctx, tx, lines)
 }
@@ -314,5 +339,8 @@ func newReferences(ctx context.Context, tx pgx.Tx, cart Connection, fresh []rela
 	return refs, nil
 }
 
-// clearHold takes an order off hold, keeping how often and since when it was held.
-const clearHold = `hold_reason = null, hold_fields = null, hold_code = null, hold_words = null, held_at = null, hold_workflow_at = null, updated_at = now()`
+// offHold takes an order off hold, keeping how often and since when it was held.
+const offHold = `hold_reason = null, hold_fields = null, hold_code = null, hold_words = null, held_at = null, hold_workflow_at = null`
+
+// clearHold takes away why an order waited: on hold, or left out by a filter.
+const clearHold = offHold + `, skip_reason = null, updated_at = now()`

@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -92,9 +94,9 @@ func TestAChangeReleasesAHold(t *testing.T) {
 	b.want(sub.Order.ID, relay.OrderNew)
 
 	// But not an operator's.
-	done, err := b.HoldOrder(t.Context(), sub.Order.ID, relay.Hold{Reason: relay.HoldOperator}, "operator clerk")
+	answer, err := b.HoldOrder(t.Context(), sub.Order.ID, relay.Hold{Reason: relay.HoldOperator}, "operator clerk")
 	require.NoError(t, err)
-	require.True(t, done)
+	require.True(t, answer.Held)
 	changed.UpdatedAt, changed.ShipMethod = placed.Add(2*time.Hour), "Standard"
 	require.Equal(t, store.TakenIn{Changed: 1}, b.takeIn(changed))
 	b.want(sub.Order.ID, relay.OrderHeld)
@@ -124,6 +126,42 @@ func TestReferences(t *testing.T) {
 	found, err := b.FindOrders(t.Context(), "acme", "#1001")
 	require.NoError(t, err)
 	require.Len(t, found, 4)
+}
+
+// Numbers that differ only in what a reference can't hold are different orders,
+// and each is found by its full number and by its reference.
+func TestNumbersThatDifferInWhatIsMappedAway(t *testing.T) {
+	b := newBench(t, "shop", "outlet")
+	numbers := []string{"SO-7", "so-7", "SO/7", "SO 7", "#SO-7", " SO_7", "SÖ7", "SO-7/" + strings.Repeat("9", 60), "SO-7/" + strings.Repeat("9", 61)}
+	var page []relay.CartOrder
+	for n, number := range numbers {
+		o := anOrder(n)
+		o.Number = number
+		page = append(page, o)
+	}
+	b.takeIn(page...)
+	_, err := b.TakeIn(t.Context(), b.cart("outlet"), page, "orders", "x", "test")
+	require.NoError(t, err)
+	refs := list[string](b, `select reference from orders order by id`)
+	require.Len(t, refs, 2*len(numbers))
+	require.Equal(t, []int64{int64(len(refs))}, list[int64](b, `select count(distinct reference) from orders`))
+	for i, ref := range refs {
+		_, err := relay.ParseReference(ref)
+		require.NoError(t, err)
+		id, err := b.OrderByReference(t.Context(), "acme", relay.Reference(ref))
+		require.NoError(t, err)
+		for _, name := range []string{ref, strings.ToLower(ref), numbers[i%len(numbers)]} {
+			found, err := b.FindOrders(t.Context(), "acme", name)
+			require.NoError(t, err)
+			require.True(t, slices.ContainsFunc(found, func(o store.OrderSummary) bool { return o.ID == id }), "%q finds %s", name, ref)
+		}
+	}
+	// The same pages again give nothing another name.
+	b.takeIn(page...)
+	require.Equal(t, refs, list[string](b, `select reference from orders order by id`))
+	// And the ledger itself refuses one reference for two.
+	_, err = b.sql.Exec(t.Context(), `update orders set reference = $1 where reference = $2`, refs[0], refs[1])
+	require.ErrorContains(t, err, "orders_merchant_id_reference_key")
 }
 
 // Two carts that take in equal numbers at once never get one reference.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -10,8 +11,13 @@ import (
 	"orderferry/relay"
 )
 
-// levelsRead names the cursor that holds when the last full reading of a warehouse's stock began.
-const levelsRead = "levels_read"
+const (
+	// levelsRead names the cursor that holds when the last whole reading of a
+	// warehouse's stock began: all figures stood as of then.
+	levelsRead = "levels_read"
+	// stockCursor names the cursor that holds a StockCursor.
+	stockCursor = "inventory"
+)
 
 // RecordLevels writes what a warehouse says it has, whose reading began at
 // observed: a level for every site of every code that is named. Only figures
@@ -23,7 +29,9 @@ func (s *Store) RecordLevels(ctx context.Context, warehouse ConnectionID, levels
 		codes[i], sites[i], quantities[i] = string(l.Code), l.Site, l.Quantity.String()
 	}
 	err = s.pool.QueryRow(ctx, `
-		with l as (select * from unnest($2::text[], $3::text[], $4::text[]) as l(code, site, quantity)),
+		with l as ( -- of a level that is told twice the last counts
+			select distinct on (code, site) code, site, quantity from unnest($2::text[], $3::text[], $4::text[]) with ordinality as l(code, site, quantity, n)
+			order by code, site, n desc),
 		closed as (
 			delete from inventory_levels v where warehouse_id = $1 and code in (select code from l)
 				and not exists (select from l where l.code = v.code and l.site = v.site) returning 1),
@@ -40,18 +48,64 @@ func (s *Store) RecordLevels(ctx context.Context, warehouse ConnectionID, levels
 	return changed, nil
 }
 
-// RecordLevelsRead notes that a full reading of a warehouse's stock, begun at
-// observed, has ended, and forgets the codes that it did not name: what is not
-// known is not sent to any cart. No codes at all mean that nothing is forgotten.
-func (s *Store) RecordLevelsRead(ctx context.Context, warehouse ConnectionID, codes []relay.ItemCode, observed time.Time) error {
+// StockCursor is where the reading of a warehouse's stock has got to.
+type StockCursor struct {
+	Place string `json:"place,omitempty"` // the connector's own cursor
+	// Began is when the reading began that is under way: one that was cut short
+	// goes on at Place, and what it did not name stands only as of then. Zero
+	// between two readings.
+	Began time.Time `json:"began,omitzero"`
+}
+
+// StockCursor reads where the reading of a warehouse's stock has got to.
+func (s *Store) StockCursor(ctx context.Context, warehouse ConnectionID) (StockCursor, error) {
+	value, err := s.Cursor(ctx, warehouse, stockCursor)
+	if err != nil || value == "" {
+		return StockCursor{}, err
+	}
+	var c StockCursor
+	if err := json.Unmarshal([]byte(value), &c); err != nil {
+		return StockCursor{}, fmt.Errorf("read the cursor of stock: %w", err)
+	}
+	return c, nil
+}
+
+// SetStockCursor notes where a reading has got to, once its pages so far are recorded.
+func (s *Store) SetStockCursor(ctx context.Context, warehouse ConnectionID, c StockCursor) error {
+	return s.SetCursor(ctx, warehouse, stockCursor, c.String())
+}
+
+// String is how the cursor is kept.
+func (c StockCursor) String() string {
+	b, err := json.Marshal(c)
+	if err != nil { // only a year beyond 9999 could cause it: start over
+		return ""
+	}
+	return string(b)
+}
+
+// LevelsReading is a reading of a warehouse's stock that came to its end.
+type LevelsReading struct {
+	Began time.Time
+	// Codes are all that it named, and the others are forgotten: what is not known
+	// is not sent to any cart. None: nothing is forgotten. A reading of only what
+	// changed gives none.
+	Codes []relay.ItemCode
+	Place string // the connector's cursor, for the next reading
+}
+
+// RecordLevelsRead notes that a whole reading has ended. All figures stand as of
+// its beginning: those that it named were read later, and those that a reading of
+// changes did not name had not changed by then.
+func (s *Store) RecordLevelsRead(ctx context.Context, warehouse ConnectionID, r LevelsReading) error {
 	err := s.begin(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `
+		b := &pgx.Batch{}
+		b.Queue(`
 			delete from inventory_levels v where warehouse_id = $1 and observed_at < $3 and cardinality($2::text[]) > 0
-				and not exists (select from unnest($2::text[]) as named(code) where named.code = v.code)`, warehouse, texts(codes), observed); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, setCursorSQL, warehouse, levelsRead, observed.UTC().Format(time.RFC3339Nano))
-		return err
+				and not exists (select from unnest($2::text[]) as named(code) where named.code = v.code)`, warehouse, texts(r.Codes), r.Began)
+		b.Queue(setCursorSQL, warehouse, levelsRead, r.Began.UTC().Format(time.RFC3339Nano))
+		b.Queue(setCursorSQL, warehouse, stockCursor, StockCursor{Place: r.Place}.String())
+		return tx.SendBatch(ctx, b).Close()
 	})
 	if err != nil {
 		return fmt.Errorf("record the reading of stock: %w", err)
@@ -59,111 +113,58 @@ func (s *Store) RecordLevelsRead(ctx context.Context, warehouse ConnectionID, co
 	return nil
 }
 
-// LevelToSend is a stock figure that a cart is to be told.
-type LevelToSend struct {
-	SKU       relay.SKU
-	Code      relay.ItemCode
-	Available relay.Quantity
-	Owed      relay.Quantity
-}
+// unitsSQL reads a warehouse ($1) of which a whole reading began at a time ($2,
+// see wholeReading): level is its figure for each code, and units what accepted
+// orders take, with what the figure leaves out of it already. A figure net of
+// orders leaves out those accepted before it was read; physical stock what had
+// left by then.
+const (
+	unitsSQL        = unitsFromSQL + unitsOfSQL
+	unitsOfCodesSQL = unitsFromSQL + ` and code = any($3)` + unitsOfSQL // of some codes only
 
-// LevelsToSend computes what a cart should show for each of its SKUs and
-// returns those that differ from what was last sent, in order of SKU.
-//
-// available is the warehouse's figure over its sites, less the units of accepted
-// orders that the figure still holds, never below 0. A figure net of orders holds
-// those accepted after it was read; physical stock holds all that had not left
-// by then. owed is what the warehouse has set aside or shipped for this cart's
-// orders that the cart does not know as shipped and has not cancelled. A code that the warehouse never
-// named is not sent at all.
-func (s *Store) LevelsToSend(ctx context.Context, m Merchant, cart ConnectionID, cartName relay.ConnectionName, limit int) ([]LevelToSend, error) {
-	rows, err := s.pool.Query(ctx, levelsToSendSQL, m.StoredWarehouse().ID, levelsRead, m.ID, cart, cartName, m.Unaliased == relay.SendUnaliased, limit)
-	if err != nil {
-		return nil, fmt.Errorf("compute stock levels: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[LevelToSend])
-	if err != nil {
-		return nil, fmt.Errorf("compute stock levels: %w", err)
-	}
-	return list, nil
-}
-
-// unitsSQL reads a warehouse ($1) whose full readings are noted under a cursor ($2):
-// level is its figure for each code, and units what accepted orders take, with
-// what the figure leaves out of it already.
-const unitsSQL = `
-	with full_read as (
-		select coalesce((select value::timestamptz from cursors where connection_id = $1 and name = $2), '-infinity') as at),
-	level as (
+	unitsFromSQL = `
+	with level as (
 		select code, sum(quantity) as quantity, bool_or(meaning = 'on_hand') as on_hand, max(observed_at) as changed_at,
-			greatest(min(observed_at), (select at from full_read)) as at
-		from inventory_levels where warehouse_id = $1 group by code),
-	-- Accepted orders that have not ended, or ended after the figures were read.
-	units as (
-		select i.code, case when o.cart_cancelled_at is null then o.cart_id end as cart_id, i.units, -- a cart subtracts no order that it has cancelled
-			case when level.on_hand then coalesce((select sum(l.units) from shipment_lines l join shipments sh on sh.id = l.shipment_id
-					where sh.order_id = o.id and l.line_id = i.line_id and sh.seen_at <= level.at), 0)
-				when s.resolved_at <= level.at then i.units else 0 end as left_out,
-			coalesce((select sum(l.units) from shipment_lines l join shipments sh on sh.id = l.shipment_id
-				where sh.order_id = o.id and l.line_id = i.line_id and sh.state = 'told'), 0) as told
-		from orders o join submissions s on s.order_id = o.id and s.state = 'accepted' join submission_items i on i.submission_id = s.id
-			join level on level.code = i.code
-		where o.warehouse_id = $1 and (o.state in ('at_warehouse', 'cancel_requested', 'shipped')
-			or (o.state = 'confirmed' and o.updated_at > (select min(at) from level))))`
-
-// levelTargetsSQL computes what a cart ($4) of a merchant ($3) should show for each of its SKUs.
-const levelTargetsSQL = unitsSQL + `,
-	booked as (
-		select code, sum(greatest(units - left_out, 0)) as held,
-			sum(greatest(units - told, 0)) filter (where cart_id = $4) as owed from units group by code),
-	named as (
-		select a.sku, a.code, row_number() over (partition by a.sku order by a.cart = '') as rank
-		from aliases a where a.merchant_id = $3 and a.cart in ('', $5)),
-	sku as (
-		select sku, code from named where rank = 1
+			greatest(min(observed_at), $2::timestamptz) as at
+		from inventory_levels where warehouse_id = $1`
+	unitsOfSQL = ` group by code),
+	` + openOrdersSQL + `
 		union all
-		select code, code from level where $6 and not exists (select from named where named.sku = level.code)),
-	target as (
-		select sku.sku, level.code, greatest(trunc(level.quantity - coalesce(booked.held, 0)), 0) as available, coalesce(booked.owed, 0) as owed
-		from sku join level on level.code = sku.code left join booked on booked.code = level.code)`
+		-- Those that ended after the figures were read: the figures may hold them.
+		select id, cart_id, cart_cancelled_at, traits->>'location' from orders
+		where warehouse_id = $1 and state = 'confirmed' and updated_at > $2::timestamptz),
+	units as (
+		select o.id as order_id, o.cart_id, coalesce(o.location, '') as location, i.code, sum(i.units)::bigint as units,
+			case when level.on_hand then least(sum(i.units), greatest(
+				-- Whole units of lines or, of kits, what has left without making one whole.
+				sum(case when level.on_hand then i.per * (select sum(l.units) from shipment_lines l join shipments sh on sh.id = l.shipment_id
+					where sh.order_id = o.id and l.line_id = i.line_id and sh.seen_at <= level.at) end),
+				(select sum(k.units) from shipment_items k join shipments sh on sh.id = k.shipment_id
+					where sh.order_id = o.id and k.code = i.code and sh.seen_at <= level.at), 0))::bigint
+				when s.resolved_at <= level.at then sum(i.units)::bigint else 0 end as left_out
+		from open_orders o join submissions s on s.order_id = o.id and s.state = 'accepted' join submission_items i on i.submission_id = s.id
+			join level on level.code = i.code
+		group by o.id, o.cart_id, o.location, i.code, level.on_hand, level.at, s.resolved_at)`
 
-const levelsToSendSQL = levelTargetsSQL + `
-	select t.sku, t.code, t.available::text, t.owed::text from target t left join cart_levels c on c.cart_id = $4 and c.sku = t.sku
-	where (c.sku is null or (c.available, c.owed) is distinct from (t.available, t.owed) or c.error is not null)
-		and (c.retry_at is null or c.retry_at <= now() or (c.available, c.owed) is distinct from (t.available, t.owed))
-	order by t.sku limit $7`
+	// openOrdersSQL are a warehouse's orders that have not ended, each by an index
+	// of its own; those on hold are there all the same. Its bracket stays open.
+	openOrdersSQL = `open_orders as (
+		select id, cart_id, cart_cancelled_at, traits->>'location' as location from orders
+		where warehouse_id = $1 and state in ('at_warehouse', 'cancel_requested', 'shipped')
+		union all
+		select id, cart_id, cart_cancelled_at, traits->>'location' from orders
+		where warehouse_id = $1 and state = 'held' and warehouse_order_id is not null`
+)
 
-// LastSent is when a cart was last sent a figure; the zero time when never.
-func (s *Store) LastSent(ctx context.Context, cart ConnectionID) (time.Time, error) {
-	var at *time.Time
-	if err := s.pool.QueryRow(ctx, `select max(sent_at) from cart_levels where cart_id = $1`, cart).Scan(&at); err != nil {
-		return time.Time{}, fmt.Errorf("read sent stock levels: %w", err)
-	}
-	return fromNull(at), nil
-}
-
-// LevelSent is what came of sending one figure.
-type LevelSent struct {
-	LevelToSend
-	Error string        // why the cart did not take it; "" when it did
-	Retry time.Duration // with Error: not sent again before, unless the figure changes
-}
-
-// RecordSent writes what a cart was sent.
-func (s *Store) RecordSent(ctx context.Context, cart ConnectionID, sent []LevelSent) error {
-	n := len(sent)
-	skus, available, owed, errs, retry := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]time.Duration, n)
-	for i, l := range sent {
-		skus[i], available[i], owed[i], errs[i], retry[i] = string(l.SKU), l.Available.String(), l.Owed.String(), l.Error, l.Retry
-	}
-	_, err := s.pool.Exec(ctx, `
-		insert into cart_levels (cart_id, sku, available, owed, sent_at, error, retry_at)
-		select $1, s, a::numeric, o::numeric, now(), nullif(e, ''), case when e <> '' then now() + r end
-		from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::interval[]) as l(s, a, o, e, r)
-		on conflict (cart_id, sku) do update set available = excluded.available, owed = excluded.owed, sent_at = excluded.sent_at,
-			error = excluded.error, retry_at = excluded.retry_at`, cart, skus, available, owed, errs, retry)
+// wholeReading tells when the last whole reading of a warehouse's stock began, for
+// unitsSQL; where there was none, when its oldest figure was read. It is asked for
+// beforehand, since the planner has to know how few orders ended after it.
+func wholeReading(ctx context.Context, q querier, warehouse ConnectionID) (at string, err error) {
+	rows, err := q.Query(ctx, `
+		select coalesce((select value from cursors where connection_id = $1 and name = $2),
+			(select min(observed_at) from inventory_levels where warehouse_id = $1)::text, 'infinity')`, warehouse, levelsRead)
 	if err != nil {
-		return fmt.Errorf("record sent stock levels: %w", err)
+		return "", err
 	}
-	return nil
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
 }

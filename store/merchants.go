@@ -103,7 +103,7 @@ func refuseStranding(ctx context.Context, tx pgx.Tx, m relay.Merchant, names []s
 			count(*) filter (where exists (select from submissions s where s.order_id = o.id and s.warehouse_id = c.id and s.state in ('open', 'in_doubt')))
 		from connections c join orders o on o.cart_id = c.id or o.warehouse_id = c.id
 		where c.merchant_id = $1 and c.removed_at is null
-			and (o.state in ('submitting', 'in_doubt', 'at_warehouse', 'cancel_requested', 'shipped')
+			and (o.state in ('submitting', 'in_doubt', 'at_warehouse', 'cancel_requested', 'shipped') or (o.state = 'held' and o.warehouse_order_id is not null)
 				or (o.state in ('new', 'held') and (o.cart_id = c.id
 					or exists (select from submissions s where s.order_id = o.id and s.warehouse_id = c.id and s.state in ('open', 'in_doubt')))))
 		group by c.name, c.mode, c.base_url`, m.ID)
@@ -141,12 +141,12 @@ func (s *Store) saveConnection(ctx context.Context, tx pgx.Tx, merchant relay.Me
 		return err
 	}
 	tag, err := tx.Exec(ctx, `
-		insert into connections (merchant_id, name, role, connector, base_url, mode, settings, schedule, credentials)
-		values ($1, $2, $3, $4, $5, $6, $7, coalesce($8::jsonb, '{}'), $9)
+		insert into connections (merchant_id, name, role, connector, base_url, mode, settings, schedule, credentials, rules)
+		values ($1, $2, $3, $4, $5, $6, $7, coalesce($8::jsonb, '{}'), $9, $10)
 		on conflict (merchant_id, name) do update set base_url = excluded.base_url, mode = excluded.mode, settings = excluded.settings,
-			schedule = excluded.schedule, credentials = excluded.credentials, removed_at = null, stopped_at = null, stopped_reason = null
+			schedule = excluded.schedule, credentials = excluded.credentials, rules = excluded.rules, removed_at = null, stopped_at = null, stopped_reason = null
 		where connections.role = excluded.role and connections.connector = excluded.connector`,
-		merchant, c.Name, role, c.Connector, c.BaseURL, c.Mode, c.Settings, c.Schedule, sealed)
+		merchant, c.Name, role, c.Connector, c.BaseURL, c.Mode, c.Settings, c.Schedule, sealed, c.Rules)
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func (s *Store) Merchants(ctx context.Context) ([]Merchant, error) { return s.me
 func (s *Store) merchants(ctx context.Context, id *relay.MerchantID) ([]Merchant, error) {
 	rows, err := s.pool.Query(ctx, `
 		select m.id, m.name, m.resend_hour, m.resend_zone, m.unaliased, m.alerts, m.settings_version, m.aliases_version, m.paused_at,
-			c.id, c.name, c.role, c.connector, c.base_url, c.mode, c.settings, c.schedule, c.stopped_at, coalesce(c.stopped_reason, '')
+			c.id, c.name, c.role, c.connector, c.base_url, c.mode, c.settings, c.schedule, c.rules, c.stopped_at, coalesce(c.stopped_reason, '')
 		from merchants m join connections c on c.merchant_id = m.id and c.removed_at is null
 		where $1::text is null or m.id = $1
 		order by m.id, c.role, c.name`, id)
@@ -221,7 +221,7 @@ func (s *Store) merchants(ctx context.Context, id *relay.MerchantID) ([]Merchant
 		var schedule []byte
 		var stopped, paused *time.Time
 		if err := rows.Scan(&m.ID, &m.Name, &m.Resend.Hour, &m.Resend.Zone, &m.Unaliased, &m.Alerts, &m.SettingsVersion, &m.AliasesVersion, &paused,
-			&c.ID, &c.Name, &c.Role, &c.Connector, &c.BaseURL, &c.Mode, &c.Settings, &schedule, &stopped, &c.StoppedReason); err != nil {
+			&c.ID, &c.Name, &c.Role, &c.Connector, &c.BaseURL, &c.Mode, &c.Settings, &schedule, &c.Rules, &stopped, &c.StoppedReason); err != nil {
 			return nil, fmt.Errorf("read merchants: %w", err)
 		}
 		if err := json.Unmarshal(schedule, &c.Schedule); err != nil {

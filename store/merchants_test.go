@@ -305,20 +305,20 @@ func TestEventsAreAppendOnly(t *testing.T) {
 
 func TestImportAliases(t *testing.T) {
 	b := newBench(t)
-	imported := func(replace bool, aliases ...relay.Alias) store.AliasChange {
+	imported := func(replace bool, aliases ...relay.Alias) store.MappingCounts {
 		t.Helper()
 		got, err := b.ImportAliases(t.Context(), "acme", aliases, replace, "clerk")
 		require.NoError(t, err)
 		return got
 	}
 	a, c := relay.Alias{SKU: "a", Code: "1"}, relay.Alias{SKU: "a", Code: "2", Cart: "shop"}
-	require.Equal(t, store.AliasChange{Added: 2, Version: 1}, imported(false, a, c))
-	require.Equal(t, store.AliasChange{Unchanged: 2, Version: 1}, imported(false, a, c))
+	require.Equal(t, store.MappingCounts{Added: 2, Version: 1}, imported(false, a, c))
+	require.Equal(t, store.MappingCounts{Unchanged: 2, Version: 1}, imported(false, a, c))
 	a.Code = "9"
-	require.Equal(t, store.AliasChange{Changed: 1, Version: 2}, imported(false, a))
-	require.Equal(t, store.AliasChange{Unchanged: 1, Removed: 1, Version: 3}, imported(true, a))
-	require.Equal(t, store.AliasChange{Removed: 1, Version: 4}, imported(true))
-	require.Equal(t, store.AliasChange{Version: 4}, imported(true))
+	require.Equal(t, store.MappingCounts{Changed: 1, Version: 2}, imported(false, a))
+	require.Equal(t, store.MappingCounts{Unchanged: 1, Removed: 1, Version: 3}, imported(true, a))
+	require.Equal(t, store.MappingCounts{Removed: 1, Version: 4}, imported(true))
+	require.Equal(t, store.MappingCounts{Version: 4}, imported(true))
 	_, err := b.ImportAliases(t.Context(), "nobody", nil, false, "clerk")
 	require.ErrorIs(t, err, store.ErrNotFound)
 	m, err := b.Merchant(t.Context(), "acme")

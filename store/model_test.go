@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ func TestAnySequenceOfMoves(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		// The trigger that keeps the trail append-only is off for a moment.
 		b.exec(`do $$ begin set local session_replication_role = replica; truncate orders, order_events, cursors cascade; end $$`)
+		b.onboard(relay.Filter{})
 		m := model{b: b, rt: rt, before: make(map[relay.OrderID]relay.OrderState)}
 		actions := map[string]func(*rapid.T){"": func(*rapid.T) { m.check() }}
 		for name, f := range m.moves() {
@@ -40,6 +42,8 @@ type model struct {
 	ids    []relay.OrderID
 	// reopened is the order that a person had sent anew just now.
 	reopened relay.OrderID
+	reported bool                   // a warehouse told of an order just now
+	there    map[relay.OrderID]bool // on hold, and at the warehouse
 }
 
 func (m *model) pick() relay.OrderID {
@@ -57,28 +61,50 @@ func (m *model) some() []store.Submission {
 	return rapid.SliceOfNDistinct(rapid.SampledFrom(m.subs), 0, min(3, len(m.subs)), func(s store.Submission) relay.OrderID { return s.Order.ID }).Draw(m.rt, "submissions")
 }
 
+// tagged is the n-th order as its cart might show it.
+func (m *model) tagged(n int) relay.CartOrder {
+	return tagged(n, rapid.SampledFrom([]string{"vip", "drop", "b2b"}).Draw(m.rt, "tag"))
+}
+
 func (m *model) moves() map[string]func() error {
 	b := m.b
 	ctx := b.t.Context()
 	return map[string]func() error{
 		"take in": func() error {
 			m.next++
-			_, err := b.TakeIn(ctx, b.cart("shop"), []relay.CartOrder{anOrder(m.next)}, "orders", "x", "model")
+			_, err := b.TakeIn(ctx, b.cart("shop"), []relay.CartOrder{m.tagged(m.next)}, "orders", "x", "model")
 			return err
 		},
 		"change": func() error {
 			if m.next == 0 {
 				return nil
 			}
-			o := anOrder(rapid.IntRange(1, m.next).Draw(m.rt, "n"))
+			o := m.tagged(rapid.IntRange(1, m.next).Draw(m.rt, "n"))
 			o.UpdatedAt = placed.Add(time.Duration(rapid.IntRange(0, 9).Draw(m.rt, "version")) * time.Minute)
-			o.ShipMethod = relay.ShipMethod(fmt.Sprint("method at ", o.UpdatedAt))
+			if rapid.Bool().Draw(m.rt, "what ships") {
+				o.ShipMethod = relay.ShipMethod(fmt.Sprint("method at ", o.UpdatedAt))
+			}
 			_, err := b.TakeIn(ctx, b.cart("shop"), []relay.CartOrder{o}, "orders", "x", "model")
+			return err
+		},
+		"onboard": func() error {
+			b.onboard(rapid.SampledFrom([]relay.Filter{{}, onlyVIP, noDrop}).Draw(m.rt, "filter"))
+			return nil
+		},
+		"filter": func() error {
+			page, done, err := b.NextToFilter(ctx, b.cart("shop").ID, rapid.IntRange(1, 3).Draw(m.rt, "limit"))
+			if err != nil || done {
+				return err
+			}
+			_, err = b.ApplyFilter(ctx, b.cart("shop").ID, page, "model")
 			return err
 		},
 		"claim": func() error {
 			b.exec(`update orders set retry_at = null`)
 			claimed, err := b.Claim(ctx, b.query("me"), func(o relay.Order, token relay.Token) (store.Claim, error) {
+				if why := b.cart("shop").Rules.Filter.Skips(o.CartOrder); why != "" {
+					return store.Claim{Skip: why}, nil
+				}
 				if rapid.IntRange(0, 4).Draw(m.rt, "fate") == 0 {
 					return store.Claim{Hold: &relay.Hold{Reason: relay.HoldUnknownItem}}, nil
 				}
@@ -98,6 +124,9 @@ func (m *model) moves() map[string]func() error {
 			var outcomes []store.Outcome
 			for _, s := range m.some() {
 				o := rapid.SampledFrom([]func(store.Submission) store.Outcome{accepted, refused, unknown, unsent}).Draw(m.rt, "outcome")(s)
+				if o.Accepted != "" && rapid.Bool().Draw(m.rt, "only received") {
+					o.AnswerWithin = time.Hour
+				}
 				if o.Unsent {
 					o.Spent = rapid.IntRange(0, 2).Draw(m.rt, "spent")
 				}
@@ -145,7 +174,11 @@ func (m *model) moves() map[string]func() error {
 			return err
 		},
 		"hold": func() error {
-			_, err := b.HoldOrder(ctx, m.pick(), relay.Hold{Reason: relay.HoldOperator}, "model")
+			id := m.pick()
+			if id == 0 {
+				return nil
+			}
+			_, err := b.HoldOrder(ctx, id, relay.Hold{Reason: relay.HoldOperator}, "model")
 			return err
 		},
 		"cancel": func() error {
@@ -185,12 +218,29 @@ func (m *model) moves() map[string]func() error {
 		},
 		"progress": func() error {
 			open, err := b.OpenOrders(ctx, b.depot(), 0, 10)
-			if err != nil || len(open) == 0 {
+			if err != nil {
 				return err
 			}
-			o := rapid.SampledFrom(open).Draw(m.rt, "open")
-			r := store.Progress{Order: o.ID, Complete: rapid.Bool().Draw(m.rt, "complete"), Status: rapid.SampledFrom([]string{"", "a", "b"}).Draw(m.rt, "status")}
-			switch rapid.IntRange(0, 4).Draw(m.rt, "kind") {
+			// A warehouse may tell of anything that it ever had.
+			var reports []store.Progress
+			for _, o := range open {
+				reports = append(reports, store.Progress{Order: o.ID, WarehouseOrderID: o.WarehouseOrderID})
+			}
+			had := list[relay.WarehouseOrderID](b, `select distinct warehouse_order_id from submissions where warehouse_order_id is not null order by 1`)
+			at, err := b.OrdersAt(ctx, b.depot(), had)
+			if err != nil {
+				return err
+			}
+			for _, wid := range had {
+				reports = append(reports, store.Progress{Order: at[wid], WarehouseOrderID: wid})
+			}
+			if len(reports) == 0 {
+				return nil
+			}
+			r := rapid.SampledFrom(reports).Draw(m.rt, "report")
+			r.Complete, r.Status = rapid.Bool().Draw(m.rt, "complete"), rapid.SampledFrom([]string{"", "a", "b"}).Draw(m.rt, "status")
+			hold := &relay.Hold{Reason: rapid.SampledFrom([]relay.HoldReason{relay.HoldInsufficientInventory, relay.HoldRejected}).Draw(m.rt, "reason")}
+			switch rapid.IntRange(0, 9).Draw(m.rt, "kind") {
 			case 0:
 				r.Cancelled = true
 			case 1:
@@ -200,7 +250,14 @@ func (m *model) moves() map[string]func() error {
 			case 3:
 				r.Packages = append(r.Packages, parcel(fmt.Sprint(rapid.IntRange(3, 6).Draw(m.rt, "number")),
 					item(rapid.SampledFrom([]relay.ItemCode{"MUG", "CAP", "PEN"}).Draw(m.rt, "code"), int64(rapid.IntRange(1, 3).Draw(m.rt, "units")))))
+			case 4, 5:
+				r.Stuck, r.Complete = hold, false
+			case 6, 7:
+				r.Refused, r.Complete = hold, false
+			case 8:
+				r.Working = true
 			}
+			m.reported = true
 			_, err = b.RecordProgress(ctx, "model", []store.Progress{r})
 			return err
 		},
@@ -229,15 +286,16 @@ func (m *model) check() {
 	type row struct {
 		id    relay.OrderID
 		state relay.OrderState
+		there bool
 	}
-	rows, err := b.sql.Query(b.t.Context(), `select id, state from orders order by id`)
+	rows, err := b.sql.Query(b.t.Context(), `select id, state, state = 'held' and warehouse_order_id is not null from orders order by id`)
 	require.NoError(m.rt, err)
-	now := make(map[relay.OrderID]relay.OrderState)
+	now, there := make(map[relay.OrderID]relay.OrderState), make(map[relay.OrderID]bool)
 	m.ids = m.ids[:0]
 	for rows.Next() {
 		var r row
-		require.NoError(m.rt, rows.Scan(&r.id, &r.state))
-		now[r.id] = r.state
+		require.NoError(m.rt, rows.Scan(&r.id, &r.state, &r.there))
+		now[r.id], there[r.id] = r.state, r.there
 		m.ids = append(m.ids, r.id)
 	}
 	require.NoError(m.rt, rows.Err())
@@ -245,16 +303,21 @@ func (m *model) check() {
 		was, known := m.before[id]
 		switch {
 		case !known:
-			require.Equal(m.rt, relay.OrderNew, state)
+			require.Contains(m.rt, []relay.OrderState{relay.OrderNew, relay.OrderSkipped}, state)
 		case m.reopened == id && was.MayReopen() && state == relay.OrderNew: // only ever by that move
+		// Promise 1: what the warehouse has is sent again after its own refusal only, which is a step of its own.
+		case m.there[id] && slices.Contains([]relay.OrderState{relay.OrderNew, relay.OrderSubmitting, relay.OrderInDoubt, relay.OrderSkipped, relay.OrderSendingCancelled}, state):
+			require.Failf(m.rt, "sent though the warehouse has it", "order %d: %s -> %s, trail %v", id, was, state, b.kinds(id))
+		case m.reported && was.MayBeReported(state):
 		case was != state && !was.MayBecome(state):
 			require.Failf(m.rt, "illegal move", "order %d: %s -> %s, trail %v", id, was, state, b.kinds(id))
 		}
 	}
-	m.before, m.reopened = now, 0
+	m.before, m.there, m.reopened, m.reported = now, there, 0, false
 	require.Empty(m.rt, b.inconsistencies())
 	require.Empty(m.rt, list[int64](b, `select order_id from order_events where kind in ('accepted', 'adopted') group by 1
-		having count(*) > 1 + (select count(*) from order_events r where r.order_id = order_events.order_id and r.kind = 'reopened')`), "accepted once a life")
+		having count(*) > 1 + (select count(*) from order_events r where r.order_id = order_events.order_id
+			and (r.kind = 'reopened' or (r.kind = 'refused' and r.detail @> '{"received": true}')))`), "accepted once a life, unless it was only received")
 	require.Empty(m.rt, list[int64](b, `
 		select i.submission_id from submission_items i join submissions s on s.id = i.submission_id and s.state in ('accepted', 'withdrawn')
 			and not exists (select from submissions l where l.order_id = s.order_id and l.attempt > s.attempt and l.state in ('accepted', 'withdrawn'))
@@ -271,6 +334,7 @@ func (b *bench) inconsistencies() []string {
 			when o.state = 'in_doubt' then count(*) filter (where s.state = 'in_doubt') = 1
 			when o.state in ('at_warehouse', 'cancel_requested') then count(*) filter (where s.state = 'accepted') = 1
 			when o.state in ('new', 'skipped', 'sending_cancelled', 'cancelled') then count(s.id) = 0
+			when o.state = 'held' and o.warehouse_order_id is not null then count(*) filter (where s.state = 'accepted') = 1
 			when o.state = 'held' then count(s.id) = 0 or (o.hold_reason = 'unknown_outcome' and count(*) filter (where s.state = 'in_doubt') = 1)
 			else true end`)
 }

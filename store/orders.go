@@ -30,10 +30,13 @@ type OrderSummary struct {
 	WarehouseOrderID relay.WarehouseOrderID `json:"warehouse_order_id,omitempty"`
 	WarehouseStatus  string                 `json:"warehouse_status,omitempty"`
 	Hold             *HoldSummary           `json:"hold,omitempty"`
+	SkipReason       string                 `json:"skip_reason,omitempty"` // of a skipped order
 	PlacedAt         time.Time              `json:"placed_at"`
 	SeenAt           time.Time              `json:"seen_at"`
 	UpdatedAt        time.Time              `json:"updated_at"`
 	CancelAskedAt    *time.Time             `json:"cancel_asked_at,omitempty"`
+	// AnswerDue is by when a warehouse that has only received the order should say yes or no.
+	AnswerDue *time.Time `json:"answer_due,omitempty"`
 }
 
 // HoldSummary is why an order waits.
@@ -45,6 +48,8 @@ type HoldSummary struct {
 	Since    time.Time        `json:"since"`           // of the first hold
 	HeldAt   time.Time        `json:"held_at"`         // since when it is on hold for this reason: the last refusal
 	Attempts int              `json:"attempts"`
+	// There says that the warehouse has the order and is stuck with it: nothing of it is sent again.
+	There bool `json:"there,omitempty"`
 }
 
 // Headline is one line without personal data.
@@ -62,7 +67,8 @@ type OrderQuery struct {
 }
 
 const summaryColumns = `o.id, o.merchant_id, c.name, o.number, o.reference, o.state, coalesce(o.warehouse_order_id, ''), coalesce(o.warehouse_status, ''),
-	o.hold_reason, o.hold_fields, coalesce(o.hold_code, ''), coalesce(o.hold_words, ''), o.first_held_at, o.held_at, o.hold_attempts, o.placed_at, o.created_at, o.updated_at, o.cancel_requested_at`
+	o.hold_reason, o.hold_fields, coalesce(o.hold_code, ''), coalesce(o.hold_words, ''), o.first_held_at, o.held_at, o.hold_attempts, o.placed_at, o.created_at, o.updated_at, o.cancel_requested_at,
+	case o.state when 'skipped' then coalesce(o.skip_reason, '') else '' end, o.answer_due`
 
 func scanSummary(row pgx.CollectableRow) (o OrderSummary, err error) {
 	var reason *relay.HoldReason
@@ -70,13 +76,13 @@ func scanSummary(row pgx.CollectableRow) (o OrderSummary, err error) {
 	var h HoldSummary
 	var since, heldAt *time.Time
 	if err := row.Scan(&o.ID, &o.Merchant, &o.Cart, &o.Number, &o.Reference, &o.State, &o.WarehouseOrderID, &o.WarehouseStatus,
-		&reason, &fields, &h.Code, &h.Words, &since, &heldAt, &h.Attempts, &o.PlacedAt, &o.SeenAt, &o.UpdatedAt, &o.CancelAskedAt); err != nil {
+		&reason, &fields, &h.Code, &h.Words, &since, &heldAt, &h.Attempts, &o.PlacedAt, &o.SeenAt, &o.UpdatedAt, &o.CancelAskedAt, &o.SkipReason, &o.AnswerDue); err != nil {
 		return o, err
 	}
 	if reason == nil {
 		return o, nil
 	}
-	h.Reason, h.Since, h.HeldAt = *reason, fromNull(since), fromNull(heldAt)
+	h.Reason, h.Since, h.HeldAt, h.There = *reason, fromNull(since), fromNull(heldAt), o.WarehouseOrderID != ""
 	if fields != nil {
 		if err := json.Unmarshal(fields, &h.Fields); err != nil {
 			return o, err
@@ -194,7 +200,7 @@ func (s *Store) Order(ctx context.Context, id relay.OrderID) (OrderDetail, error
 	rows, err = s.pool.Query(ctx, `
 		select id, attempt, state, token, encode(digest, 'hex'), service, aliases_version, settings_version, sends, opened_at, resolved_at, http_status,
 			warehouse_order_id, code, answer_fields, answer_words,
-			(select coalesce(jsonb_agg(jsonb_build_object('line', line_id, 'sku', sku, 'code', code, 'units', units) order by position), '[]')
+			(select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('line', line_id, 'sku', sku, 'code', code, 'units', units, 'per', nullif(per, 1))) order by position), '[]')
 				from submission_items i where i.submission_id = s.id)
 		from submissions s where order_id = $1 order by attempt`, id)
 	if err != nil {

@@ -338,22 +338,23 @@ func TestLevelsSent(t *testing.T) {
 	shop := b.cart("shop")
 	_, err := b.RecordLevels(t.Context(), b.depot(), []relay.InventoryLevel{{Code: "CAP", Site: "A", Quantity: relay.Units(3)}, {Code: "MUG", Site: "A", Quantity: relay.Units(5)}}, "on_hand", time.Now())
 	require.NoError(t, err)
+	m, err := b.Mappings(t.Context(), b.m.ID)
+	require.NoError(t, err)
 	sent := func(after relay.SKU) (skus []relay.SKU) {
-		list, err := b.LevelsSent(t.Context(), b.m, shop.ID, shop.Name, after, 10)
+		page, err := b.CartLevels(t.Context(), store.CartLevelsQuery{Merchant: b.m, Mappings: m.Under(b.m.Merchant), Cart: shop, After: after, Limit: 10, Keep: store.CartLevel.Stands})
 		require.NoError(t, err)
-		for _, l := range list {
+		for _, l := range page.Levels {
 			skus = append(skus, l.SKU)
 		}
 		return skus
 	}
 	require.Empty(t, sent(""))
-	levels, err := b.LevelsToSend(t.Context(), b.m, shop.ID, shop.Name, 10)
-	require.NoError(t, err)
+	levels := b.levels("shop", store.CartLevel.Due)
 	require.Len(t, levels, 2)
-	require.NoError(t, b.RecordSent(t.Context(), shop.ID, []store.LevelSent{{LevelToSend: levels[0]}, {LevelToSend: levels[1]}}))
+	require.NoError(t, b.RecordSent(t.Context(), shop.ID, []store.LevelSent{{LevelToSend: levels[0].ToSend()}, {LevelToSend: levels[1].ToSend()}}))
 	require.Equal(t, []relay.SKU{"CAP", "MUG"}, sent(""))
 	require.Equal(t, []relay.SKU{"MUG"}, sent("CAP"))
-	require.NoError(t, b.RecordSent(t.Context(), shop.ID, []store.LevelSent{{LevelToSend: levels[0], Error: "no such SKU", Retry: time.Hour}}))
+	require.NoError(t, b.RecordSent(t.Context(), shop.ID, []store.LevelSent{{LevelToSend: levels[0].ToSend(), Error: "no such SKU", Retry: time.Hour}}))
 	require.Equal(t, []relay.SKU{"MUG"}, sent(""), "the cart has told us why not")
 	_, err = b.RecordLevels(t.Context(), b.depot(), []relay.InventoryLevel{{Code: "MUG", Site: "A", Quantity: relay.Units(4)}}, "on_hand", time.Now())
 	require.NoError(t, err)

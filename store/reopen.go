@@ -80,7 +80,7 @@ func reopen(ctx context.Context, tx pgx.Tx, order relay.OrderID, r ReopenRequest
 		return err
 	}
 	_, err = tx.Exec(ctx, `
-		update orders set state = 'new', warehouse_id = null, warehouse_order_id = null, warehouse_status = null, accepted_at = null, ship_complete = false,
+		update orders set state = 'new', warehouse_id = null, warehouse_order_id = null, warehouse_status = null, accepted_at = null, answer_due = null, ship_complete = false,
 			cancel_requested_at = null, cancel_requested_by = null, cancel_reason = null, cancel_next_at = null,
 			cart_cancel_at = null, cart_cancel_attempts = 0, cart_cancel_sent_at = null, cart_cancel_error = null, late_edit = null,
 			first_held_at = null, hold_attempts = 0, next_look_at = null, looks = 0, retry_at = null, send_failures = 0, updated_at = now()

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,15 +17,22 @@ type OpenOrder struct {
 	Reference        relay.Reference
 	WarehouseOrderID relay.WarehouseOrderID
 	AcceptedAt       time.Time
+	Unanswered       bool // the warehouse has received it, and said neither yes nor no
 }
 
-// OpenOrders returns a warehouse's open orders, in order of id, from after.
-// Cancelled ones count as open for a week: a parcel may leave despite a cancel.
+// OpenOrders returns a warehouse's open orders, in order of id, from after: those
+// too that are on hold because the warehouse is stuck with them. Cancelled ones
+// count as open for a week: a parcel may leave despite a cancel.
 func (s *Store) OpenOrders(ctx context.Context, warehouse ConnectionID, after relay.OrderID, limit int) ([]OpenOrder, error) {
 	rows, err := s.pool.Query(ctx, `
-		select id, reference, warehouse_order_id, accepted_at from orders
-		where warehouse_id = $1 and id > $2 and (state in ('at_warehouse', 'cancel_requested', 'cancelled') or (state = 'shipped' and not ship_complete))
-			and (state <> 'cancelled' or updated_at > now() - interval '7 days')
+		(select id, reference, warehouse_order_id, accepted_at, answer_due is not null from orders
+			where warehouse_id = $1 and id > $2 and (state in ('at_warehouse', 'cancel_requested', 'cancelled') or (state = 'shipped' and not ship_complete))
+				and (state <> 'cancelled' or updated_at > now() - interval '7 days')
+			order by id limit $3)
+		union all -- each by its own index
+		(select id, reference, warehouse_order_id, accepted_at, false from orders
+			where warehouse_id = $1 and id > $2 and state = 'held' and warehouse_order_id is not null
+			order by id limit $3)
 		order by id limit $3`, warehouse, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read open orders: %w", err)
@@ -35,96 +40,39 @@ func (s *Store) OpenOrders(ctx context.Context, warehouse ConnectionID, after re
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[OpenOrder])
 }
 
-// Progress is what a warehouse reported of one order.
-type Progress struct {
-	Order relay.OrderID
-	// WarehouseOrderID is what was read: a report of an earlier one says nothing
-	// of an order that was reopened. "": whichever it is.
-	WarehouseOrderID relay.WarehouseOrderID
-
-	Status   string // the warehouse's own word
-	Complete bool   // it says that no more packages follow
-	// Settle lets parcels of unknown contents stand for all that is left, though
-	// more may follow.
-	Settle bool
-	// Cancelled says that it will not ship, by the warehouse's own doing or ours.
-	Cancelled bool
-	// Gone says that the warehouse does not know the order. After a cancel that
-	// was asked for it means cancelled; else it may be a passing fault.
-	Gone     bool
-	Packages []relay.Package
-}
-
-// Recorded counts what a report of progress changed.
-type Recorded struct {
-	Packages  int // new ones
-	Cancelled int
-	Alarms    int            // orders that went another way than anybody asked for
-	Carts     []ConnectionID // carts that have something to be told, in order
-}
-
-type shippingOrder struct {
-	id       relay.OrderID
-	cart     ConnectionID
-	state    relay.OrderState
-	wid      relay.WarehouseOrderID
-	status   string
-	complete bool
-	items    []relay.OrderItem
-	known    map[string]bool
-	shipped  map[relay.LineID]int64
-	waiting  bool // for more to be known: the contents of a parcel
-	assumed  bool // a parcel's contents were assumed: only the warehouse can say that no more follow
-	surplus  bool // a parcel holds nothing that was ordered, as far as its codes tell
-}
-
-// RecordProgress writes packages and states that a warehouse reported. What it
-// reported before changes nothing. A parcel whose contents the warehouse does
-// not say waits until the order is complete, and then stands for all that is
-// left of it.
-func (s *Store) RecordProgress(ctx context.Context, actor string, reports []Progress) (Recorded, error) {
-	var out Recorded
-	if len(reports) == 0 {
-		return out, nil
-	}
-	err := s.begin(ctx, func(tx pgx.Tx) error {
-		out = Recorded{}
-		byOrder := make(map[relay.OrderID]Progress, len(reports))
-		ids := make([]int64, 0, len(reports))
-		for _, r := range reports {
-			if _, twice := byOrder[r.Order]; !twice {
-				ids = append(ids, int64(r.Order))
-			}
-			byOrder[r.Order] = r
-		}
-		orders, err := lockShipping(ctx, tx, ids)
-		if err != nil {
-			return err
-		}
-		w := shipmentWriter{actor: actor, out: &out, carts: make(map[ConnectionID]bool)}
-		for _, o := range orders {
-			if r := byOrder[o.id]; r.WarehouseOrderID == "" || r.WarehouseOrderID == o.wid {
-				w.report(o, r)
-			}
-		}
-		out.Carts = slices.Sorted(maps.Keys(w.carts))
-		return w.write(ctx, tx)
-	})
+// OrdersAt finds the orders that are at a warehouse under the given ids, or were
+// before it refused or cancelled them.
+func (s *Store) OrdersAt(ctx context.Context, warehouse ConnectionID, ids []relay.WarehouseOrderID) (map[relay.WarehouseOrderID]relay.OrderID, error) {
+	rows, err := s.pool.Query(ctx, `
+		select distinct on (q.id) q.id, at.order_id from unnest($2::text[]) as q(id) cross join lateral (
+			select o.id as order_id, true as now, 0 as attempt from orders o where o.warehouse_id = $1 and o.warehouse_order_id = q.id
+			union all
+			select s.order_id, false, s.attempt from submissions s where s.warehouse_id = $1 and s.warehouse_order_id = q.id) as at
+		order by q.id, at.now desc, at.attempt desc`, warehouse, texts(ids))
 	if err != nil {
-		return Recorded{}, fmt.Errorf("record shipments: %w", err)
+		return nil, fmt.Errorf("look up warehouse orders: %w", err)
+	}
+	out := make(map[relay.WarehouseOrderID]relay.OrderID, len(ids))
+	var wid relay.WarehouseOrderID
+	var id relay.OrderID
+	if _, err := pgx.ForEachRow(rows, []any{&wid, &id}, func() error { out[wid] = id; return nil }); err != nil {
+		return nil, fmt.Errorf("look up warehouse orders: %w", err)
 	}
 	return out, nil
 }
 
 func lockShipping(ctx context.Context, tx pgx.Tx, ids []int64) ([]*shippingOrder, error) {
 	rows, err := tx.Query(ctx, `
-		select id, cart_id, state, coalesce(warehouse_order_id, ''), coalesce(warehouse_status, ''), ship_complete from orders where id = any($1) order by id for update`, ids)
+		select id, reference, cart_id, state, coalesce(warehouse_order_id, ''), coalesce(warehouse_id, 0), coalesce(warehouse_status, ''), ship_complete,
+			answer_due is not null, coalesce(hold_reason, ''), coalesce(hold_code, ''), cancel_requested_at is not null
+		from orders where id = any($1) order by id for update`, ids)
 	if err != nil {
 		return nil, err
 	}
 	orders, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*shippingOrder, error) {
-		o := &shippingOrder{known: make(map[string]bool), shipped: make(map[relay.LineID]int64)}
-		err := r.Scan(&o.id, &o.cart, &o.state, &o.wid, &o.status, &o.complete)
+		o := &shippingOrder{known: make(map[string]bool), begun: make(map[string][]relay.ItemCode)}
+		err := r.Scan(&o.id, &o.reference, &o.cart, &o.state, &o.wid, &o.warehouse, &o.status, &o.complete, &o.unanswered, &o.reason, &o.code, &o.cancelAsked)
+		o.was = o.standing
 		return o, err
 	})
 	if err != nil {
@@ -134,20 +82,28 @@ func lockShipping(ctx context.Context, tx pgx.Tx, ids []int64) ([]*shippingOrder
 	for _, o := range orders {
 		at[o.id] = o
 	}
+	if err := loadAttempts(ctx, tx, ids, at); err != nil {
+		return nil, err
+	}
 	rows, err = tx.Query(ctx, `
-		select s.order_id, i.line_id, i.sku, i.code, i.units from submissions s join submission_items i on i.submission_id = s.id
-		where s.order_id = any($1) and s.state in ('accepted', 'withdrawn')
-			and not exists (select from submissions l where l.order_id = s.order_id and l.attempt > s.attempt and l.state in ('accepted', 'withdrawn'))
+		select s.order_id, i.line_id, i.sku, i.code, i.units, case when i.per > 1 then i.per else 0 end from submissions s join submission_items i on i.submission_id = s.id
+		where s.order_id = any($1) and s.id = ( -- what the warehouse has of it, or had
+				select l.id from submissions l where l.order_id = s.order_id
+					and (l.state in ('open', 'in_doubt', 'accepted', 'withdrawn') or (l.state = 'rejected' and l.warehouse_order_id is not null))
+				order by l.state in ('open', 'in_doubt', 'accepted') desc, l.attempt desc limit 1)
 		order by s.order_id, i.position`, ids)
 	if err != nil {
 		return nil, err
 	}
 	var id relay.OrderID
 	var it relay.OrderItem
-	if _, err := pgx.ForEachRow(rows, []any{&id, &it.Line, &it.SKU, &it.Code, &it.Units}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&id, &it.Line, &it.SKU, &it.Code, &it.Units, &it.Per}, func() error {
 		at[id].items = append(at[id].items, it)
 		return nil
 	}); err != nil {
+		return nil, err
+	}
+	if err := loadParts(ctx, tx, ids, at); err != nil {
 		return nil, err
 	}
 	rows, err = tx.Query(ctx, `
@@ -164,124 +120,63 @@ func lockShipping(ctx context.Context, tx pgx.Tx, ids []int64) ([]*shippingOrder
 		o := at[id]
 		o.assumed = o.assumed || assumed
 		o.known[key] = true
-		o.waiting = o.waiting || state == "waiting"
+		o.waiting = o.waiting || (state == "waiting" && o.begun[key] == nil)
 		o.surplus = o.surplus || state == "surplus"
 		if line != "" {
-			o.shipped[line] += units
+			o.shipped.Add(relay.Allocation{Lines: []relay.ShippedLine{{Line: line, Units: units}}})
 		}
 		return nil
 	})
 	return orders, err
 }
 
-// shipmentWriter gathers what a batch of reports changes and writes it in one round trip.
-type shipmentWriter struct {
-	actor  string
-	out    *Recorded
-	carts  map[ConnectionID]bool
-	batch  pgx.Batch
-	events []newEvent
-	lines  []packageLines
-	orders struct {
-		ids      []int64
-		states   []string
-		statuses []string
-		complete []bool
+// loadAttempts reads the submissions that reports may be about.
+func loadAttempts(ctx context.Context, tx pgx.Tx, ids []int64, at map[relay.OrderID]*shippingOrder) error {
+	rows, err := tx.Query(ctx, `
+		select s.order_id, s.id, s.state, coalesce(s.warehouse_order_id, ''), s.warehouse_id, s.state = 'rejected' and exists (
+			select from order_events e where e.order_id = s.order_id and e.kind = 'duplicate_found' and e.detail -> 'cancelled' ? s.warehouse_order_id)
+		from submissions s
+		where s.order_id = any($1) and (s.state in ('open', 'in_doubt', 'accepted') or (s.state = 'rejected' and s.warehouse_order_id is not null))
+		order by s.order_id, s.attempt`, ids)
+	if err != nil {
+		return err
 	}
-	packages struct {
-		order, cart                                                        []int64
-		key, carrier, service, number, url, tracker, state, shared, firsts []string
-		shippedAt                                                          []*time.Time
-	}
-}
-
-type packageLines struct {
-	order relay.OrderID
-	key   string
-	lines []relay.ShippedLine
-}
-
-func (w *shipmentWriter) report(o *shippingOrder, r Progress) {
-	state := o.state
-	var fresh []relay.Package
-	for _, p := range r.Packages {
-		p.Carrier, p.TrackingNumber = plain(p.Carrier), plain(p.TrackingNumber)
-		if key := p.Key(); p.TrackingNumber != "" && !o.known[key] {
-			o.known[key] = true
-			fresh = append(fresh, p)
-		}
-	}
-	for _, p := range fresh {
-		w.addPackage(o, p)
-	}
-	// What was cancelled after a part had left leaves nothing more to expect.
-	ended := (r.Cancelled || r.Gone) && len(o.known) > 0
-	complete := o.complete || r.Complete || ended || (!o.assumed && len(o.items) > 0 && len(o.known) > 0 && len(relay.Remaining(o.items, o.shipped)) == 0)
-	switch {
-	case len(fresh) > 0:
-		if state == relay.OrderCancelled || state == relay.OrderCancelRequested {
-			w.out.Alarms++
-			w.events = append(w.events, newEvent{o.id, EventShippedAfterAll, map[string]any{"was": state}})
-		}
-		if state.MayBecome(relay.OrderShipped) {
-			state = relay.OrderShipped
-		}
-		w.out.Packages += len(fresh)
-	case (r.Cancelled || (r.Gone && state == relay.OrderCancelRequested)) && len(o.known) == 0 && state.MayBecome(relay.OrderCancelled):
-		if state != relay.OrderCancelRequested {
-			w.out.Alarms++
-		}
-		state = relay.OrderCancelled
-		w.out.Cancelled++
-		w.events = append(w.events, newEvent{o.id, EventCancelled, map[string]any{"status": r.Status, "asked": o.state == relay.OrderCancelRequested}})
-		w.batch.Queue(`update submissions set state = 'withdrawn' where order_id = $1 and state = 'accepted'`, o.id)
-	}
-	if left := relay.Remaining(o.items, o.shipped); (complete || r.Settle) && (o.waiting || (o.surplus && len(left) > 0)) {
-		w.settle(o, left)
-	}
-	status := plain(r.Status)
-	switch {
-	case r.Gone:
-		status = "gone"
-	case status == "":
-		status = o.status
-	}
-	if status != o.status {
-		if r.Gone && state != relay.OrderCancelled {
-			w.out.Alarms++
-		}
-		w.events = append(w.events, newEvent{o.id, EventWarehouseStatus, map[string]any{"status": status}})
-	}
-	if state == o.state && complete == o.complete && status == o.status {
-		return
-	}
-	w.orders.ids, w.orders.states = append(w.orders.ids, int64(o.id)), append(w.orders.states, string(state))
-	w.orders.statuses, w.orders.complete = append(w.orders.statuses, status), append(w.orders.complete, complete)
+	var id relay.OrderID
+	var a attempt
+	_, err = pgx.ForEachRow(rows, []any{&id, &a.id, &a.state, &a.wid, &a.at, &a.told}, func() error {
+		one := a
+		one.was = one.state
+		at[id].attempts = append(at[id].attempts, &one)
+		return nil
+	})
+	return err
 }
 
 func (w *shipmentWriter) addPackage(o *shippingOrder, p relay.Package) {
 	state := "waiting"
 	detail := map[string]any{"carrier": p.Carrier, "tracking_number": p.TrackingNumber}
 	if len(p.Items) > 0 {
-		lines, surplus := relay.Allocate(o.items, o.shipped, p.Items)
-		if len(surplus) > 0 {
-			detail["surplus"] = surplus
+		in := relay.Allocate(o.items, o.shipped, p.Items)
+		if len(in.Surplus) > 0 {
+			detail["surplus"] = in.Surplus
 		}
-		if state = "ready"; len(lines) == 0 {
+		switch {
+		case len(in.Lines) > 0:
+			state = "ready"
+			detail["contents"] = in.Lines
+		case len(in.Items) > 0:
+			detail["parts"] = in.Items
+		default:
 			state = "surplus"
-		} else {
-			detail["contents"] = lines
 		}
-		for _, l := range lines {
-			o.shipped[l.Line] += l.Units
-		}
-		w.lines = append(w.lines, packageLines{o.id, p.Key(), lines})
+		w.allocated(o, p.Key(), in)
+		w.lines = append(w.lines, packageLines{o.id, p.Key(), in.Lines})
 	}
 	switch state {
 	case "ready":
 		w.carts[o.cart] = true
 	case "waiting":
-		o.waiting = true
+		o.waiting = o.waiting || o.begun[p.Key()] == nil
 	case "surplus":
 		o.surplus = true
 	}
@@ -296,16 +191,22 @@ func (w *shipmentWriter) addPackage(o *shippingOrder, p relay.Package) {
 // settle lets the first parcel of unknown contents stand for all that is left
 // of a complete order, and the others be told with it. So do parcels whose
 // contents are other codes than those ordered, when something is left: the
-// warehouse sent a substitute, or writes its codes in another way.
-func (w *shipmentWriter) settle(o *shippingOrder, left []relay.ShippedLine) {
+// warehouse sent a substitute, or writes its codes in another way. Where the
+// contents are known and make no kit whole, assumed is false and left are the
+// kits of which they are a part.
+func (w *shipmentWriter) settle(o *shippingOrder, left []relay.ShippedLine, assumed bool) {
 	lineIDs, units := make([]string, len(left)), make([]int64, len(left))
 	for i, l := range left {
 		lineIDs[i], units[i] = string(l.Line), l.Units
-		o.shipped[l.Line] += l.Units
 	}
-	w.events = append(w.events, newEvent{o.id, EventAssumed, map[string]any{"contents": left}})
+	o.shipped.Add(relay.Allocation{Lines: left})
+	detail := map[string]any{"contents": left}
+	if !assumed {
+		detail["kits"] = true
+	}
+	w.events = append(w.events, newEvent{o.id, EventAssumed, detail})
 	// In SQL, since parcels of this very report have no number yet.
-	w.batch.Queue(settleSQL, o.id, lineIDs, units)
+	w.batch.Queue(settleSQL, o.id, lineIDs, units, assumed)
 	w.carts[o.cart] = true
 }
 
@@ -315,47 +216,8 @@ const settleSQL = `
 		select distinct w.first, q.line, q.units from w, unnest($2::text[], $3::bigint[]) as q(line, units))
 	update shipments s set
 		state = case when s.id <> w.first then 'merged' when cardinality($2::text[]) = 0 then 'surplus' else 'ready' end,
-		merged_into = case when s.id <> w.first then w.first end, assumed = true
+		merged_into = case when s.id <> w.first then w.first end, assumed = s.assumed or $4
 	from w where s.id = w.id`
-
-func (w *shipmentWriter) write(ctx context.Context, tx pgx.Tx) error {
-	b := &pgx.Batch{}
-	if a := w.packages; len(a.order) > 0 {
-		b.Queue(`
-			insert into shipments (order_id, cart_id, package_key, carrier, service, tracking_number, tracking_url, tracker_id, state, shipped_at)
-			select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::timestamptz[])
-			on conflict (order_id, package_key) do nothing`,
-			a.order, a.cart, a.key, a.carrier, a.service, a.number, a.url, a.tracker, a.state, a.shippedAt)
-	}
-	var order, units []int64
-	var key, line []string
-	for _, p := range w.lines {
-		for _, l := range p.lines {
-			order, key, line, units = append(order, int64(p.order)), append(key, p.key), append(line, string(l.Line)), append(units, l.Units)
-		}
-	}
-	if len(order) > 0 {
-		b.Queue(`
-			insert into shipment_lines (shipment_id, line_id, units)
-			select s.id, q.line, q.units from unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[]) as q(o, k, line, units)
-			join shipments s on s.order_id = q.o and s.package_key = q.k`, order, key, line, units)
-	}
-	b.QueuedQueries = append(b.QueuedQueries, w.batch.QueuedQueries...)
-	if a := w.orders; len(a.ids) > 0 {
-		b.Queue(`
-			update orders o set state = q.state, warehouse_status = nullif(q.status, ''), ship_complete = q.complete, updated_at = now(),
-				cancel_next_at = case when q.state = 'cancel_requested' then cancel_next_at end
-			from unnest($1::bigint[], $2::text[], $3::text[], $4::boolean[]) as q(id, state, status, complete) where o.id = q.id`,
-			a.ids, a.states, a.statuses, a.complete)
-	}
-	args, err := eventArgs(w.actor, w.events)
-	if err != nil {
-		return err
-	}
-	b.Queue(insertEventsSQL, args...)
-	b.Queue(confirmSQL, w.orders.ids, w.actor)
-	return tx.SendBatch(ctx, b).Close()
-}
 
 // confirmSQL ends orders of which no more packages are expected and the cart
 // has all tracking, and counts them.
@@ -376,14 +238,17 @@ const lastParcel = 14 * 24 * time.Hour
 // SettleOverdue settles parcels of unknown contents that nothing was added to
 // for so long, though the order may not be complete, lest the cart wait without
 // an end for a warehouse that never says so. It ends such orders after two weeks.
+// A parcel with a part of a kit waits for two weeks, and ends nothing: the rest
+// of the kit, or of the order, may be on back order.
 func (s *Store) SettleOverdue(ctx context.Context, warehouse ConnectionID, age time.Duration, actor string) (Recorded, error) {
 	rows, err := s.pool.Query(ctx, `
-		select o.id, max(s.seen_at) < now() - $3::interval from shipments s join orders o on o.id = s.order_id
+		select o.id, max(s.seen_at) < now() - $3::interval and not bool_and(part) from shipments s join orders o on o.id = s.order_id
+			cross join lateral (select s.state = 'waiting' and exists (select from shipment_items i where i.shipment_id = s.id) as part) as p
 		where o.id in ( -- the few of them, by index
 				select order_id from shipments where state = 'waiting'
 				union select id from orders where warehouse_id = $1 and state = 'shipped' and not ship_complete)
 			and o.warehouse_id = $1 and (s.state = 'waiting' or (s.assumed and o.state = 'shipped' and not o.ship_complete))
-		group by o.id having max(s.seen_at) < now() - case when bool_or(s.state = 'waiting') then $2::interval else $3::interval end
+		group by o.id having max(s.seen_at) < now() - case when bool_or(s.state = 'waiting' and not part) then $2::interval else $3::interval end
 		order by o.id limit 500`, warehouse, age, lastParcel)
 	if err != nil {
 		return Recorded{}, fmt.Errorf("settle overdue parcels: %w", err)
@@ -494,11 +359,16 @@ func (s *Store) RecordTold(ctx context.Context, actor string, told []Told) (conf
 			insert into order_events (order_id, kind, actor, detail)
 			select order_id, 'told_cart', $4, jsonb_strip_nulls(jsonb_build_object('shipment', id, 'cart_shipment', cart, 'found', nullif(found, false))) from u`,
 			ids, cartIDs, found, actor)
-		// The cart took the units off its stock by itself: what it was sent is not what it shows any more.
+		// The cart took the units off its stock by itself, of a kit perhaps those of
+		// its parts: what it was sent is not what it shows any more.
 		b.Queue(`
-			update cart_levels c set owed = -1 from shipments s join shipment_lines l on l.shipment_id = s.id
-				join order_lines o on o.order_id = s.order_id and o.external_id = l.line_id
-			where s.id = any($1) and s.state = 'told' and c.cart_id = s.cart_id and c.sku = btrim(o.sku)`, ids)
+			update sent_levels c set owed = -1 from (
+				select distinct s.cart_id, q.sku from shipments s join orders n on n.id = s.order_id join shipment_lines l on l.shipment_id = s.id
+					join order_lines o on o.order_id = s.order_id and o.external_id = l.line_id
+					cross join lateral (select btrim(o.sku) as sku union
+						select component from kit_components k where k.merchant_id = n.merchant_id and k.sku = btrim(o.sku)) as q
+				where s.id = any($1) and s.state = 'told') as t
+			where c.cart_id = t.cart_id and c.sku = t.sku`, ids)
 		b.Queue(`
 			with u as (
 				update shipments s set push_attempts = push_attempts + 1, push_error = q.error, next_push_at = now() + q.retry

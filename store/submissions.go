@@ -39,7 +39,9 @@ type Submission struct {
 // Claim is what is to become of an order that is about to be submitted.
 type Claim struct {
 	// Hold, when not nil, puts the order on hold instead.
-	Hold    *relay.Hold
+	Hold *relay.Hold
+	// Skip, when not "", says why the cart's filter leaves the order out: it is skipped instead.
+	Skip    string
 	Items   []relay.OrderItem
 	Service relay.Service
 	Digest  [32]byte // of the exact body
@@ -64,6 +66,7 @@ var ErrSettingsChanged = errors.New("the merchant's settings changed meanwhile")
 type Claimed struct {
 	Submissions []Submission
 	Held        int // orders that our own translation put on hold
+	Skipped     int // orders that the filter leaves out
 }
 
 // Claim opens submissions: in one transaction it locks orders that are ready,
@@ -75,12 +78,17 @@ func (s *Store) Claim(ctx context.Context, q ClaimQuery, prepare func(o relay.Or
 	err := s.begin(ctx, func(tx pgx.Tx) error {
 		out = Claimed{}
 		// Nothing is claimed for a connection that is being replaced just now.
-		var version int64
-		if err := tx.QueryRow(ctx, `select settings_version from merchants where id = $1 for share`, q.Merchant.ID).Scan(&version); err != nil {
+		// Nor with mappings that are being edited: an order that is held for want of
+		// one is seen by those who look at holds after the edit.
+		var settings, mappings int64
+		if err := tx.QueryRow(ctx, `select settings_version, aliases_version from merchants where id = $1 for share`, q.Merchant.ID).Scan(&settings, &mappings); err != nil {
 			return notFound(err)
 		}
-		if version != q.Merchant.SettingsVersion {
+		if settings != q.Merchant.SettingsVersion {
 			return ErrSettingsChanged
+		}
+		if mappings != q.Merchant.AliasesVersion {
+			return ErrMappingsChanged
 		}
 		orders, err := lockReady(ctx, tx, q)
 		if err != nil || len(orders) == 0 {
@@ -90,12 +98,17 @@ func (s *Store) Claim(ctx context.Context, q ClaimQuery, prepare func(o relay.Or
 			return err
 		}
 		var holds []holdRow
+		var skips []verdict
 		var claims []Claim
 		for _, o := range orders {
 			token := newToken()
 			c, err := prepare(o, token)
 			if err != nil {
 				return fmt.Errorf("prepare order %s: %w", o.Reference, err)
+			}
+			if c.Skip != "" {
+				skips = append(skips, verdict{o.ID, c.Skip})
+				continue
 			}
 			if c.Hold != nil {
 				holds = append(holds, holdRow{order: o.ID, hold: *c.Hold})
@@ -104,7 +117,11 @@ func (s *Store) Claim(ctx context.Context, q ClaimQuery, prepare func(o relay.Or
 			claims = append(claims, c)
 			out.Submissions = append(out.Submissions, Submission{Order: o, Token: token, Items: c.Items, Service: c.Service, Sends: 1})
 		}
-		out.Held = len(holds)
+		skipped, err := sift(ctx, tx, q.Actor, skips, "")
+		if err != nil {
+			return err
+		}
+		out.Held, out.Skipped = len(holds), skipped.skipped
 		if err := openSubmissions(ctx, tx, q, out.Submissions, claims); err != nil {
 			return err
 		}
@@ -116,11 +133,12 @@ func (s *Store) Claim(ctx context.Context, q ClaimQuery, prepare func(o relay.Or
 	return out, nil
 }
 
-const orderColumns = `o.id, o.merchant_id, c.name, o.reference, o.state, o.external_id, o.number, o.placed_at, o.cart_updated_at, o.ship_method, o.ship_to, o.problems`
+const orderColumns = `o.id, o.merchant_id, c.name, o.reference, o.state, o.external_id, o.number, o.placed_at, o.cart_updated_at, o.ship_method, o.ship_to, o.problems, o.traits,
+	(select count(*) from submissions w where w.order_id = o.id and w.state = 'withdrawn')`
 
 func scanOrder(row pgx.CollectableRow, more ...any) (o relay.Order, err error) {
 	var shipTo, problems []byte
-	dest := append([]any{&o.ID, &o.Merchant, &o.Cart, &o.Reference, &o.State, &o.ExternalID, &o.Number, &o.PlacedAt, &o.UpdatedAt, &o.ShipMethod, &shipTo, &problems}, more...)
+	dest := append([]any{&o.ID, &o.Merchant, &o.Cart, &o.Reference, &o.State, &o.ExternalID, &o.Number, &o.PlacedAt, &o.UpdatedAt, &o.ShipMethod, &shipTo, &problems, &o.Traits, &o.Renewed}, more...)
 	if err := row.Scan(dest...); err != nil {
 		return o, err
 	}
@@ -234,14 +252,14 @@ func openSubmissions(ctx context.Context, tx pgx.Tx, q ClaimQuery, subs []Submis
 	if err != nil {
 		return err
 	}
-	var ids, units []int64
+	var ids, units, per []int64
 	var positions []int32
 	var lines, skus, codes []string
 	events := make([]newEvent, n)
 	for i, sub := range subs {
 		for p, it := range sub.Items {
 			ids, positions, units = append(ids, int64(sub.ID)), append(positions, int32(p)), append(units, it.Units)
-			lines, skus, codes = append(lines, string(it.Line)), append(skus, string(it.SKU)), append(codes, string(it.Code))
+			lines, skus, codes, per = append(lines, string(it.Line)), append(skus, string(it.SKU)), append(codes, string(it.Code)), append(per, max(it.Per, 1))
 		}
 		events[i] = newEvent{sub.Order.ID, EventSubmitting, map[string]any{"submission": sub.ID, "token": sub.Token,
 			"digest": fmt.Sprintf("%x", claims[i].Digest), "aliases_version": q.Merchant.AliasesVersion, "settings_version": q.Merchant.SettingsVersion}}
@@ -251,8 +269,8 @@ func openSubmissions(ctx context.Context, tx pgx.Tx, q ClaimQuery, subs []Submis
 		return err
 	}
 	b := &pgx.Batch{}
-	b.Queue(`insert into submission_items (submission_id, position, line_id, sku, code, units)
-		select * from unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::text[], $6::bigint[])`, ids, positions, lines, skus, codes, units)
+	b.Queue(`insert into submission_items (submission_id, position, line_id, sku, code, units, per)
+		select * from unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[])`, ids, positions, lines, skus, codes, units, per)
 	b.Queue(`update orders set state = 'submitting', warehouse_id = $2, retry_at = null, `+clearHold+` where id = any($1)`, orders, warehouse)
 	b.Queue(insertEventsSQL, args...)
 	return tx.SendBatch(ctx, b).Close()
@@ -292,7 +310,7 @@ func holdOrders(ctx context.Context, tx pgx.Tx, actor string, holds []holdRow) e
 				state = case when stop then 'sending_cancelled' else 'held' end,
 				hold_reason = case when not stop then r end, held_at = case when not stop then now() end,
 				hold_fields = f::jsonb, hold_code = nullif(c, ''), hold_words = nullif(w, ''), hold_workflow_at = null,
-				first_held_at = coalesce(first_held_at, now()), hold_attempts = hold_attempts + 1, next_look_at = null, looks = 0, updated_at = now()
+				first_held_at = coalesce(first_held_at, now()), hold_attempts = hold_attempts + (r <> 'operator')::int, next_look_at = null, looks = 0, skip_reason = null, updated_at = now()
 			from h where o.id = h.id and o.state = any($6) returning o.id, o.state, h.d)
 		insert into order_events (order_id, kind, actor, detail) select id, state, $7, case state when 'held' then d::jsonb end from u order by id`,
 		ids, reasons, codes, words, fields, into(relay.OrderHeld), actor, details)
@@ -312,6 +330,10 @@ type Outcome struct {
 	Refused  *relay.Hold
 	Unknown  bool
 	Unsent   bool // nothing left us; may be sent anew after Retry
+
+	// AnswerWithin is, with Accepted and not 0, how soon the warehouse, which has
+	// only received it, is expected to say yes or no.
+	AnswerWithin time.Duration
 
 	Adopted bool          // with Accepted: found at the warehouse, not answered
 	By      string        // with Adopted: "token", "reference" or "content"
@@ -334,6 +356,7 @@ type answer struct {
 	Took       int64                  `json:"took_ms,omitempty"`
 	Accepted   relay.WarehouseOrderID `json:"warehouse_order,omitempty"`
 	By         string                 `json:"by,omitempty"`
+	Within     int64                  `json:"answer_s,omitempty"` // the warehouse has only received it, and answers within
 	Code       string                 `json:"code,omitempty"`
 	Headline   string                 `json:"headline,omitempty"`
 	Why        string                 `json:"why,omitempty"`
@@ -343,7 +366,7 @@ type answer struct {
 func answers(outcomes []Outcome) ([]string, error) {
 	out := make([]string, len(outcomes))
 	for i, o := range outcomes {
-		a := answer{Submission: o.Submission, Send: o.Send, Status: o.Status, Took: o.Took.Milliseconds(), Accepted: o.Accepted, By: o.By, Why: o.Why}
+		a := answer{Submission: o.Submission, Send: o.Send, Status: o.Status, Took: o.Took.Milliseconds(), Accepted: o.Accepted, By: o.By, Within: int64(o.AnswerWithin.Seconds()), Why: o.Why}
 		if o.Refused != nil {
 			a.Code, a.Headline = o.Refused.Code, o.Refused.Headline()
 		}
@@ -436,32 +459,34 @@ func recordAccepted(ctx context.Context, tx pgx.Tx, actor string, acc []Outcome)
 	if n == 0 {
 		return nil
 	}
-	subs, ids, status, kinds := make([]int64, n), make([]string, n), make([]int32, n), make([]string, n)
+	subs, ids, status, kinds, within := make([]int64, n), make([]string, n), make([]int32, n), make([]string, n), make([]time.Duration, n)
 	details, err := answers(acc)
 	if err != nil {
 		return err
 	}
 	for i, o := range acc {
-		subs[i], ids[i], status[i], kinds[i] = int64(o.Submission), string(o.Accepted), int32(o.Status), string(EventAccepted)
+		subs[i], ids[i], status[i], kinds[i], within[i] = int64(o.Submission), string(o.Accepted), int32(o.Status), string(EventAccepted), o.AnswerWithin
 		if o.Adopted {
 			kinds[i] = string(EventAdopted)
 		}
 	}
 	var resolved, moved int
 	err = tx.QueryRow(ctx, `
-		with q as (select * from unnest($1::bigint[], $2::text[], $3::int[], $4::text[], $7::text[]) as q(sub, wid, status, kind, detail)),
+		with q as (select * from unnest($1::bigint[], $2::text[], $3::int[], $4::text[], $7::text[], $8::interval[]) as q(sub, wid, status, kind, detail, within)),
 		s as (
 			update submissions s set state = 'accepted', warehouse_order_id = q.wid, resolved_at = now(), http_status = nullif(q.status, 0) from q
-			where s.id = q.sub and s.state in ('open', 'in_doubt') returning s.order_id, s.warehouse_id, q.wid, q.kind, q.detail),
+			where s.id = q.sub and s.state in ('open', 'in_doubt') returning s.order_id, s.warehouse_id, q.wid, q.kind, q.detail, q.within),
 		u as (
 			update orders o set state = case when cancel_requested_at is null then 'at_warehouse' else 'cancel_requested' end,
 				cancel_next_at = case when cancel_requested_at is null then null else now() end,
-				warehouse_id = s.warehouse_id, warehouse_order_id = s.wid, accepted_at = now(), next_look_at = null, looks = 0, send_failures = 0, late_edit = null,
+				warehouse_id = s.warehouse_id, warehouse_order_id = s.wid, accepted_at = now(), next_look_at = null, looks = 0, send_failures = 0,
+				answer_due = case when s.within > interval '0' then now() + s.within end,
+				late_edit = case when s.within > interval '0' then late_edit end, -- it may yet say no
 				`+clearHold+`
 			from s where o.id = s.order_id and o.state = any($5) returning o.id, s.kind, s.detail),
 		e as (insert into order_events (order_id, kind, actor, detail) select id, kind, $6, detail::jsonb from u)
 		select (select count(*) from s), (select count(*) from u)`,
-		subs, ids, status, kinds, into(relay.OrderAtWarehouse), actor, details).Scan(&resolved, &moved)
+		subs, ids, status, kinds, into(relay.OrderAtWarehouse), actor, details, within).Scan(&resolved, &moved)
 	if err != nil {
 		return err
 	}
@@ -620,7 +645,8 @@ func (s *Store) TakeOver(ctx context.Context, warehouse ConnectionID, owner, act
 // longest waiting first: those of one order, or of all when only is 0.
 func (s *Store) InDoubt(ctx context.Context, warehouse ConnectionID, only relay.OrderID, limit int) ([]Submission, error) {
 	rows, err := s.pool.Query(ctx, `
-		select `+orderColumns+`, s.id, s.token, s.service, s.opened_at, s.lease_until, s.lease_until - clock_timestamp(), now() - o.updated_at, s.sends, o.looks
+		select `+orderColumns+`, (select count(*) from submissions w where w.order_id = o.id and w.state = 'withdrawn' and w.attempt < s.attempt),
+			s.id, s.token, s.service, s.opened_at, s.lease_until, s.lease_until - clock_timestamp(), now() - o.updated_at, s.sends, o.looks
 		from orders o join connections c on c.id = o.cart_id join submissions s on s.order_id = o.id and s.state = 'in_doubt'
 		where s.warehouse_id = $1 and o.state = 'in_doubt' and o.next_look_at <= now() and $3::bigint in (0, o.id) order by o.next_look_at limit $2`, warehouse, limit, only)
 	if err != nil {
@@ -628,8 +654,10 @@ func (s *Store) InDoubt(ctx context.Context, warehouse ConnectionID, only relay.
 	}
 	var subs []Submission
 	var orders []relay.Order
+	var renewed int
 	subs, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (sub Submission, err error) {
-		sub.Order, err = scanOrder(r, &sub.ID, &sub.Token, &sub.Service, &sub.OpenedAt, &sub.LeaseUntil, &sub.LeaseLeft, &sub.InDoubtFor, &sub.Sends, &sub.Looks)
+		sub.Order, err = scanOrder(r, &renewed, &sub.ID, &sub.Token, &sub.Service, &sub.OpenedAt, &sub.LeaseUntil, &sub.LeaseLeft, &sub.InDoubtFor, &sub.Sends, &sub.Looks)
+		sub.Order.Renewed = renewed // as when it was claimed
 		return sub, err
 	})
 	if err != nil {
@@ -648,13 +676,13 @@ func (s *Store) InDoubt(ctx context.Context, warehouse ConnectionID, only relay.
 		subs[i].Order = orders[i]
 	}
 	rows, err = s.pool.Query(ctx, `
-		select submission_id, line_id, sku, code, units from submission_items where submission_id = any($1) order by submission_id, position`, ids)
+		select submission_id, line_id, sku, code, units, case when per > 1 then per else 0 end from submission_items where submission_id = any($1) order by submission_id, position`, ids)
 	if err != nil {
 		return nil, fmt.Errorf("read orders in doubt: %w", err)
 	}
 	var id SubmissionID
 	var it relay.OrderItem
-	_, err = pgx.ForEachRow(rows, []any{&id, &it.Line, &it.SKU, &it.Code, &it.Units}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&id, &it.Line, &it.SKU, &it.Code, &it.Units, &it.Per}, func() error {
 		subs[at[id]].Items = append(subs[at[id]].Items, it)
 		return nil
 	})

@@ -65,7 +65,7 @@ func TestBooksAreComparedInTurns(t *testing.T) {
 		require.InDelta(t, 8*time.Hour, runs[0], float64(20*time.Second), c)
 		require.InDelta(t, 16*time.Hour, runs[1], float64(time.Minute), c)
 	}
-	require.Contains(t, details, "| shop | reconcile | 8h0m0s | 2026-03-03T04:0")
+	require.Contains(t, details, "| shop | reconcile | 8h | 2026-03-03T04:0")
 	require.Contains(t, details, "| 10 compared, 2 differ, 1 mended |")
 	mended := s.first("Reconcile", "shop", 0).at + took
 	require.LessOrEqual(t, s.first("SubmitOrders", "east", mended).at, mended+4*took, "what was taken in is sent")

@@ -171,24 +171,27 @@ func (h *hold) see(ctx workflow.Context) error {
 		v.Resend = due // its time came while something else was done: tonight, not tomorrow
 	}
 	h.view = v
+	if v.There {
+		h.note = "" // nothing was sent
+	}
 	return err
 }
 
 // show makes the hold readable in the Temporal Web UI.
 func (h *hold) show(ctx workflow.Context) error {
 	v := h.view
-	next := "Only a person can end this hold."
-	if !v.Resend.IsZero() {
+	named := fmt.Sprintf("--merchant %s --order %s", h.in.Merchant, h.in.Reference)
+	next, release := "Only a person can end this hold.", "`ferry order release "+named+"` sends it now, "
+	switch {
+	case v.There:
+		next, release = "The warehouse has it ("+v.Evidence+inCode(", status ", v.Status)+"), and nothing is sent again: it goes on by itself once the warehouse does.", ""
+	case !v.Resend.IsZero():
 		next = "Sent again at " + v.Resend.UTC().Format(time.RFC3339) + "."
 	}
 	details := fmt.Sprintf("**%s** is on hold: %s\n\n- since %s (%s when this was written), refused %s", h.in.Reference, v.Headline,
 		v.Since.UTC().Format(time.RFC3339), relay.Age(workflow.Now(ctx).Sub(v.Since)).Since(), relay.Many(v.Attempts, "time"))
-	if v.Words != "" {
-		// As code: a warehouse's words must not become links or pictures.
-		details += "\n- the warehouse: `" + strings.ReplaceAll(v.Words, "`", "'") + "`"
-	}
-	named := fmt.Sprintf("--merchant %s --order %s", h.in.Merchant, h.in.Reference)
-	details += fmt.Sprintf("\n- %s\n- `ferry hold show %s` tells more, `ferry order release %s` sends it now, `ferry order cancel %s --reason ...` cancels it", next, named, named, named)
+	details += inCode("\n- the warehouse: ", v.Words)
+	details += fmt.Sprintf("\n- %s\n- `ferry hold show %s` tells more, %s`ferry order cancel %s --reason ...` cancels it", next, named, release, named)
 	if h.note != "" {
 		details += "\n- last: " + h.note
 	}
@@ -208,6 +211,15 @@ func (h *hold) show(ctx workflow.Context) error {
 		updates = append(updates, AttrNextResend.ValueSet(v.Resend))
 	}
 	return workflow.UpsertTypedSearchAttributes(ctx, updates...)
+}
+
+// inCode is a warehouse's words behind a lead, as code: they must not become links
+// or pictures. "" where there are none.
+func inCode(lead, words string) string {
+	if words == "" {
+		return ""
+	}
+	return lead + "`" + strings.ReplaceAll(words, "`", "'") + "`"
 }
 
 // answer carries out the oldest request.
@@ -232,6 +244,9 @@ func (h *hold) answer(ctx workflow.Context) {
 func (h *hold) standing() string {
 	switch h.view.State {
 	case relay.OrderHeld:
+		if h.view.There {
+			return fmt.Sprintf("not released: the warehouse has it (%s) and is stuck with it (%s); cancel it there first", h.view.Evidence, h.view.Headline)
+		}
 		s := "still on hold: " + h.view.Headline
 		if h.note != "" {
 			s += " (" + h.note + ")"

@@ -39,7 +39,7 @@ func newHoldStage(t *testing.T) *holdStage {
 		if v.State != relay.OrderHeld {
 			return activities.HoldView{State: v.State, Evidence: v.Evidence}, nil
 		}
-		if v.Reason.ResendsNightly() {
+		if v.Reason.ResendsNightly() && !v.There {
 			var err error
 			v.Resend, err = h.clock.Next(in.Now, relay.Stagger(in.Key))
 			require.NoError(t, err)
@@ -199,6 +199,33 @@ func TestAnOperatorsHoldWaitsForAPerson(t *testing.T) {
 	require.False(t, h.attrs[1].ContainsKey(workflows.AttrNextResend))
 	reason, _ := h.attrs[1].GetKeyword(workflows.AttrHoldReason)
 	require.Equal(t, "operator", reason)
+}
+
+// The warehouse has the order and is stuck with it: nothing is sent again for as
+// long as that lasts, a release says so, and the hold ends with the warehouse's word.
+func TestAHoldOfAnOrderThatTheWarehouseHas(t *testing.T) {
+	h := newHoldStage(t)
+	h.view.There, h.view.Status, h.view.Evidence, h.view.Words, h.view.Attempts = true, "CSR - `No Stock`", "warehouse order PT-7", "", 0
+	on(h.stage, "ResendHeld", func(activities.ResendInput) (activities.SubmitResult, error) { return activities.SubmitResult{}, nil })
+	var r *reply
+	var details, after string
+	h.at(10*day, func() { details = h.details() })
+	h.at(20*day, func() { r = h.ask("release", workflows.HoldRequest{Actor: "clerk"}) })
+	h.at(21*day, func() { after = h.details() })
+	h.at(30*day, func() { h.become(relay.OrderAtWarehouse, "warehouse order PT-7") })
+	h.at(30*day+time.Second, func() { h.SignalWorkflow("look", nil) })
+	require.Equal(t, workflows.HoldResult{State: relay.OrderAtWarehouse}, h.finish(60*day))
+	require.Contains(t, details, "The warehouse has it (warehouse order PT-7, status `CSR - 'No Stock'`), and nothing is sent again: it goes on by itself once the warehouse does.")
+	require.NotContains(t, details, "order release")
+	require.Contains(t, details, "ferry order cancel --merchant acme --order SO-1042")
+	require.NoError(t, r.err)
+	require.Equal(t, workflows.HoldAnswer{State: relay.OrderHeld, Answer: "not released: the warehouse has it (warehouse order PT-7) and is stuck with it " +
+		"(insufficient_inventory (NO_STOCK): barcode 0700000000017); cancel it there first"}, r.answer)
+	require.Len(t, h.named("ResendHeld"), 1, "the release, which sends nothing")
+	require.NotContains(t, after, "resent at")
+	require.InDelta(t, 32, len(h.named("ViewHold")), 2, "a look a day")
+	require.False(t, h.attrs[0].ContainsKey(workflows.AttrNextResend))
+	require.Empty(t, h.signals)
 }
 
 func TestReleaseAnswersWithTheTruth(t *testing.T) {

@@ -408,8 +408,11 @@ func (m *merchant) pullShipments(ctx workflow.Context, l activities.Lane, s *Job
 	if s.After = r.After; r.After != 0 {
 		s.Due = workflow.Now(ctx)
 	}
-	if r.Packages+r.Cancelled > 0 {
+	if r.Packages+r.Cancelled+r.Held > 0 {
 		s.Last = fmt.Sprintf("%d open orders read, %d new packages, %d cancelled there", r.Read, r.Packages, r.Cancelled)
+		if r.Held > 0 {
+			s.Last += fmt.Sprintf(", %d put on hold", r.Held)
+		}
 	}
 	m.wakeCarts(ctx, relay.PushShipments, r.Carts)
 	return nil

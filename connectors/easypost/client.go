@@ -3,6 +3,7 @@ package easypost
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -116,7 +117,17 @@ func (c *client) send(ctx context.Context, op, method, path string, query url.Va
 		}
 		return answer{}, &relay.Error{Kind: kind, Op: op, Err: describe(err)}
 	}
-	return readAnswer(resp), nil
+	return withoutKey(readAnswer(resp), key), nil
+}
+
+// withoutKey takes the key out of a refusal that quotes our request: its words go to the ledger.
+func withoutKey(a answer, key string) answer {
+	if !a.ok() {
+		for _, form := range []string{key, base64.StdEncoding.EncodeToString([]byte(key + ":"))} {
+			a.body = bytes.ReplaceAll(a.body, []byte(form), []byte("…"))
+		}
+	}
+	return a
 }
 
 func readAnswer(resp *http.Response) answer {

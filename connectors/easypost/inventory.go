@@ -34,7 +34,8 @@ type catalogue struct {
 
 // PullInventory returns the stock of the next item codes, in the order of the
 // codes. The cursor is the last code that was handed out, so that products that
-// come or go between two pages put no code into both.
+// come or go between two pages put no code into both; behind the last page it is
+// "", for there is no reading by change (section 9), and the next one is whole again.
 //
 // Every code has a level for every enabled site: a product that the stock list
 // leaves out counts 0 there. An account that names no warehouses has one level
@@ -61,25 +62,17 @@ func (c *connection) PullInventory(ctx context.Context, q connectors.InventoryQu
 		limit = defaultLimit
 	}
 	codes := cat.codes[from:min(from+limit, len(cat.codes))]
-	levels, err := c.levels(ctx, op, cat, codes)
+	levels, unread, err := c.levels(ctx, op, cat, codes)
 	if err != nil {
 		return connectors.InventoryPage{}, err
 	}
 	page := connectors.InventoryPage{
-		Levels: levels, Meaning: c.meaning, More: from+len(codes) < len(cat.codes), Partial: cat.cut || countCodes(levels) < len(codes),
+		Levels: levels, Meaning: c.meaning, More: from+len(codes) < len(cat.codes), Partial: cat.cut || len(unread) > 0, Unread: unread,
 	}
 	if page.More {
 		page.Cursor = cursorPrefix + codes[len(codes)-1]
 	}
 	return page, nil
-}
-
-func countCodes(levels []relay.InventoryLevel) int {
-	codes := make(map[relay.ItemCode]bool, len(levels))
-	for _, l := range levels {
-		codes[l.Code] = true
-	}
-	return len(codes)
 }
 
 // catalogue reads products and warehouses, or returns what was read lately.
@@ -144,8 +137,9 @@ func (c *connection) readCatalogue(ctx context.Context, op string) (*catalogue, 
 
 func productID(p productJSON) string { return string(p.ID) }
 
-// levels asks for the stock of the codes, chunk by chunk of product ids.
-func (c *connection) levels(ctx context.Context, op string, cat *catalogue, codes []string) ([]relay.InventoryLevel, error) {
+// levels asks for the stock of the codes, chunk by chunk of product ids. A code
+// with a figure that can't be read has no level.
+func (c *connection) levels(ctx context.Context, op string, cat *catalogue, codes []string) ([]relay.InventoryLevel, []connectors.Unread, error) {
 	s := stock{cat: cat, wanted: c.counts, codeOf: make(map[string]string), rows: make(map[place]relay.Quantity), unread: make(map[string]bool)}
 	var ids []string
 	for _, code := range codes {
@@ -159,13 +153,14 @@ func (c *connection) levels(ctx context.Context, op string, cat *catalogue, code
 		query["product_ids[]"] = chunk
 		query["includes[]"] = []string{"product", "warehouse"}
 		if err := c.readStock(ctx, op, query, &s, chunk); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	for code := range s.unread {
-		c.log.Warn("stock figure could not be read", "item", code)
+	var unread []connectors.Unread
+	for _, code := range slices.Sorted(maps.Keys(s.unread)) {
+		unread = append(unread, connectors.Unread{Subject: code, Message: "the quantity is no number; want a decimal with at most 4 places"})
 	}
-	return s.levels(codes), nil
+	return s.levels(codes), unread, nil
 }
 
 func (c *connection) readStock(ctx context.Context, op string, query url.Values, s *stock, asked []string) error {

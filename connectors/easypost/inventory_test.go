@@ -111,6 +111,10 @@ func TestInventoryRows(t *testing.T) {
 		obj{"product_id": "prod_6", "warehouse_id": "wh_new", "quantity": 2},
 		obj{"product_id": "prod_6", "warehouse": obj{"id": "wh_gone", "disabled_at": "2026-01-01T00:00:00Z"}, "quantity": 2},
 	}})))
+	unread, err := v.open(nil).PullInventory(t.Context(), connectors.InventoryQuery{})
+	require.NoError(t, err)
+	require.Equal(t, []connectors.Unread{{Subject: "D", Message: "the quantity is no number; want a decimal with at most 4 places"}}, unread.Unread)
+	require.True(t, unread.Partial, "nothing follows from its absence")
 	got := pullAll(t, v.open(nil), 100)
 	require.Equal(t, map[relay.ItemCode]map[string]string{
 		"A": {"wh_east": "41.5", "wh_west": "0"},

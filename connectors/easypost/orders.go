@@ -297,13 +297,13 @@ func (c *connection) CancelOrder(ctx context.Context, id relay.WarehouseOrderID)
 	if errors.Is(err, relay.NotFound) {
 		if !deleted.ok() {
 			if err := c.answers(ctx, op); err != nil {
-				return connectors.CancelAnswer{}, err
+				return connectors.CancelAnswer{}, inDoubt(err, deleted)
 			}
 		}
 		return connectors.CancelAnswer{Result: connectors.CancelDone, Evidence: said + ", the order is gone"}, nil
 	}
 	if err != nil {
-		return connectors.CancelAnswer{}, err
+		return connectors.CancelAnswer{}, inDoubt(err, deleted)
 	}
 	u := c.update(o)
 	status := plainStatus(u.Status)
@@ -317,4 +317,16 @@ func (c *connection) CancelOrder(ctx context.Context, id relay.WarehouseOrderID)
 		return connectors.CancelAnswer{Result: connectors.CancelDone, Evidence: said}, nil
 	}
 	return connectors.CancelAnswer{Result: connectors.CancelPending, Evidence: said + ", status " + status}, nil
+}
+
+// inDoubt is the error of a look that failed after a write: unless that was
+// refused, it may have happened, and the look's own kind would say that nothing did.
+func inDoubt(err error, write answer) error {
+	var e *relay.Error
+	if !undecided(write.status) || !errors.As(err, &e) {
+		return err
+	}
+	doubt := *e
+	doubt.Kind = relay.Unknown
+	return &doubt
 }

@@ -380,7 +380,7 @@ func TestCancelOrder(t *testing.T) {
 		"500, but cancelled":       {says(500, ``), order("voided", ""), connectors.CancelDone, "500", ""},
 		"throttled":                {says(429, ``), nil, "", "", relay.Throttled},
 		"bad key":                  {says(403, ``), nil, "", "", relay.Unauthorised},
-		"can't look":               {says(200, ``), says(500, ``), "", "", relay.Unavailable},
+		"can't look":               {says(200, ``), says(500, ``), "", "", relay.Unknown},
 		"status with words":        {says(200, ``), order("waiting for <Kiln Supply>", ""), connectors.CancelPending, "status unreadable", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -47,7 +47,7 @@ func sdkCall[T any](ctx context.Context, a *adapter, op string, call func(contex
 	out, err := guarded(func() (*T, error) { return call(ctx, sdk) })
 	switch {
 	case tap.answer.status != 0 && !tap.answer.ok():
-		return nil, readRefusal(op, tap.answer)
+		return nil, readRefusal(op, withoutKey(tap.answer, key))
 	case tap.answer.status == 0 && err != nil:
 		return nil, &relay.Error{Kind: relay.Unavailable, Op: op, Err: describe(err)}
 	case err != nil || out == nil:

@@ -186,7 +186,10 @@ func (c *connection) update(o orderJSON) connectors.OrderUpdate {
 	case in(c.cancelled):
 		u.Progress = connectors.Cancelled
 	case slices.ContainsFunc(c.trouble, part):
-		u.Progress = connectors.InTrouble
+		u.Progress, u.Hold = connectors.InTrouble, &relay.Hold{Reason: relay.HoldRejected, Code: plainStatus(u.Status)}
+		if part("backorder") {
+			u.Hold.Reason = relay.HoldInsufficientInventory
+		}
 	default:
 		u.Progress = connectors.InProgress
 		c.noteStatus(u.Status)

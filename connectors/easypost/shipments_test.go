@@ -77,6 +77,20 @@ func TestProgress(t *testing.T) {
 	}
 }
 
+// An order that is stuck says why, as far as its status tells.
+func TestTrouble(t *testing.T) {
+	for status, want := range map[string]relay.Hold{
+		"ON_HOLD":                   {Reason: relay.HoldRejected, Code: "ON_HOLD"},
+		"backordered":               {Reason: relay.HoldInsufficientInventory, Code: "backordered"},
+		"on hold: <Dana Example> x": {Reason: relay.HoldRejected, Code: "unreadable"}, // it goes where no name may
+	} {
+		u := anUpdate(t, obj{"status": status})
+		require.Equal(t, &want, u.Hold)
+		require.Equal(t, status, u.Status)
+	}
+	require.Nil(t, anUpdate(t, obj{"status": "received"}).Hold)
+}
+
 func TestPackagesAreTheUnionOfTrackersAndPicks(t *testing.T) {
 	tote := product("prod_a", toteCode)
 	first := tracker("1")

@@ -3,13 +3,16 @@ package registry
 
 import (
 	"orderferry/connectors"
+	"orderferry/connectors/bergen"
+	"orderferry/connectors/csv"
 	"orderferry/connectors/easypost"
 	"orderferry/connectors/tradegecko"
 )
 
 // All returns every connector.
 func All() []connectors.Connector {
-	return append(tradegecko.Connectors(),
+	return append(append(tradegecko.Connectors(),
 		easypost.Connector(),
-	)
+		bergen.Connector(),
+	), csv.Connectors()...)
 }

@@ -187,6 +187,9 @@ func (c *client) send(ctx context.Context, r request, token string) (*answer, er
 	if err != nil && res.StatusCode < 300 {
 		return nil, netError(r.op, r.write(), false, err)
 	}
+	if res.StatusCode > 299 { // a refusal that quotes our request must not take the token to the ledger
+		body = bytes.ReplaceAll(body, []byte(token), []byte("…"))
+	}
 	return &answer{status: res.StatusCode, header: res.Header, body: body}, nil
 }
 

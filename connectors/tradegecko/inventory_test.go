@@ -43,7 +43,7 @@ func TestLevelsAreAdjustedByTheDifference(t *testing.T) {
 	require.ErrorIs(t, out[2].Err, relay.Conflict)
 	require.Contains(t, out[2].Err.Error(), "DUP")
 	require.ErrorIs(t, out[3].Err, relay.NotFound)
-	require.Equal(t, connectors.LevelOutcome{}, out[4], "a kit is left alone")
+	require.Equal(t, connectors.LevelOutcome{ByParts: true}, out[4], "a kit is left alone")
 	require.Equal(t, connectors.LevelOutcome{}, out[5])
 	require.ErrorIs(t, out[6].Err, relay.Invalid)
 	require.Len(t, s.tables["stock_adjustments"], 1)
@@ -119,7 +119,8 @@ func TestALostAdjustmentIsNotPostedTwice(t *testing.T) {
 }
 
 // The first try was taken, its reply lost, and then a sale moved the stock: the
-// key is refused, and the adjustment is found by its note.
+// key is refused, and the adjustment is found by its note. It is not for this
+// push to say what is right now.
 func TestADuplicateAdjustmentIsFoundByItsNote(t *testing.T) {
 	s := stockShop(t)
 	s.add("stock_adjustments", map[string]any{"id": 50, "notes": "relay:inv", "stock_location_id": 31, "created_at": wireTime(day)})
@@ -127,7 +128,82 @@ func TestADuplicateAdjustmentIsFoundByItsNote(t *testing.T) {
 		return 409, map[string]any{"type": "Conflict", "message": "Duplicate Idempotency Key header detected"}
 	}}
 	out := levels(t, s.open(nil), "inv", target("A", 4, 0))
-	require.Equal(t, connectors.LevelOutcome{Before: relay.Units(10), After: relay.Units(10)}, out[0])
+	require.ErrorIs(t, out[0].Err, relay.Unavailable)
+	require.Equal(t, relay.Units(10), out[0].After)
+	require.Equal(t, 1, s.count("POST"))
+}
+
+// at is a target at a further location.
+func at(location string, t connectors.StockTarget) connectors.StockTarget {
+	t.Location = location
+	return t
+}
+
+func TestLevelsOfSeveralLocations(t *testing.T) {
+	s := stockShop(t)
+	s.add("locations", map[string]any{"id": 31, "label": "Main"}, map[string]any{"id": 32, "label": "West"})
+	shelf := s.row("variants", 1)
+	shelf["locations"] = append(shelf["locations"].([]any), map[string]any{"location_id": 32, "stock_on_hand": "3"})
+	c := s.open(nil)
+	out := levels(t, c, "inv", target("A", 4, 3), at("32", target("A", 5, 1)), target("B", 5, 0), at("99", target("A", 1, 0)), at("31", target("B", 1, 0)), at("west", target("A", 1, 0)))
+	require.Equal(t, connectors.LevelOutcome{Before: relay.Units(10), After: relay.Units(7)}, out[0])
+	require.Equal(t, connectors.LevelOutcome{Before: relay.Units(3), After: relay.Units(6)}, out[1])
+	require.Equal(t, connectors.LevelOutcome{Before: relay.Units(5), After: relay.Units(5)}, out[2])
+	require.ErrorIs(t, out[3].Err, relay.Invalid, "the account has no such location")
+	require.Contains(t, out[3].Err.Error(), `field location "99"`)
+	require.ErrorIs(t, out[4].Err, relay.Invalid, "a further location that is the primary one: a level twice")
+	require.ErrorIs(t, out[5].Err, relay.Invalid)
+	require.Len(t, s.tables["stock_adjustments"], 2)
+	for i, location := range []int{31, 32} {
+		require.EqualValues(t, location, s.tables["stock_adjustments"][i]["stock_location_id"])
+	}
+	require.Equal(t, "relay:inv", s.tables["stock_adjustments"][0]["notes"])
+	require.Equal(t, "relay:inv:at32", s.tables["stock_adjustments"][1]["notes"], "a key of its own")
+	levels(t, c, "inv-2", target("A", 4, 3), at("32", target("A", 5, 1)))
+	require.Len(t, s.tables["stock_adjustments"], 2, "all is right")
+}
+
+// Between the reading and the adjustment somebody sells, receives or counts.
+func TestALevelThatMovesWhileItIsAdjusted(t *testing.T) {
+	for name, c := range map[string]struct {
+		moves []string // before each adjustment in turn
+		after int64
+		posts int
+		err   error
+	}{
+		"once":                                 {[]string{"-2"}, 4, 2, nil},
+		"twice":                                {[]string{"-2", "5"}, 4, 3, nil},
+		"for as long as it is tried":           {[]string{"-2", "5", "-1"}, 3, 3, relay.Unavailable},
+		"by just what it was to be changed by": {[]string{"6"}, 10, 1, relay.Unavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := stockShop(t)
+			moves := c.moves
+			s.before = func(_ http.ResponseWriter, r *http.Request) bool {
+				if r.Method == http.MethodPost && len(moves) > 0 {
+					s.move(1, 31, moves[0])
+					moves = moves[1:]
+				}
+				return false
+			}
+			out := levels(t, s.open(nil), "inv", target("A", 4, 0), target("B", 9, 0))
+			require.Equal(t, c.posts, s.count("POST"))
+			require.Equal(t, relay.Units(10), out[0].Before)
+			require.Equal(t, relay.Units(c.after), out[0].After)
+			if c.err != nil {
+				require.ErrorIs(t, out[0].Err, c.err)
+			} else {
+				require.NoError(t, out[0].Err)
+			}
+			require.Equal(t, connectors.LevelOutcome{Before: relay.Units(5), After: relay.Units(9)}, out[1], "that of others is not adjusted again")
+			require.Empty(t, moves)
+
+			// Under the next push's key it is brought to what is wanted then.
+			out = levels(t, s.open(nil), "inv-2", target("A", 4, 0))
+			require.NoError(t, out[0].Err)
+			require.Equal(t, relay.Units(4), out[0].After)
+		})
+	}
 }
 
 func TestABadLineDoesNotKeepTheOthers(t *testing.T) {

@@ -304,6 +304,7 @@ func (c *connection) cartOrder(o order, f family) relay.CartOrder {
 		Number:     cmp.Or(o.OrderNumber.trim(), o.ID.String()),
 		PlacedAt:   placedAt(o),
 		UpdatedAt:  o.UpdatedAt.Time,
+		Traits:     o.traits(),
 	}
 	problem := func(field, message string) {
 		out.Problems = append(out.Problems, relay.Problem{Field: field, Message: message})
@@ -350,6 +351,19 @@ func (c *connection) cartOrder(o order, f family) relay.CartOrder {
 		out.ShipTo = shipTo(o, a, f)
 	}
 	return out
+}
+
+// traits are what a merchant's filter goes by (section 8.1). Tags that were
+// entered with a comma between them are told in one string (section 2.3).
+func (o order) traits() relay.Traits {
+	t := relay.Traits{Status: o.Status.trim(), Payment: o.PaymentStatus.trim()}
+	if o.StockLocationID > 0 {
+		t.Location = o.StockLocationID.String()
+	}
+	for _, tag := range o.Tags {
+		t.Tags = append(t.Tags, string(tag))
+	}
+	return t
 }
 
 func missingLines(o order, lines []orderLine) int {

@@ -32,7 +32,31 @@ func TestAnOrderIsTranslated(t *testing.T) {
 			{ID: "11", SKU: "RED-S", Name: "Shirt - Red S", Quantity: relay.Units(2)},
 			{ID: "14", SKU: "RED-S", Name: "Shirt - Red S", Quantity: relay.Units(3)},
 		},
+		Traits: relay.Traits{Status: "finalized", Payment: "paid"},
 	}, got["1"])
+}
+
+// What a merchant's filter goes by (wire/tradegecko.md section 8.1). An order's
+// tags may be absent, null, or two in one string (section 2.3).
+func TestTraits(t *testing.T) {
+	for name, c := range map[string]struct {
+		tags any
+		want []string
+	}{
+		"a list":        {[]any{"vip", " b2b "}, []string{"vip", "b2b"}},
+		"two in one":    {[]any{"vip,b2b"}, []string{"vip", "b2b"}},
+		"a string":      {"vip, b2b", []string{"vip", "b2b"}},
+		"null":          {nil, nil},
+		"an empty list": {[]any{}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newShop(t)
+			o := s.addOrder(1, day)
+			o["tags"], o["stock_location_id"], o["payment_status"] = c.tags, 31, "paid"
+			got, _ := pullAll(t, s.open(nil), "", connectors.OrdersQuery{Limit: 100})
+			require.Equal(t, relay.Traits{Status: "finalized", Payment: "paid", Location: "31", Tags: c.want}, got["1"].Traits)
+		})
+	}
 }
 
 func TestTheRecipientsNameComesFromTheFirstThatHasOne(t *testing.T) {

@@ -67,6 +67,7 @@ type order struct {
 	ShippingAddressID id     `json:"shipping_address_id"`
 	BillingAddressID  id     `json:"billing_address_id"`
 	StockLocationID   id     `json:"stock_location_id"`
+	Tags              texts  `json:"tags"`
 	Email             text   `json:"email"`
 	Phone             text   `json:"phone_number"`
 	LineIDs           ids    `json:"order_line_item_ids"`

@@ -3,15 +3,11 @@
 package audit
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
-	"math/big"
 	"slices"
 	"strings"
 
-	easypost "orderferry/connectors/easypost/simulator"
-	tradegecko "orderferry/connectors/tradegecko/simulator"
 	"orderferry/relay"
 	"orderferry/store"
 )
@@ -41,7 +37,7 @@ func Ways() []Wrong {
 type Finding struct {
 	Wrong    Wrong
 	Merchant relay.MerchantID
-	Subject  string // an order's number, or a SKU
+	Subject  string // an order's reference, or its number where the ledger does not have it; or a SKU
 	Words    string
 }
 
@@ -49,87 +45,72 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s %s: %s", f.Merchant, f.Subject, f.Words)
 }
 
-// Content is what a version of an order at the cart asks for.
-type Content struct {
-	Street string           // the address's first line; "" is not compared
-	Units  map[string]int64 // by barcode
-}
-
-// Books are what is known of one merchant, from all sides.
-type Books struct {
-	Merchant  relay.MerchantID
-	Ledger    []Order
-	Cart      []tradegecko.OrderView
-	Warehouse []easypost.OrderView
-	// Codes are the barcodes of the shop's SKUs.
-	Codes map[string]string
-	// Versions is what each order asked for by number, oldest first. An order
-	// that is not in it has one version: what the cart shows.
-	Versions map[string][]Content
-	// Answers are the results that operators were given when they cancelled, by number.
-	Answers map[string][]string
-	// Awake are the orders on hold, by reference, that a workflow looks after. nil: not compared.
-	Awake map[relay.Reference]bool
-	// The stock on both sides. nil: not compared.
-	CartStock      []tradegecko.StockView
-	WarehouseStock []easypost.StockView
-}
-
 // Check returns all that is wrong, in order of the ledger.
 func (b Books) Check() []Finding {
-	a := &audit{Books: b, cart: make(map[string]tradegecko.OrderView), there: make(map[string][]easypost.OrderView), owed: make(map[string]int64)}
-	for _, o := range b.Cart {
-		a.cart[o.Number] = o
+	a := &audit{
+		Books: b, shops: make(map[relay.ConnectionName]*shop), there: make(map[string][]WarehouseOrder),
+	}
+	for _, c := range b.Carts {
+		s := &shop{Cart: c, orders: make(map[string]CartOrder), owed: make(Units)}
+		for _, o := range c.Orders {
+			s.orders[o.Number] = o
+		}
+		a.shops[c.Name] = s
 	}
 	for _, o := range b.Warehouse {
-		// The description ends in the order number.
-		number := o.Description[strings.LastIndexByte(o.Description, ' ')+1:]
-		a.there[number] = append(a.there[number], o)
+		a.there[o.Mark] = append(a.there[o.Mark], o)
 	}
 	for _, o := range b.Ledger {
 		a.order(o)
-		delete(a.cart, o.Number)
-		delete(a.there, o.Number)
 	}
-	for _, number := range slices.Sorted(maps.Keys(a.there)) {
-		if live(a.there[number]) != nil {
-			a.wrong(WronglyShipped, number, "the warehouse has it, the ledger does not")
+	for _, mark := range slices.Sorted(maps.Keys(a.there)) {
+		if live := alive(a.there[mark]); len(live) > 0 {
+			a.wrong(WronglyShipped, live[0].Number, "the warehouse has it, the ledger does not")
 		}
 	}
-	for _, number := range slices.Sorted(maps.Keys(a.cart)) {
-		if s := a.cart[number].Status; s != "void" && s != "deleted" { // voided before anybody saw it
-			a.wrong(Lost, number, "the shop sold it, the ledger does not have it")
+	for _, c := range b.Carts {
+		s := a.shops[c.Name]
+		for _, number := range slices.Sorted(maps.Keys(s.orders)) {
+			if !s.orders[number].Cancelled { // before anybody saw it
+				a.wrong(Lost, number, "%s sold it, the ledger does not have it", c.Name)
+			}
 		}
+		a.stock(s)
 	}
-	a.stock()
 	return a.findings
 }
 
 type audit struct {
 	Books
-	cart     map[string]tradegecko.OrderView
-	there    map[string][]easypost.OrderView
-	owed     map[string]int64 // by barcode: at the warehouse for an open order, and the cart does not know it as shipped
+	shops    map[relay.ConnectionName]*shop
+	there    map[string][]WarehouseOrder // by mark
 	findings []Finding
+}
+
+// shop is a cart and what is left to be looked at of its orders.
+type shop struct {
+	Cart
+	orders map[string]CartOrder
+	owed   Units // by SKU: at the warehouse for an open order, and the cart does not know it as shipped
 }
 
 func (a *audit) wrong(w Wrong, subject, format string, args ...any) {
 	a.findings = append(a.findings, Finding{w, a.Merchant, subject, fmt.Sprintf(format, args...)})
 }
 
-func live(orders []easypost.OrderView) []easypost.OrderView {
-	var out []easypost.OrderView
-	for _, o := range orders {
-		if o.State != easypost.Refunded {
-			out = append(out, o)
-		}
-	}
-	return out
+func alive(orders []WarehouseOrder) []WarehouseOrder {
+	return slices.DeleteFunc(slices.Clone(orders), func(o WarehouseOrder) bool { return o.Cancelled })
 }
 
 // order checks one order of the ledger.
 func (a *audit) order(o Order) {
-	c := &checked{audit: a, Order: o, cart: a.cart[o.Number], live: live(a.there[o.Number])}
+	s := a.shops[o.Cart]
+	c := &checked{audit: a, Order: o, shop: s, cart: s.orders[o.Number]}
+	delete(s.orders, o.Number)
+	for _, mark := range o.marks() {
+		c.live = append(c.live, alive(a.there[mark])...)
+		delete(a.there, mark)
+	}
 	if len(c.live) > 1 {
 		c.wrong(Duplicated, "the warehouse has it %d times", len(c.live))
 	}
@@ -143,55 +124,51 @@ func (a *audit) order(o Order) {
 type checked struct {
 	*audit
 	Order
-	cart  tradegecko.OrderView
-	live  []easypost.OrderView
-	stale bool // the warehouse has an earlier version than the cart's last: the change came too late
+	shop  *shop
+	cart  CartOrder
+	live  []WarehouseOrder
+	lines Units // by SKU: of the version that the warehouse has
+	stale bool  // that is an earlier version than the cart's last: the change came too late
 }
 
 func (c *checked) wrong(w Wrong, format string, args ...any) {
-	c.audit.wrong(w, c.Number, format, args...)
+	c.audit.wrong(w, string(c.Reference), format, args...)
 }
 
 // versions is what the cart asked for, oldest first.
 func (c *checked) versions() []Content {
-	if v := c.Versions[c.Number]; v != nil {
+	if v := c.Versions[Key{c.Cart, c.Number}]; v != nil {
 		return v
 	}
-	units := make(map[string]int64)
-	for _, l := range c.cart.Lines {
-		if l.Ships {
-			units[c.Codes[l.SKU]] += whole(l.Ordered)
-		}
-	}
-	return []Content{{Units: units}}
+	return []Content{{Lines: c.cart.Lines}}
 }
 
 // contents checks that what the warehouse has is what the cart asked for.
 func (c *checked) contents() {
 	versions := c.versions()
 	latest := len(versions) - 1
+	c.lines = versions[latest].Lines
 	for _, w := range c.live {
-		units, shipped := unitsOf(w.Lines), make(map[string]int64)
-		for _, p := range w.Packages {
-			if p.TrackerID != "" {
-				for code, n := range unitsOf(p.Items) {
-					shipped[code] += n
-				}
-			}
+		shipped := make(Units)
+		for _, p := range w.Parcels {
+			shipped.add(p.Items, 1)
 		}
 		at := slices.IndexFunc(versions, func(v Content) bool {
-			return maps.Equal(v.Units, units) && (v.Street == "" || v.Street == w.Street)
+			return maps.Equal(c.shop.codes(v.Lines), w.Units) && (v.Street == "" || v.Street == w.Street)
 		})
 		switch {
 		case at < 0:
-			c.wrong(WronglyShipped, "the warehouse has %s as %v, which the cart never asked for", w.ID, units)
+			c.wrong(WronglyShipped, "the warehouse has %s as %v, which the cart never asked for", w.ID, w.Units)
 		case at < latest && c.has(store.EventChangedAtCart) && !c.has(store.EventChangedTooLate):
 			c.wrong(WronglyShipped, "the warehouse has version %d of %d, though a later one was taken over", at+1, latest+1)
 		}
+		if at >= 0 {
+			c.lines = versions[at].Lines
+		}
 		c.stale = c.stale || at < latest
-		for code, n := range shipped {
-			if n > units[code] {
-				c.wrong(Duplicated, "%d units of %s left, of %d", n, code, units[code])
+		for _, code := range slices.Sorted(maps.Keys(shipped)) {
+			if n := shipped[code]; n > w.Units[code] {
+				c.wrong(Duplicated, "%d units of %s left, of %d", n, code, w.Units[code])
 			}
 		}
 	}
@@ -202,11 +179,12 @@ func (c *checked) contents() {
 func (c *checked) state() {
 	switch c.State {
 	case relay.OrderConfirmed, relay.OrderShipped, relay.OrderAtWarehouse:
-		if !slices.ContainsFunc(c.live, func(w easypost.OrderView) bool { return w.ID == string(c.WarehouseOrderID) }) {
-			c.wrong(Lost, "it is %s as %s, which the warehouse does not have", c.State, c.WarehouseOrderID)
-		}
+		c.isThere()
 	case relay.OrderHeld:
-		if len(c.live) > 0 && c.Hold != relay.HoldUnknownOutcome {
+		switch {
+		case c.WarehouseOrderID != "": // which says itself that it is stuck
+			c.isThere()
+		case len(c.live) > 0 && c.Hold != relay.HoldUnknownOutcome:
 			c.wrong(WronglyShipped, "it is on hold (%s), but the warehouse has it as %s", c.Hold, c.live[0].ID)
 		}
 		if c.Awake != nil && !c.Awake[c.Reference] {
@@ -223,26 +201,32 @@ func (c *checked) state() {
 	c.wrong(Stuck, "it is still %s", c.State)
 }
 
+func (c *checked) isThere() {
+	if !slices.ContainsFunc(c.live, func(w WarehouseOrder) bool { return w.ID == string(c.WarehouseOrderID) }) {
+		c.wrong(Lost, "it is %s as %s, which the warehouse does not have", c.State, c.WarehouseOrderID)
+	}
+}
+
 // refused reports whether the cart has a reason not to take the tracking, and
 // the ledger says so and tries again.
 func (c *checked) refused() bool {
-	return c.PushError != "" && (c.cart.Status == "void" || c.stale)
+	return c.PushError != "" && (c.cart.Cancelled || c.stale)
 }
 
 // cancel checks that a cancel has its answer, and that the answer is true.
 func (c *checked) cancel() {
-	for _, answer := range c.Answers[c.Number] {
+	for _, answer := range c.Answers[Key{c.Cart, c.Number}] {
 		if stopped := answer == "stopped_before_sending" || answer == "cancelled"; stopped && len(c.live) > 0 {
 			c.wrong(WronglyShipped, "an operator was told %q, but the warehouse has it as %s", answer, c.live[0].ID)
 		}
 	}
 	ended := c.State == relay.OrderSendingCancelled || c.State == relay.OrderCancelled
-	if open := c.cart.Status != "void" && c.cart.Status != "deleted"; ended && open && !c.CancelPlanned {
+	if ended && !c.cart.Cancelled && !c.CancelPlanned {
 		c.wrong(CancelUntold, "it is %s, and %s at the cart", c.State, c.cart.Status)
 	}
 	asked := c.has(store.EventCancelAsked)
-	if c.cart.Status == "void" && !asked && !ended {
-		c.wrong(Unanswered, "it is void at the cart, and nobody noticed")
+	if c.cart.Cancelled && !asked && !ended {
+		c.wrong(Unanswered, "it is %s at the cart, and nobody noticed", c.cart.Status)
 	}
 	if !asked || ended || (c.State == relay.OrderHeld && c.Hold == relay.HoldUnknownOutcome) {
 		return
@@ -254,37 +238,27 @@ func (c *checked) cancel() {
 
 // tracking checks that the cart knows every parcel once, with its units.
 func (c *checked) tracking() {
-	told, fulfilled := make(map[string]int), make(map[string]int64)
-	for _, f := range c.cart.Fulfillments {
-		if f.Status != "fulfilled" {
-			continue
-		}
-		for number := range strings.SplitSeq(f.TrackingNumber, ",") {
+	told, sold := make(map[string]int), make(Units)
+	for _, p := range c.cart.Parcels {
+		for number := range strings.SplitSeq(p.Tracking, ",") {
 			told[strings.TrimSpace(number)]++
 		}
-		for _, u := range f.Units {
-			fulfilled[c.Codes[u.SKU]] += whole(u.Quantity)
-		}
+		sold.add(p.Items, 1)
 	}
-	shipped := make(map[string]int64)
+	shipped, fulfilled := make(Units), c.shop.codes(sold)
 	for _, w := range c.live {
-		for _, p := range w.Packages {
-			if p.TrackerID == "" {
-				continue
-			}
-			for code, n := range unitsOf(p.Items) {
-				shipped[code] += n
-			}
-			switch n := told[p.TrackingCode]; {
+		for _, p := range w.Parcels {
+			shipped.add(p.Items, 1)
+			switch n := told[p.Tracking]; {
 			case n > 1:
-				c.wrong(ToldTwice, "the cart knows parcel %s %d times", p.TrackingCode, n)
+				c.wrong(ToldTwice, "the cart knows parcel %s %d times", p.Tracking, n)
 			case n == 0 && !c.refused():
-				c.wrong(NotTold, "the cart does not know parcel %s", p.TrackingCode)
+				c.wrong(NotTold, "the cart does not know parcel %s", p.Tracking)
 			}
 		}
-		if c.State != relay.OrderConfirmed && c.cart.Status != "void" { // a cart subtracts no void order
-			for code, n := range unitsOf(w.Lines) {
-				c.owed[code] += max(0, n-fulfilled[code])
+		if c.State != relay.OrderConfirmed && !c.cart.Cancelled { // a cart subtracts no order that it cancelled
+			for sku, n := range c.lines {
+				c.shop.owed[sku] += max(0, n-sold[sku])
 			}
 		}
 	}
@@ -300,44 +274,40 @@ func (c *checked) tracking() {
 	}
 }
 
-// stock checks that the cart's physical stock is what the warehouse has free,
-// and what it holds for orders that the cart still subtracts by itself.
-func (a *audit) stock() {
-	if a.CartStock == nil || a.WarehouseStock == nil {
+// stock checks that a cart shows what the warehouse has free: of a kit as many as
+// its parts make. A cart that keeps physical stock has besides what it still
+// subtracts by itself for orders that the warehouse set goods aside for.
+func (a *audit) stock(s *shop) {
+	if s.Stock == nil || a.Free == nil {
 		return
 	}
-	free := make(map[string]int64)
-	for _, s := range a.WarehouseStock {
-		free[s.Barcode] += max(0, s.OnHand-s.Reserved)
-	}
-	has := make(map[string]int64)
-	for _, s := range a.CartStock {
-		has[s.SKU] += whole(s.OnHand)
-	}
-	skus := slices.SortedFunc(maps.Keys(a.Codes), cmp.Compare[string])
-	for _, sku := range skus {
-		code := a.Codes[sku]
-		n, named := free[code]
-		if want := n + a.owed[code]; named && has[sku] != want {
-			a.wrong(StockWrong, sku, "the cart has %d, the warehouse %d free and %d for orders under way", has[sku], n, a.owed[code])
+	for _, sku := range slices.Sorted(maps.Keys(s.Parts)) {
+		free, known := s.free(sku, a.Free)
+		if !known {
+			continue
+		}
+		var owed int64
+		if s.Physical {
+			owed = s.owed[sku]
+		}
+		if s.Stock[sku] != free+owed {
+			a.wrong(StockWrong, sku, "%s has %d, the warehouse %d free and %d for orders under way", s.Name, s.Stock[sku], free, owed)
 		}
 	}
 }
 
-func unitsOf(items []easypost.ItemView) map[string]int64 {
-	units := make(map[string]int64)
-	for _, i := range items {
-		units[i.Barcode] += i.Units
+// free is how many of a SKU the warehouse's free units make; known is false where
+// it never told of one of the parts.
+func (s *shop) free(sku string, stock Units) (n int64, known bool) {
+	first := true
+	for code, units := range s.Parts[sku] {
+		have, told := stock[code]
+		if !told || code == "" {
+			return 0, false
+		}
+		if made := max(0, have) / units; first || made < n {
+			n, first = made, false
+		}
 	}
-	return units
-}
-
-// whole reads a decimal of the cart. A part of a unit is never sold here, and
-// makes the figure one that nothing is equal to.
-func whole(decimal string) int64 {
-	r, ok := new(big.Rat).SetString(cmp.Or(decimal, "0"))
-	if !ok || !r.IsInt() {
-		return -1
-	}
-	return r.Num().Int64()
+	return n, !first
 }

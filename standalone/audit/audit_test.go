@@ -2,12 +2,9 @@ package audit
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
-	easypost "orderferry/connectors/easypost/simulator"
-	tradegecko "orderferry/connectors/tradegecko/simulator"
 	"orderferry/relay"
 	"orderferry/store"
 )
@@ -15,31 +12,27 @@ import (
 const (
 	tote, mug = "0700000000017", "0700000000024"
 	number    = "SO-1042"
+	shopName  = "shop"
 )
 
-// sound is a merchant with one order that went all the way in two parcels.
+// sound is a merchant with two carts and one order that went all the way in two
+// parcels: a mug, and a kit of two totes.
 func sound() Books {
+	parts := map[string]Units{"PAIR": {tote: 2}, "MUG": {mug: 1}}
 	return Books{
 		Merchant: "acme",
-		Codes:    map[string]string{"TOTE": tote, "MUG": mug},
-		Versions: map[string][]Content{number: {{Street: "1 High St", Units: map[string]int64{tote: 2, mug: 1}}}},
-		Ledger: []Order{{ID: 1, Number: number, Reference: "SO-1042", State: relay.OrderConfirmed, WarehouseOrderID: "order_1",
+		Versions: map[Key][]Content{{shopName, number}: {{Street: "1 High St", Lines: Units{"PAIR": 1, "MUG": 1}}}},
+		Ledger: []Order{{ID: 1, Cart: shopName, Number: number, Reference: number, Tokens: []string{"abcdefgh"}, State: relay.OrderConfirmed, WarehouseOrderID: "order_1",
 			Trail: []store.EventKind{store.EventSeen, store.EventSubmitting, store.EventAccepted}}},
-		Warehouse: []easypost.OrderView{{ID: "order_1", State: easypost.Shipped, Description: "relay:abcdefgh " + number, Street: "1 High St",
-			Lines: []easypost.ItemView{{Barcode: tote, Units: 2}, {Barcode: mug, Units: 1}},
-			Packages: []easypost.PackageView{
-				{TrackerID: "trk_1", TrackingCode: "T1", ShippedAt: time.Unix(1, 0), Items: []easypost.ItemView{{Barcode: tote, Units: 2}}},
-				{TrackerID: "trk_2", TrackingCode: "T2", ShippedAt: time.Unix(1, 0), Items: []easypost.ItemView{{Barcode: mug, Units: 1}}},
-			}}},
-		Cart: []tradegecko.OrderView{{Number: number, Status: "fulfilled", FulfillmentStatus: "shipped",
-			Lines: []tradegecko.LineView{{SKU: "TOTE", Ordered: "2", Fulfilled: "2", Ships: true}, {SKU: "MUG", Ordered: "1", Fulfilled: "1", Ships: true}},
-			Fulfillments: []tradegecko.FulfillmentView{
-				{Status: "fulfilled", TrackingNumber: "T1", Units: []tradegecko.Units{{SKU: "TOTE", Quantity: "2"}}},
-				{Status: "fulfilled", TrackingNumber: "T2", Units: []tradegecko.Units{{SKU: "MUG", Quantity: "1"}}},
-			}}},
-		Awake:          map[relay.Reference]bool{},
-		CartStock:      []tradegecko.StockView{{SKU: "TOTE", OnHand: "8"}, {SKU: "MUG", OnHand: "4"}},
-		WarehouseStock: []easypost.StockView{{Barcode: tote, OnHand: 10, Reserved: 2}, {Barcode: mug, OnHand: 4}},
+		Warehouse: []WarehouseOrder{{ID: "order_1", Mark: "abcdefgh", Number: number, Street: "1 High St", Units: Units{tote: 2, mug: 1},
+			Parcels: []Parcel{{Tracking: "T1", Items: Units{tote: 2}}, {Tracking: "T2", Items: Units{mug: 1}}}}},
+		Carts: []Cart{{
+			Name: shopName, Physical: true, Parts: parts, Stock: Units{"PAIR": 4, "MUG": 4},
+			Orders: []CartOrder{{Number: number, Status: "fulfilled", Lines: Units{"PAIR": 1, "MUG": 1},
+				Parcels: []Parcel{{Tracking: "T1", Items: Units{"PAIR": 1}}, {Tracking: "T2", Items: Units{"MUG": 1}}}}},
+		}, {Name: "outlet", Parts: map[string]Units{"MUG": {tote: 1}}, Stock: Units{"MUG": 9}}},
+		Awake: map[relay.Reference]bool{},
+		Free:  Units{tote: 9, mug: 4},
 	}
 }
 
@@ -57,9 +50,9 @@ func TestEveryWrongIsFound(t *testing.T) {
 		o.State, o.Hold, o.WarehouseOrderID = relay.OrderHeld, reason, ""
 		b.Awake[o.Reference] = true
 	}
-	untold := func(b *Books) { b.Cart[0].Fulfillments = b.Cart[0].Fulfillments[:1] }
+	untold := func(b *Books) { b.order().Parcels = b.order().Parcels[:1] }
 	gone := func(b *Books) { // nothing was ever sent
-		b.Warehouse, b.Cart[0].Fulfillments, b.CartStock = nil, nil, nil
+		b.Warehouse, b.order().Parcels, b.Free = nil, nil, nil
 	}
 	for name, c := range map[string]struct {
 		spoil func(*Books)
@@ -68,51 +61,73 @@ func TestEveryWrongIsFound(t *testing.T) {
 		"sold, and not in the ledger":    {func(b *Books) { b.Ledger, b.Warehouse = nil, nil }, []Wrong{Lost}},
 		"confirmed, and nowhere":         {func(b *Books) { gone(b) }, []Wrong{Lost}},
 		"confirmed as another":           {func(b *Books) { b.Ledger[0].WarehouseOrderID = "order_2" }, []Wrong{Lost}},
-		"there and not in the ledger":    {func(b *Books) { b.Ledger, b.Cart = nil, nil }, []Wrong{WronglyShipped}},
-		"void before anybody saw it":     {func(b *Books) { b.Ledger, b.Warehouse, b.Cart[0].Status = nil, nil, "void" }, nil},
+		"there and not in the ledger":    {func(b *Books) { b.Ledger, b.Carts = nil, nil }, []Wrong{WronglyShipped}},
+		"void before anybody saw it":     {func(b *Books) { b.Ledger, b.Warehouse, b.order().Cancelled = nil, nil, true }, nil},
 		"twice at the warehouse":         {twice, []Wrong{Duplicated}},
-		"twice, and one was cancelled":   {func(b *Books) { twice(b); b.Warehouse[1].State = easypost.Refunded }, nil},
-		"more shipped than ordered":      {func(b *Books) { b.Warehouse[0].Packages[1].Items[0].Units = 2 }, []Wrong{Duplicated, NotTold}},
-		"another quantity":               {func(b *Books) { b.Warehouse[0].Lines[1].Units = 3 }, []Wrong{WronglyShipped}},
-		"another item":                   {func(b *Books) { b.Warehouse[0].Lines[1].Barcode = "07" }, []Wrong{WronglyShipped, Duplicated}},
+		"twice, and one was cancelled":   {func(b *Books) { twice(b); b.Warehouse[1].Cancelled = true }, nil},
+		"more shipped than ordered":      {func(b *Books) { b.Warehouse[0].Parcels[1].Items[mug] = 2 }, []Wrong{Duplicated, NotTold}},
+		"another quantity":               {func(b *Books) { b.Warehouse[0].Units[mug] = 3 }, []Wrong{WronglyShipped}},
+		"another item":                   {func(b *Books) { b.Warehouse[0].Units = Units{tote: 2, "07": 1} }, []Wrong{WronglyShipped, Duplicated}},
 		"another address":                {func(b *Books) { b.Warehouse[0].Street = "2 High St" }, []Wrong{WronglyShipped}},
 		"an earlier version, too late":   {func(b *Books) { changed(b, store.EventChangedTooLate) }, nil},
 		"an earlier version, taken over": {func(b *Books) { changed(b, store.EventChangedAtCart) }, []Wrong{WronglyShipped}},
 		"cancelled and shipped": {func(b *Books) {
-			b.Ledger[0].State, b.Cart[0].Status = relay.OrderCancelled, "void"
-			b.CartStock = nil
+			b.Ledger[0].State, b.order().Cancelled = relay.OrderCancelled, true
+			b.Free = nil
 		}, []Wrong{WronglyShipped}},
 		"stopped before sending, and shipped": {func(b *Books) {
-			b.Ledger[0].State, b.Ledger[0].WarehouseOrderID, b.CartStock = relay.OrderSendingCancelled, "", nil
-			b.Cart[0].Status = "void"
+			b.Ledger[0].State, b.Ledger[0].WarehouseOrderID, b.Free = relay.OrderSendingCancelled, "", nil
+			b.order().Cancelled = true
 		}, []Wrong{WronglyShipped}},
-		"on hold and shipped": {func(b *Books) { hold(b, relay.HoldRejected); b.CartStock = nil }, []Wrong{WronglyShipped}},
+		"on hold and shipped": {func(b *Books) { hold(b, relay.HoldRejected); b.Free = nil }, []Wrong{WronglyShipped}},
 		"told that it was stopped": {func(b *Books) {
-			b.Answers = map[string][]string{number: {"stopped_before_sending"}}
+			b.Answers = map[Key][]string{{shopName, number}: {"stopped_before_sending"}}
 		}, []Wrong{WronglyShipped}},
-		"told that it was too late": {func(b *Books) { b.Answers = map[string][]string{number: {"too_late"}} }, nil},
+		"told that it was too late": {func(b *Books) { b.Answers = map[Key][]string{{shopName, number}: {"too_late"}} }, nil},
 		"a parcel not told":         {untold, []Wrong{NotTold, NotTold}},
 		"a parcel told twice": {func(b *Books) {
-			f := &b.Cart[0].Fulfillments
+			f := &b.order().Parcels
 			*f = append(*f, (*f)[1])
 		}, []Wrong{ToldTwice, ToldTwice}},
 		"two parcels told as one": {func(b *Books) {
-			b.Cart[0].Fulfillments = []tradegecko.FulfillmentView{{Status: "fulfilled", TrackingNumber: "T1, T2",
-				Units: []tradegecko.Units{{SKU: "TOTE", Quantity: "2"}, {SKU: "MUG", Quantity: "1"}}}}
+			b.order().Parcels = []Parcel{{Tracking: "T1, T2", Items: Units{"PAIR": 1, "MUG": 1}}}
 		}, nil},
-		"a stock figure applied twice":  {func(b *Books) { b.CartStock[0].OnHand = "16" }, []Wrong{StockWrong}},
-		"stock never told":              {func(b *Books) { b.CartStock = b.CartStock[:1] }, []Wrong{StockWrong}},
+		"a number that both carts use": {second, nil},
+		"one cart's mug for the other's": {func(b *Books) {
+			second(b)
+			b.Warehouse[1].Units = Units{mug: 3}
+		}, []Wrong{WronglyShipped, Duplicated}},
+		"one cart told of the other's parcel": {func(b *Books) {
+			second(b)
+			b.Carts[1].Orders[0].Parcels[0].Tracking = "T1"
+		}, []Wrong{NotTold}},
+		"a kit told without all of its parts": {func(b *Books) {
+			b.Warehouse[0].Parcels[0].Items[tote] = 1
+		}, []Wrong{ToldTwice}},
+		"a kit whose parts are not all sent": {func(b *Books) {
+			b.Warehouse[0].Units[tote] = 1
+			b.Warehouse[0].Parcels[0].Items[tote] = 1
+		}, []Wrong{WronglyShipped, ToldTwice}},
+		"of a part too few for a kit":         {func(b *Books) { b.Free[tote] = 7 }, []Wrong{StockWrong, StockWrong}},
+		"an item the warehouse never told of": {func(b *Books) { delete(b.Free, mug); b.Carts[0].Stock["MUG"] = 77 }, nil},
+		"on hold at the warehouse":            {waitsThere, nil},
+		"on hold there, and it does not have it": {func(b *Books) {
+			waitsThere(b)
+			b.Warehouse, b.Free = nil, nil
+		}, []Wrong{Lost}},
+		"a stock figure applied twice":  {func(b *Books) { b.Carts[0].Stock["PAIR"] = 8 }, []Wrong{StockWrong}},
+		"stock never told":              {func(b *Books) { delete(b.Carts[0].Stock, "MUG") }, []Wrong{StockWrong}},
 		"shipped, and void at the cart": {shippedThoughVoid, nil},
 		"stock owed to an order that is void": {func(b *Books) {
 			shippedThoughVoid(b)
-			b.CartStock[1].OnHand = "5"
+			b.Carts[0].Stock["MUG"] = 5
 		}, []Wrong{StockWrong}},
 		"stock owed to an order that changed too late": {func(b *Books) {
 			changed(b, store.EventChangedTooLate)
 			untold(b)
-			b.Ledger[0].State, b.Ledger[0].PushError, b.CartStock[1].OnHand = relay.OrderShipped, "nothing_left_to_ship", "5"
+			b.Ledger[0].State, b.Ledger[0].PushError, b.Carts[0].Stock["MUG"] = relay.OrderShipped, "nothing_left_to_ship", 5
 		}, nil},
-		"void at the cart, unnoticed": {func(b *Books) { b.Cart[0].Status = "void" }, []Wrong{Unanswered}},
+		"void at the cart, unnoticed": {func(b *Books) { b.order().Cancelled = true }, []Wrong{Unanswered}},
 		"a cancel that nobody answered": {func(b *Books) {
 			b.Ledger[0].Trail = append(b.Ledger[0].Trail, store.EventCancelAsked)
 		}, []Wrong{Unanswered}},
@@ -129,11 +144,11 @@ func TestEveryWrongIsFound(t *testing.T) {
 		}, nil},
 		"still new":       {func(b *Books) { gone(b); b.Ledger[0].State = relay.OrderNew }, []Wrong{Stuck}},
 		"still in doubt":  {func(b *Books) { gone(b); b.Ledger[0].State = relay.OrderInDoubt }, []Wrong{Stuck}},
-		"still there":     {func(b *Books) { b.Ledger[0].State, b.CartStock = relay.OrderAtWarehouse, nil }, []Wrong{Stuck}},
-		"still not told":  {func(b *Books) { untold(b); b.Ledger[0].State, b.CartStock = relay.OrderShipped, nil }, []Wrong{Stuck, NotTold, NotTold}},
+		"still there":     {func(b *Books) { b.Ledger[0].State, b.Free = relay.OrderAtWarehouse, nil }, []Wrong{Stuck}},
+		"still not told":  {func(b *Books) { untold(b); b.Ledger[0].State, b.Free = relay.OrderShipped, nil }, []Wrong{Stuck, NotTold, NotTold}},
 		"on hold":         {func(b *Books) { gone(b); hold(b, relay.HoldUnknownItem) }, nil},
 		"on hold, asleep": {func(b *Books) { gone(b); hold(b, relay.HoldUnknownItem); b.Awake["SO-1042"] = false }, []Wrong{Stuck}},
-		"on hold, and nobody knows whether it is there": {func(b *Books) { hold(b, relay.HoldUnknownOutcome); b.CartStock = nil }, nil},
+		"on hold, and nobody knows whether it is there": {func(b *Books) { hold(b, relay.HoldUnknownOutcome); b.Free = nil }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := sound()
@@ -149,21 +164,41 @@ func TestEveryWrongIsFound(t *testing.T) {
 	}
 }
 
+func (b *Books) order() *CartOrder { return &b.Carts[0].Orders[0] }
+
 func twice(b *Books) {
 	again := b.Warehouse[0]
-	again.ID, again.Packages = "order_2", nil
+	again.ID, again.Parcels = "order_2", nil
 	b.Warehouse = append(b.Warehouse, again)
 }
 
 // shippedThoughVoid is an order of which the cart takes no tracking any more.
 func shippedThoughVoid(b *Books) {
-	b.Cart[0].Fulfillments = b.Cart[0].Fulfillments[:1]
-	b.Ledger[0].State, b.Ledger[0].PushError, b.Cart[0].Status = relay.OrderShipped, "order_void", "void"
+	b.order().Parcels = b.order().Parcels[:1]
+	b.Ledger[0].State, b.Ledger[0].PushError, b.order().Cancelled = relay.OrderShipped, "order_void", true
 	b.Ledger[0].Trail = append(b.Ledger[0].Trail, store.EventCancelAsked, store.EventCancelTooLate)
 }
 
 // changed has the cart ask for more since the order was sent.
 func changed(b *Books, how store.EventKind) {
-	b.Versions[number] = append(b.Versions[number], Content{Street: "1 High St", Units: map[string]int64{tote: 4, mug: 1}})
+	key := Key{shopName, number}
+	b.Versions[key] = append(b.Versions[key], Content{Street: "1 High St", Lines: Units{"PAIR": 2, "MUG": 1}})
 	b.Ledger[0].Trail = append(b.Ledger[0].Trail, how)
+}
+
+// second is an order of the other cart under the same number, at the warehouse by
+// its reference.
+func second(b *Books) {
+	b.Carts[1].Orders = []CartOrder{{Number: number, Status: "open", Lines: Units{"MUG": 3}, Parcels: []Parcel{{Tracking: "T3", Items: Units{"MUG": 3}}}}}
+	b.Ledger = append(b.Ledger, Order{ID: 2, Cart: "outlet", Number: number, Reference: "SO-1042-7R50HH", State: relay.OrderConfirmed, WarehouseOrderID: "W2"})
+	b.Warehouse = append(b.Warehouse, WarehouseOrder{ID: "W2", Mark: "SO-1042-7R50HH", Number: number, Units: Units{tote: 3}, Parcels: []Parcel{{Tracking: "T3", Items: Units{tote: 3}}}})
+}
+
+// waitsThere is an order that the warehouse has and says is stuck.
+func waitsThere(b *Books) {
+	o := &b.Ledger[0]
+	o.State, o.Hold = relay.OrderHeld, relay.HoldInsufficientInventory
+	b.Awake[o.Reference] = true
+	b.Warehouse[0].Parcels, b.order().Parcels = nil, nil
+	b.Carts[0].Stock = Units{"PAIR": 5, "MUG": 5} // the cart still subtracts it
 }

@@ -14,8 +14,10 @@ import (
 // Order is an order in the ledger.
 type Order struct {
 	ID               relay.OrderID
+	Cart             relay.ConnectionName
 	Number           string
 	Reference        relay.Reference
+	Tokens           []string // of its submissions
 	State            relay.OrderState
 	WarehouseOrderID relay.WarehouseOrderID
 	Hold             relay.HoldReason // "" when it is not on hold
@@ -26,6 +28,9 @@ type Order struct {
 
 func (o Order) has(kind store.EventKind) bool { return slices.Contains(o.Trail, kind) }
 
+// marks are what a warehouse may have been given to know the order by.
+func (o Order) marks() []string { return append([]string{string(o.Reference)}, o.Tokens...) }
+
 // Querier is a connection or a pool.
 type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
@@ -35,11 +40,12 @@ type Querier interface {
 // does not ask the code that is audited.
 func Ledger(ctx context.Context, q Querier, merchant relay.MerchantID) ([]Order, error) {
 	rows, err := q.Query(ctx, `
-		select o.id, o.number, o.reference, o.state, coalesce(o.warehouse_order_id, ''), coalesce(o.hold_reason, ''),
+		select o.id, c.name, o.number, o.reference, array(select s.token from submissions s where s.order_id = o.id order by s.id),
+			o.state, coalesce(o.warehouse_order_id, ''), coalesce(o.hold_reason, ''),
 			coalesce((select string_agg(s.push_error, '; ' order by s.id) from shipments s where s.order_id = o.id and s.state = 'ready'), ''),
 			o.cart_cancel_at is not null,
 			array(select e.kind from order_events e where e.order_id = o.id order by e.id)
-		from orders o where o.merchant_id = $1 order by o.id`, merchant)
+		from orders o join connections c on c.id = o.cart_id where o.merchant_id = $1 order by o.id`, merchant)
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}

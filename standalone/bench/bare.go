@@ -25,7 +25,7 @@ type vendor struct {
 	tracking  connectors.ShipmentSink
 	sink      connectors.OrderSink
 	shipments connectors.ShipmentSource
-	aliases   relay.Aliases
+	mappings  relay.Mappings
 }
 
 // pages reads all orders of the cart, each once, and hands on page after page.
@@ -91,7 +91,7 @@ func open(a demo.Account, log *slog.Logger) (vendor, error) {
 	return vendor{
 		source: cart.(connectors.OrderSource), tracking: cart.(connectors.ShipmentSink),
 		sink: warehouse.(connectors.OrderSink), shipments: warehouse.(connectors.ShipmentSource),
-		aliases: relay.NewAliases(shop.Aliases(), false),
+		mappings: relay.NewMappings(shop.Aliases(), nil),
 	}, nil
 }
 
@@ -161,18 +161,18 @@ func (v vendor) submit(ctx context.Context, orders []relay.CartOrder, open map[r
 }
 
 func (v vendor) submitOne(ctx context.Context, o relay.CartOrder) (sent, error) {
-	items, hold := v.aliases.Translate("shop", o)
+	to, hold := v.mappings.Translate("shop", o)
 	if hold != nil {
 		return sent{}, fmt.Errorf("order %s: %s", o.Number, hold.Headline())
 	}
 	p, err := v.sink.PrepareOrder(connectors.WarehouseOrder{
-		Token: "bareloopbareloop", Number: o.Number, ShipTo: o.ShipTo, Items: relay.MergeItems(items), PlacedAt: o.PlacedAt,
+		Token: "bareloopbareloop", Number: o.Number, ShipTo: o.ShipTo, Service: to.Service, Items: relay.MergeItems(to.Items), PlacedAt: o.PlacedAt,
 	})
 	if err != nil {
 		return sent{}, err
 	}
 	accepted, err := v.sink.SubmitOrder(ctx, p)
-	return sent{accepted.ID, o, items, time.Now()}, err
+	return sent{accepted.ID, o, to.Items, time.Now()}, err
 }
 
 func (v vendor) track(ctx context.Context, open map[relay.WarehouseOrderID]sent) error {
@@ -198,12 +198,13 @@ func (v vendor) track(ctx context.Context, open map[relay.WarehouseOrderID]sent)
 			continue
 		}
 		shipped = append(shipped, u.ID)
-		already := make(map[relay.LineID]int64)
+		var already relay.Shipped
 		for n, p := range u.Packages {
-			lines, _ := relay.Allocate(s.items, already, p.Items)
+			in := relay.Allocate(s.items, already, p.Items)
+			already.Add(in)
 			pushes = append(pushes, connectors.ShipmentPush{
 				Key: fmt.Sprintf("%s-%d", s.order.ExternalID, n), Order: s.order.ExternalID, Carrier: p.Carrier, TrackingNumber: p.TrackingNumber,
-				TrackingURL: p.TrackingURL, ShippedAt: time.Now(), Lines: lines,
+				TrackingURL: p.TrackingURL, ShippedAt: time.Now(), Lines: in.Lines,
 			})
 		}
 	}

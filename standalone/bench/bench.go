@@ -22,6 +22,7 @@ import (
 
 	"orderferry/standalone/demo"
 	"orderferry/standalone/local"
+	"orderferry/standalone/shop"
 )
 
 // config is what to measure.
@@ -160,7 +161,10 @@ type shops struct {
 
 // account configures the i-th merchant.
 func (s shops) account(i int) demo.Account {
-	return demo.Merchant(s.Merchants[i], "bench "+s.Merchants[i], "tradegecko", s.CartURL, s.Warehouse[i], demo.Pace{Orders: 10 * time.Second, Shipments: time.Second, Inventory: time.Hour})
+	m := shop.Plain(s.Merchants[i])[0]
+	m.Name = "bench " + m.ID
+	return demo.Configure(m, []shop.Connection{shop.TradeGeckoConnection("tradegecko", m.ID, s.CartURL)}, shop.EasyPostConnection(m.ID, s.Warehouse[i]),
+		demo.Pace{Orders: 10 * time.Second, Shipments: time.Second, Inventory: time.Hour})
 }
 
 // measure runs f against fresh simulators that hold n orders.

@@ -57,12 +57,13 @@ func (p *perOrder) Packages(ctx context.Context, in perOrderInput, s perOrderSen
 
 func (p *perOrder) Tell(ctx context.Context, in perOrderInput, s perOrderSent, packages []relay.Package) error {
 	var pushes []connectors.ShipmentPush
-	already := make(map[relay.LineID]int64)
+	var already relay.Shipped
 	for n, pkg := range packages {
-		lines, _ := relay.Allocate(s.Items, already, pkg.Items)
+		contents := relay.Allocate(s.Items, already, pkg.Items)
+		already.Add(contents)
 		pushes = append(pushes, connectors.ShipmentPush{
 			Key: fmt.Sprintf("%s-%d", in.Order.ExternalID, n), Order: in.Order.ExternalID, Carrier: pkg.Carrier, TrackingNumber: pkg.TrackingNumber,
-			TrackingURL: pkg.TrackingURL, ShippedAt: s.At, Lines: lines,
+			TrackingURL: pkg.TrackingURL, ShippedAt: s.At, Lines: contents.Lines,
 		})
 	}
 	outcomes, err := p.vendors[in.Merchant].tracking.PushShipments(ctx, pushes)

@@ -2,30 +2,70 @@ package demo
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"orderferry/relay"
 	"orderferry/standalone/audit"
 	"orderferry/standalone/shop"
 )
 
-// audit holds a merchant's books at the shop and at the warehouse against the
-// ledger. It returns how many orders the warehouse has twice, and all that is wrong.
-func (d *demo) audit(ctx context.Context, merchant string, w shop.Warehouse) (duplicates int, faults []string, err error) {
-	books := audit.Books{Merchant: relay.MerchantID(merchant), Codes: make(map[string]string), Warehouse: w.Orders(shop.Mode)}
-	for _, a := range shop.Aliases() {
-		books.Codes[string(a.SKU)] = string(a.Code)
+// Books are what all sides have of a merchant.
+func Books(ctx context.Context, q audit.Querier, a *shop.Account) (b audit.Books, err error) {
+	b.Merchant = relay.MerchantID(a.ID)
+	if b.Ledger, err = audit.Ledger(ctx, q, b.Merchant); err != nil {
+		return b, err
 	}
-	if books.Ledger, err = audit.Ledger(ctx, d.database, books.Merchant); err != nil {
-		return 0, nil, err
-	}
-	if books.Cart, err = d.Shops.Cart.Orders(merchant); err != nil {
-		return 0, nil, err
-	}
-	for _, f := range books.Check() {
-		if f.Wrong == audit.Duplicated {
-			duplicates++
+	b.Warehouse, b.Free = a.Warehouse.Book()
+	for _, c := range a.Carts {
+		book, err := c.Book()
+		if err != nil {
+			return b, err
 		}
-		faults = append(faults, f.String())
+		book.Name = c.Connection().Name
+		book.Parts = shop.Parts(book.Name)
+		b.Carts = append(b.Carts, book)
 	}
-	return duplicates, faults, nil
+	return b, nil
+}
+
+// counted is how many orders the books of a system hold.
+type counted struct {
+	name   string
+	orders int64
+}
+
+// patience is how many seconds the last news, such as that of stock, may take
+// to be everywhere once all orders have come to their end.
+const patience = 30
+
+// audit holds all books against the ledger. It returns what each system's books
+// hold, and all that is wrong and stays so.
+func (d *demo) audit(ctx context.Context, tick <-chan time.Time) (books []counted, findings []audit.Finding, err error) {
+	for second := range patience {
+		books, findings = nil, nil
+		for _, a := range d.Shops.Merchants {
+			b, err := Books(ctx, d.database, a)
+			if err != nil {
+				return nil, nil, err
+			}
+			findings = append(findings, b.Check()...)
+			for i, c := range b.Carts {
+				books = append(books, counted{fmt.Sprintf("%s's %s", a.ID, a.Merchant.Carts[i]), int64(len(c.Orders))})
+			}
+			books = append(books, counted{fmt.Sprintf("%s's %s", a.ID, a.Merchant.Warehouse), int64(len(b.Warehouse))})
+		}
+		if len(findings) == 0 {
+			break
+		}
+		if second == 0 {
+			fmt.Fprintf(d.Out, "all orders have come to their end; %d figures are still on their way\n", len(findings))
+		}
+		select {
+		case <-tick:
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
+	return books, findings, nil
 }

@@ -12,31 +12,23 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
-	"orderferry/connectors"
-	"orderferry/connectors/registry"
 	"orderferry/relay"
+	"orderferry/standalone/audit"
 	"orderferry/standalone/local"
 	"orderferry/standalone/shop"
 	"orderferry/store"
-	"orderferry/workflows"
 )
 
-// Merchants are the demo's merchants and the name of the cart that each uses.
-var merchants = []struct{ id, name, connector string }{
-	{"acorn", "Acorn Outfitters (demo)", "quickbooks-commerce"},
-	{"birch", "Birch & Sons (demo)", "tradegecko"},
-}
-
-// MerchantIDs lists the demo's merchants.
-func MerchantIDs() []string {
-	ids := make([]string, len(merchants))
-	for i, m := range merchants {
-		ids[i] = m.id
+// Merchants are the demo's: one with two carts into one warehouse, one with a
+// warehouse of several sites that answers later, and one that knows only files.
+func Merchants() []shop.Merchant {
+	return []shop.Merchant{
+		{ID: "acorn", Name: "Acorn Outfitters (demo)", Carts: []string{"tradegecko", "csv-cart"}, Warehouse: "easypost"},
+		{ID: "birch", Name: "Birch & Sons (demo)", Carts: []string{"quickbooks-commerce"}, Warehouse: "bergen"},
+		{ID: "cedar", Name: "Cedar Supply (demo)", Carts: []string{"csv-cart"}, Warehouse: "csv"},
 	}
-	return ids
 }
 
 // Config says what to run.
@@ -76,8 +68,8 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer database.Close()
 	d := &demo{Config: cfg, ledger: ledger, database: database, temporal: temporal, began: time.Now()}
-	for i, m := range merchants {
-		if err := Onboard(ctx, ledger, temporal, Merchant(m.id, m.name, m.connector, cfg.Shops.CartURL, cfg.Shops.Warehouses[i].URL, Fast())); err != nil {
+	for _, a := range cfg.Shops.Merchants {
+		if err := Onboard(ctx, ledger, temporal, Merchant(a, Fast())); err != nil {
 			return err
 		}
 	}
@@ -87,89 +79,6 @@ func Run(ctx context.Context, cfg Config) error {
 	return d.run(ctx)
 }
 
-// Pace is how often the simulated merchants' jobs run.
-type Pace struct{ Orders, Shipments, Inventory time.Duration }
-
-// Fast is the demo's pace: a person is watching.
-func Fast() Pace { return Pace{time.Second, time.Second, 5 * time.Second} }
-
-// Merchant configures a simulated merchant as its merchant.yaml would.
-func Merchant(id, name, cart, cartURL, warehouseURL string, pace Pace) Account {
-	return Account{
-		Merchant: relay.Merchant{
-			ID: relay.MerchantID(id), Name: name, Unaliased: relay.HoldUnaliased,
-			Resend: relay.ResendClock{Hour: relay.DefaultResendHour, Zone: relay.DefaultResendZone},
-			Carts: []relay.Connection{{
-				Name: "shop", Connector: cart, BaseURL: cartURL, Mode: relay.ModeLive,
-				Settings: map[string]string{"overlap": "2s", "concurrency": "8"},
-				Schedule: relay.Schedule{relay.PullOrders: relay.Every(pace.Orders)},
-			}},
-			Warehouse: relay.Connection{
-				Name: "warehouse", Connector: "easypost", BaseURL: warehouseURL, Mode: relay.ModeLive,
-				Settings: map[string]string{"requests_per_second": "1000"},
-				Schedule: relay.Schedule{relay.PullShipments: relay.Every(pace.Shipments), relay.PullInventory: relay.Every(pace.Inventory)},
-			},
-		},
-		Credentials: map[relay.ConnectionName]map[string]string{
-			"shop":      {"access_token": shop.CartToken(id)},
-			"warehouse": {"production_key": shop.WarehouseKey(id), "test_key": shop.WarehouseKey(id) + "-test"},
-		},
-	}
-}
-
-// Account is a merchant with its credentials.
-type Account struct {
-	relay.Merchant
-	Credentials map[relay.ConnectionName]map[string]string
-}
-
-// Onboard stores a simulated merchant with its aliases and starts its workflow, or tells it of the change.
-func Onboard(ctx context.Context, ledger *store.Store, temporal client.Client, a Account) error {
-	if err := Save(ctx, ledger, a); err != nil {
-		return err
-	}
-	_, err := temporal.SignalWithStartWorkflow(ctx, workflows.MerchantID(a.ID), workflows.SettingsChanged, workflows.JobRequest{Actor: "demo"},
-		client.StartWorkflowOptions{
-			TaskQueue: workflows.TaskQueue, StaticSummary: a.Name,
-			WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-		}, workflows.MerchantWorkflow, workflows.MerchantInput{Merchant: a.ID})
-	if err != nil {
-		return fmt.Errorf("start the workflow of %s: %w", a.ID, err)
-	}
-	return nil
-}
-
-// Save stores a simulated merchant with its aliases.
-func Save(ctx context.Context, ledger *store.Store, a Account) error {
-	complete := func(c *relay.Connection) error {
-		for _, kind := range registry.All() {
-			if kind.Name != c.Connector {
-				continue
-			}
-			settings, url, faults := kind.Configure(c.BaseURL, c.Settings, connectors.Credentials(a.Credentials[c.Name]))
-			if len(faults) > 0 {
-				return fmt.Errorf("%s/%s: %w", a.ID, c.Name, faults[0])
-			}
-			c.Settings, c.BaseURL = settings, url
-			return nil
-		}
-		return fmt.Errorf("%s/%s: no connector %s", a.ID, c.Name, c.Connector)
-	}
-	for i := range a.Carts {
-		if err := complete(&a.Carts[i]); err != nil {
-			return err
-		}
-	}
-	if err := complete(&a.Warehouse); err != nil {
-		return err
-	}
-	if _, err := ledger.SaveMerchant(ctx, a.Merchant, a.Credentials); err != nil {
-		return err
-	}
-	_, err := ledger.ImportAliases(ctx, a.ID, shop.Aliases(), false, "demo")
-	return err
-}
-
 type demo struct {
 	Config
 	ledger   *store.Store
@@ -177,14 +86,15 @@ type demo struct {
 	temporal client.Client
 	began    time.Time
 	sold     int
-	voided   map[string]bool
+	voided   map[audit.Key]bool
+	waiting  map[string]int // merchants with backorders, and for how many rounds
 }
 
 func (d *demo) run(ctx context.Context) error {
 	fmt.Fprintf(d.Out, "\nTemporal Web UI  %s/namespaces/default/workflows\nHealth, metrics  http://%s/metrics\n"+
-		"The shops' books %s/orders?account=acorn\nIn another shell  go run ./starter merchant list;  go run ./starter hold list\n\n",
-		d.Instance.UI, d.Instance.Health, d.Shops.CartControl)
-	d.voided = make(map[string]bool)
+		"The shops' books %s/orders?account=acorn\nFiles exchanged  %s\nIn another shell  go run ./starter merchant list;  go run ./starter hold list\n\n",
+		d.Instance.UI, d.Instance.Health, d.Shops.CartControl, d.Shops.Files)
+	d.voided, d.waiting = make(map[audit.Key]bool), make(map[string]int)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	if d.Orders > 0 {
@@ -196,19 +106,22 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	for {
 		if d.Orders == 0 {
-			if err := d.sell(d.sold + flow*len(merchants)); err != nil {
+			if err := d.sell(d.sold + flow*len(d.Shops.Merchants)); err != nil {
 				return err
 			}
 		}
 		if err := d.voidHeld(ctx); err != nil {
 			return ended(ctx, err)
 		}
+		if err := d.deliver(); err != nil {
+			return err
+		}
 		idle, err := d.progress(ctx)
 		if err != nil {
 			return ended(ctx, err)
 		}
 		if idle && d.UntilIdle {
-			return d.summary(ctx)
+			return d.summary(ctx, tick.C)
 		}
 		select {
 		case <-tick.C:
@@ -226,12 +139,15 @@ func ended(ctx context.Context, err error) error {
 }
 
 // share is how many of n orders the i-th merchant sells.
-func share(n, i int) int { return (n + len(merchants) - 1 - i) / len(merchants) }
+func (d *demo) share(n, i int) int {
+	all := len(d.Shops.Merchants)
+	return (n + all - 1 - i) / all
+}
 
 // sell sells up to n orders in all.
 func (d *demo) sell(n int) error {
-	for i, m := range merchants {
-		if err := d.Shops.Sell(m.id, share(d.sold, i), share(n, i)); err != nil {
+	for i, a := range d.Shops.Merchants {
+		if err := a.Sell(d.share(d.sold, i), d.share(n, i)); err != nil {
 			return err
 		}
 	}
@@ -241,38 +157,66 @@ func (d *demo) sell(n int) error {
 
 // resume goes on with a steady flow where an earlier run left it.
 func (d *demo) resume() error {
-	for _, m := range merchants {
-		orders, err := d.Shops.Cart.Orders(m.id)
-		if err != nil {
-			return err
+	for _, a := range d.Shops.Merchants {
+		for _, c := range a.Carts {
+			book, err := c.Book()
+			if err != nil {
+				return err
+			}
+			d.sold += len(book.Orders)
 		}
-		d.sold += len(orders)
 	}
 	return nil
 }
 
 // voidHeld cancels at the cart, once they are on hold, the orders that are made for it.
 func (d *demo) voidHeld(ctx context.Context) error {
-	for i, m := range merchants {
-		for n := range share(d.sold, i) {
-			if shop.FateOf(n) != shop.Void || d.voided[m.id+shop.Number(n)] {
+	for i, a := range d.Shops.Merchants {
+		for n := range d.share(d.sold, i) {
+			if a.Fate(n) != shop.Void {
 				continue
 			}
-			found, err := d.ledger.FindOrders(ctx, relay.MerchantID(m.id), shop.Number(n))
+			c, o := a.Order(n, shop.Void)
+			cart := c.Connection().Name
+			key := audit.Key{Cart: relay.ConnectionName(a.ID) + "/" + cart, Number: o.Number}
+			if d.voided[key] {
+				continue
+			}
+			found, err := d.ledger.FindOrders(ctx, relay.MerchantID(a.ID), o.Number)
 			if err != nil {
 				return err
 			}
-			if len(found) == 0 || (found[0].State != relay.OrderHeld && found[0].State != relay.OrderSendingCancelled) {
-				continue
-			}
-			if o, err := d.Shops.Cart.Order(m.id, shop.Number(n)); err != nil {
-				return err
-			} else if o.Status != "void" {
-				if err := d.Shops.Cart.Void(m.id, shop.Number(n)); err != nil {
-					return err
+			for _, f := range found {
+				switch {
+				case f.Cart != cart:
+				case f.State == relay.OrderHeld:
+					_ = c.Void(o.Number) // an earlier run may have done so
+					d.voided[key] = true
+				case f.State.Ended(): // by an earlier run
+					d.voided[key] = true
 				}
 			}
-			d.voided[m.id+shop.Number(n)] = true
+		}
+	}
+	return nil
+}
+
+// deliver brings to warehouses, a few seconds later, what they accepted orders
+// for without having it.
+func (d *demo) deliver() error {
+	const rounds = 5
+	for _, a := range d.Shops.Merchants {
+		units, _ := a.Warehouse.Backorders(shop.ShortCode)
+		if units == 0 {
+			d.waiting[a.ID] = 0
+			continue
+		}
+		if d.waiting[a.ID]++; d.waiting[a.ID] < rounds {
+			continue
+		}
+		d.waiting[a.ID] = 0
+		if err := a.Warehouse.Deliver(shop.ShortCode, units); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -280,10 +224,15 @@ func (d *demo) voidHeld(ctx context.Context) error {
 
 // expected counts the orders that stay on hold and those that end cancelled.
 func (d *demo) expected() (held, cancelled int64) {
-	for i := range merchants {
-		for n := range share(d.sold, i) {
-			switch shop.FateOf(n) {
-			case shop.Short, shop.Unknown:
+	for i, a := range d.Shops.Merchants {
+		_, backorders := a.Warehouse.Backorders(shop.ShortCode)
+		for n := range d.share(d.sold, i) {
+			switch a.Fate(n) {
+			case shop.Short:
+				if !backorders {
+					held++
+				}
+			case shop.Unknown:
 				held++
 			case shop.Void:
 				cancelled++
@@ -329,22 +278,23 @@ func (d *demo) counts(ctx context.Context) (store.Counts, error) {
 	return sum, nil
 }
 
-func (d *demo) summary(ctx context.Context) error {
+// summary prints how orders ended, and what the audit found.
+func (d *demo) summary(ctx context.Context, tick <-chan time.Time) error {
+	books, findings, err := d.audit(ctx, tick)
+	if err != nil {
+		return ended(ctx, err)
+	}
 	c, err := d.counts(ctx)
 	if err != nil {
-		return err
+		return ended(ctx, err)
 	}
-	var faults []string
-	var duplicates int
-	for i, m := range merchants {
-		twice, f, err := d.audit(ctx, m.id, d.Shops.Warehouses[i])
-		if err != nil {
-			return err
+	var duplicates int64
+	for _, f := range findings {
+		if f.Wrong == audit.Duplicated {
+			duplicates++
 		}
-		duplicates += twice
-		faults = append(faults, f...)
 	}
-	row := func(name string, n int64) { fmt.Fprintf(d.Out, "%-36s %8d\n", name, n) }
+	row := func(name string, n int64) { fmt.Fprintf(d.Out, "%-44s %8d\n", name, n) }
 	fmt.Fprintln(d.Out)
 	row("relayed (accepted by a warehouse)", c.States[relay.OrderConfirmed]+c.States[relay.OrderShipped]+c.States[relay.OrderAtWarehouse]+c.States[relay.OrderCancelled])
 	row("confirmed (the cart has all tracking)", c.States[relay.OrderConfirmed])
@@ -354,12 +304,15 @@ func (d *demo) summary(ctx context.Context) error {
 		}
 	}
 	row("cancelled", c.States[relay.OrderSendingCancelled]+c.States[relay.OrderCancelled])
-	row("duplicates", int64(duplicates))
-	fmt.Fprintf(d.Out, "%-36s %8.1f\n", "seconds", time.Since(d.began).Seconds())
-	for _, f := range faults {
+	row("duplicates", duplicates)
+	for _, b := range books {
+		row("in the books of "+b.name, b.orders)
+	}
+	fmt.Fprintf(d.Out, "%-44s %8.1f\n", "seconds", time.Since(d.began).Seconds())
+	for _, f := range findings {
 		fmt.Fprintln(d.Out, "WRONG:", f)
 	}
-	if len(faults) > 0 {
+	if len(findings) > 0 {
 		return errors.New("the books of the shops and warehouses do not agree with the ledger")
 	}
 	return nil

@@ -6,17 +6,14 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
-	easypost "orderferry/connectors/easypost/simulator"
-	tradegecko "orderferry/connectors/tradegecko/simulator"
 	"orderferry/relay"
 	"orderferry/standalone/audit"
 	"orderferry/standalone/shop"
 	"orderferry/standalone/temporal"
+	"orderferry/store"
 	"orderferry/store/postgres"
 	"orderferry/workflows"
 )
@@ -99,31 +96,24 @@ func (h *harness) direct(ctx context.Context) error {
 }
 
 func (h *harness) sell(s sale) error {
-	key := orderKey{s.merchant, s.number()}
+	cart, o := h.order(s)
 	h.mu.Lock()
-	h.versions[key] = []audit.Content{contentOf(shop.Order(s.n, s.fate))}
+	h.versions[h.key(s)] = []audit.Content{o.Content()}
+	h.sales[h.key(s)] = s
 	h.sold++
 	h.mu.Unlock()
-	return h.shops.SellOne(string(merchantID(s.merchant)), s.n, s.fate)
+	return cart.Sell([]shop.Order{o})
 }
 
-// codes are the barcodes of all SKUs that have one sooner or later.
-func codes() map[string]string {
-	out := map[string]string{shop.LateSKU: shop.LateCode, shop.ComingSKU: shop.ComingCode}
-	for _, a := range shop.Aliases() {
-		out[string(a.SKU)] = string(a.Code)
-	}
-	return out
+// order is what is sold, and the cart that sells it.
+func (h *harness) order(s sale) (shop.Cart, shop.Order) {
+	return h.shops.Merchants[s.merchant].Order(s.n, s.fate)
 }
 
-func contentOf(o tradegecko.NewOrder) audit.Content {
-	c := audit.Content{Street: o.Address.Line1, Units: make(map[string]int64)}
-	known := codes()
-	for _, l := range o.Lines {
-		n, _ := strconv.ParseInt(l.Quantity, 10, 64) // the shop sells whole units
-		c.Units[known[l.SKU]] += n
-	}
-	return c
+// key names the order of a sale.
+func (h *harness) key(s sale) orderKey {
+	cart, o := h.order(s)
+	return orderKey{s.merchant, audit.Key{Cart: cart.Connection().Name, Number: o.Number}}
 }
 
 // do does to an order what is planned, some time after its sale.
@@ -131,26 +121,28 @@ func (h *harness) do(ctx context.Context, s sale) {
 	if !rest(ctx, s.after) {
 		return
 	}
-	m, number := string(merchantID(s.merchant)), s.number()
+	cart, o := h.order(s)
 	switch s.then {
 	case voidIt:
-		_ = h.shops.Cart.Void(m, number) // the cart refuses when it has shipped
+		_ = cart.Void(o.Number) // the cart refuses when it has shipped
 	case cancelIt:
 		h.cancel(ctx, s)
 	case changeAddress:
-		o := shop.Order(s.n, s.fate)
-		o.Address.Line1 = "1 Elsewhere Avenue"
-		h.version(s, contentOf(o))
-		_ = h.shops.Cart.ChangeAddress(m, number, o.Address) // it may, in any status
-	case changeLine:
-		o := shop.Order(s.n, s.fate)
-		if h.shops.Cart.Revert(m, number) != nil {
-			return // it has shipped
+		const street = "1 Elsewhere Avenue"
+		next := o
+		next.Street = street
+		h.version(s, next.Content())
+		if cart.Readdress(o, street) != nil {
+			h.unversion(s)
 		}
-		o.Lines[0].Quantity = "4"
-		h.version(s, contentOf(o))
-		_ = h.shops.Cart.EditLine(m, number, o.Lines[0].SKU, o.Lines[0].Quantity)
-		_ = h.shops.Cart.Finalize(m, number)
+	case changeLine:
+		sku, units := o.Lines[0].SKU, int64(4)
+		next := o
+		next.Lines = append([]shop.Line{{SKU: sku, Units: units}}, o.Lines[1:]...)
+		h.version(s, next.Content())
+		if cart.Recount(o, sku, units) != nil {
+			h.unversion(s)
+		}
 	}
 }
 
@@ -158,8 +150,16 @@ func (h *harness) do(ctx context.Context, s sale) {
 func (h *harness) version(s sale, c audit.Content) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	key := orderKey{s.merchant, s.number()}
+	key := h.key(s)
 	h.versions[key] = append(h.versions[key], c)
+}
+
+// unversion takes the last version back: the cart allows it no more.
+func (h *harness) unversion(s sale) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	key := h.key(s)
+	h.versions[key] = h.versions[key][:len(h.versions[key])-1]
 }
 
 // rest waits; it reports false when ctx ended.
@@ -178,7 +178,8 @@ func rest(ctx context.Context, d time.Duration) bool {
 func (h *harness) cancel(ctx context.Context, s sale) {
 	m := merchantID(s.merchant)
 	for ctx.Err() == nil {
-		found, err := h.ledger.FindOrders(ctx, m, s.number())
+		found, err := h.ledger.FindOrders(ctx, m, h.key(s).Number)
+		found = slices.DeleteFunc(found, func(o store.OrderSummary) bool { return o.Cart != h.key(s).Cart || o.Number != h.key(s).Number })
 		if err == nil && len(found) == 1 {
 			var out struct {
 				Result string `json:"result"`
@@ -186,7 +187,7 @@ func (h *harness) cancel(ctx context.Context, s sale) {
 			err = h.ask(ctx, m, workflows.CancelOrder, workflows.CancelRequest{Reference: found[0].Reference, Reason: "changed their mind", Actor: "clerk"}, &out)
 			if err == nil {
 				h.mu.Lock()
-				key := orderKey{s.merchant, s.number()}
+				key := h.key(s)
 				h.answers[key] = append(h.answers[key], out.Result)
 				h.mu.Unlock()
 				return
@@ -200,14 +201,12 @@ func (h *harness) cancel(ctx context.Context, s sale) {
 
 // arm arms a vendor's fault.
 func (h *harness) arm(f vendorFault) error {
-	if f.vendor == "tradegecko" {
-		return h.shops.Cart.Inject(tradegecko.Fault{
-			Kind: tradegecko.FaultKind(f.kind), Route: f.route, Account: string(merchantID(f.merchant)), Skip: f.skip, Count: f.count, Delay: f.delay,
-		})
+	for _, system := range h.shops.Merchants[f.merchant].Systems() {
+		if system.Vendor().Name == f.vendor {
+			return system.Inject(f.Fault)
+		}
 	}
-	return h.shops.Warehouses[f.merchant].Inject(easypost.Fault{
-		Kind: easypost.FaultKind(f.kind), Route: f.route, Mode: shop.Mode, Skip: f.skip, Count: f.count, Delay: f.delay,
-	})
+	return fmt.Errorf("merchant %s has no %s", merchantID(f.merchant), f.vendor)
 }
 
 // everyKind arms the kinds of vendor faults that befell nobody, since what they
@@ -216,22 +215,28 @@ func (h *harness) everyKind(ctx context.Context) error {
 	deadline := time.Now().Add(30 * time.Second)
 	for first := true; ; first = false {
 		missing := 0
-		for name, n := range h.vendorFaults() {
-			vendor, kind, _ := strings.Cut(name, " ")
-			if n > 0 {
-				continue
-			}
-			for m := 0; first && m < min(3, h.Merchants); m++ {
-				f := vendorFault{merchant: m, vendor: vendor, kind: kind, route: "*", count: 1, delay: time.Second}
-				if writesOnly(kind) {
-					f.route = "stock_adjustments_create"
+		befell := h.shops.Befell()
+		for _, v := range shop.Vendors() {
+			for _, kind := range v.Faults {
+				if n, used := befell[v.Name+" "+kind.Name]; n > 0 || !used {
+					continue
+				}
+				missing++
+				if !first {
+					continue
+				}
+				users := usersOf(v.Name, h.Merchants)
+				for _, m := range users[:min(3, len(users))] {
+					f := vendorFault{merchant: m, vendor: v.Name, Fault: shop.Fault{Kind: kind.Name, Route: "*", Count: 1, Delay: time.Second}}
+					if kind.Routes != nil {
+						f.Route = kind.Routes[0]
+					}
 					h.deliver(m, shop.LateCode, 1) // the cart is to be told
-				}
-				if err := h.arm(f); err != nil {
-					return err
+					if err := h.arm(f); err != nil {
+						return err
+					}
 				}
 			}
-			missing++
 		}
 		if missing == 0 || time.Now().After(deadline) {
 			return nil
@@ -266,15 +271,9 @@ func (h *harness) change(ctx context.Context, c change) {
 
 // deliver brings units to a warehouse.
 func (h *harness) deliver(merchant int, code string, units int64) {
-	w := h.shops.Warehouses[merchant]
 	h.mu.Lock() // two deliveries at once would be one
 	defer h.mu.Unlock()
-	for _, s := range w.Stock(shop.Mode) {
-		if s.Barcode == code {
-			_ = w.SetStock(code, s.Warehouse, s.OnHand+units) // it is there
-			return
-		}
-	}
+	_ = h.shops.Merchants[merchant].Warehouse.Deliver(code, units) // the item is there
 }
 
 // addAlias tells what the SKU is that nobody knew, and says so, until both are done.
@@ -331,25 +330,6 @@ func (h *harness) cause(ctx context.Context, o outage) error {
 		h.engine = next
 	}
 	return nil
-}
-
-// vendorFaults counts the faults that befell requests, by vendor and kind.
-func (h *harness) vendorFaults() map[string]int64 {
-	out := make(map[string]int64)
-	for vendor, kinds := range vendorKinds() {
-		for _, k := range kinds {
-			out[vendor+" "+k] = 0
-		}
-	}
-	for k, n := range h.shops.Cart.Stats().Faults {
-		out["tradegecko "+k] += n
-	}
-	for _, w := range h.shops.Warehouses {
-		for k, n := range w.Stats().Faults {
-			out["easypost "+k] += n
-		}
-	}
-	return out
 }
 
 func sum[K comparable](counts map[K]int64) (n int64) {

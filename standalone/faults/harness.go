@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -18,7 +19,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"orderferry/activities"
-	easypost "orderferry/connectors/easypost/simulator"
 	"orderferry/relay"
 	"orderferry/standalone/audit"
 	"orderferry/standalone/demo"
@@ -88,11 +88,12 @@ type harness struct {
 	outages  map[trouble]int
 	versions map[orderKey][]audit.Content
 	answers  map[orderKey][]string
+	sales    map[orderKey]sale
 }
 
 type orderKey struct {
 	merchant int
-	number   string
+	audit.Key
 }
 
 func merchantID(i int) relay.MerchantID { return relay.MerchantID(fmt.Sprintf("m%02d", i+1)) }
@@ -103,7 +104,7 @@ func Run(ctx context.Context, cfg Config) (_ Tally, err error) {
 	fail := func(err error) (Tally, error) { return Tally{}, err }
 	h := &harness{
 		Config: cfg, began: time.Now(), outages: make(map[trouble]int),
-		versions: make(map[orderKey][]audit.Content), answers: make(map[orderKey][]string),
+		versions: make(map[orderKey][]audit.Content), answers: make(map[orderKey][]string), sales: make(map[orderKey]sale),
 	}
 	h.plan = newPlan(cfg.Seed, shape{
 		orders: cfg.Orders, kills: cfg.Kills, merchants: cfg.Merchants,
@@ -233,15 +234,15 @@ func (h *harness) rememberPorts() error {
 }
 
 func (h *harness) openShops(ctx context.Context, later func(func())) error {
-	names := make([]string, h.Merchants)
-	for i := range names {
-		names[i] = string(merchantID(i))
+	merchants := make([]shop.Merchant, h.Merchants)
+	for i := range merchants {
+		merchants[i] = merchantOf(i)
 	}
 	var err error
 	h.shops, err = shop.Open(shop.Config{
-		Merchants: names, Seed: int64(h.Seed),
+		Merchants: merchants, Seed: int64(h.Seed),
 		// Slow enough that a cancel may come in time, or too late.
-		Progress: easypost.Progress{ProcessAfter: 2 * time.Second, ShipAfter: time.Second, PackagesEvery: 5},
+		Progress: shop.Progress{ProcessAfter: 2 * time.Second, ShipAfter: time.Second, PackagesEvery: 5},
 	})
 	if err != nil {
 		return err
@@ -265,15 +266,21 @@ func (h *harness) openShops(ctx context.Context, later func(func())) error {
 	return nil
 }
 
-// account configures a merchant. Its pages are short, so that lists have several.
+// account configures a merchant. Its pages are short, so that lists have several,
+// and so are its pauses.
 func (h *harness) account(i int) demo.Account {
-	cart := []string{"tradegecko", "quickbooks-commerce"}[i%2]
-	a := demo.Merchant(string(merchantID(i)), "merchant "+string(merchantID(i)), cart, h.shops.CartURL, h.shops.Warehouses[i].URL, h.Pace)
-	a.Carts[0].Settings["page_size"] = "20"
-	a.Carts[0].Settings["timeout"] = "5s"
-	a.Carts[0].Settings["sweep_every"] = "1m" // what a page hid is found again within the run
-	a.Warehouse.Settings["page_size"] = "20"
-	a.Warehouse.Settings["timeout"] = "5s"
+	a := demo.Merchant(h.shops.Merchants[i], h.Pace)
+	own := map[string]map[string]string{
+		// What a page hid is found again within the run.
+		"tradegecko": {"page_size": "20", "timeout": "5s", "sweep_every": "1m"},
+		"easypost":   {"page_size": "20", "timeout": "5s"},
+		"bergen":     {"timeout": "5s", "full_inventory_every": "20s"},
+	}
+	own["quickbooks-commerce"] = own["tradegecko"]
+	for j := range a.Carts {
+		maps.Copy(a.Carts[j].Settings, own[a.Carts[j].Connector])
+	}
+	maps.Copy(a.Warehouse.Settings, own[a.Warehouse.Connector])
 	return a
 }
 
@@ -288,22 +295,10 @@ func (h *harness) orders() orders {
 		panic(err) // it is made by url.URL
 	}
 	at.Host = h.proxy.addr()
-	o := orders{
+	return orders{
 		DatabaseURL: at.String(), KeyFile: h.keyFile, Temporal: fmt.Sprintf("127.0.0.1:%d", h.engineAt.FrontendPort),
-		Activities: workerOptions(), Vendors: map[string]string{hostOf(h.shops.CartURL): "tradegecko"},
+		Activities: workerOptions(), Vendors: h.shops.Hosts(),
 	}
-	for _, w := range h.shops.Warehouses {
-		o.Vendors[hostOf(w.URL)] = "easypost"
-	}
-	return o
-}
-
-func hostOf(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return ""
-	}
-	return u.Host
 }
 
 // run lets orders flow and breaks things until all kills are done, then makes

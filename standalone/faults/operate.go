@@ -6,10 +6,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"go.temporal.io/sdk/client"
 
 	"orderferry/relay"
 	"orderferry/standalone/audit"
+	"orderferry/standalone/demo"
 	"orderferry/standalone/shop"
 	"orderferry/workflows"
 )
@@ -44,6 +46,7 @@ func (h *harness) operate(ctx context.Context) error {
 				}
 			}
 			h.releaseOthers(ctx, m)
+			h.mend(ctx, i)
 		}
 	}
 	return nil
@@ -65,19 +68,41 @@ func (h *harness) releaseOthers(ctx context.Context, m relay.MerchantID) {
 	}
 }
 
+// mend sells the orders anew that are on hold since something of them could not be read.
+func (h *harness) mend(ctx context.Context, i int) {
+	rows, err := h.database.Query(ctx, `
+		select c.name, o.number from orders o join connections c on c.id = o.cart_id where o.merchant_id = $1 and o.state = 'held' and o.hold_reason = $2`,
+		merchantID(i), relay.HoldBadOrder)
+	if err != nil {
+		return
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[audit.Key])
+	if err != nil {
+		return
+	}
+	for _, key := range list {
+		h.mu.Lock()
+		s, ok := h.sales[orderKey{i, key}]
+		versions := h.versions[orderKey{i, key}]
+		h.mu.Unlock()
+		if !ok {
+			continue
+		}
+		cart, o := h.order(s)
+		_ = cart.Mend(o.As(versions[len(versions)-1])) // again in a while, if need be
+	}
+}
+
 // settle ends all faults, brings all that orders wait for, and waits until the
 // books agree, or nothing has moved for so long that what is left is stuck.
 func (h *harness) settle(ctx context.Context) ([]audit.Finding, error) {
-	h.shops.Cart.ClearFaults()
-	for _, w := range h.shops.Warehouses {
-		w.ClearFaults()
-	}
+	h.shops.ClearFaults()
 	h.sayf("%s  all kills are done; faults are off, and what is under way comes to its end", h.since())
 	for i := range h.Merchants {
 		h.addAlias(ctx, i)
 		h.deliver(i, shop.LateCode, int64(h.Orders))
 		// Every figure changes once more: the cart has to have heard of the last.
-		for _, code := range codes() {
+		for _, code := range shop.Codes() {
 			h.deliver(i, code, 1)
 		}
 		_ = h.temporal.SignalWorkflow(ctx, workflows.MerchantID(merchantID(i)), "", workflows.Resume, workflows.JobRequest{Actor: "ops"})
@@ -139,7 +164,7 @@ func (h *harness) due(ctx context.Context, i int) ([]relay.Reference, error) {
 	}
 	var out []relay.Reference
 	for _, o := range ledger {
-		if o.State == relay.OrderHeld && !h.waitsForEver(i, o.Number) {
+		if o.State == relay.OrderHeld && !h.waitsForEver(i, o) {
 			out = append(out, o.Reference)
 		}
 	}
@@ -147,15 +172,11 @@ func (h *harness) due(ctx context.Context, i int) ([]relay.Reference, error) {
 }
 
 // waitsForEver reports whether an order has an item that never comes.
-func (h *harness) waitsForEver(merchant int, number string) bool {
+func (h *harness) waitsForEver(merchant int, o audit.Order) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	versions := h.versions[orderKey{merchant, number}]
-	if len(versions) == 0 {
-		return false
-	}
-	c := versions[len(versions)-1]
-	return c.Units[shop.ShortCode] > 0 || c.Units[""] > 0
+	s, ok := h.sales[orderKey{merchant, audit.Key{Cart: o.Cart, Number: o.Number}}]
+	return ok && (s.fate == shop.Short || s.fate == shop.Unknown)
 }
 
 // nextStep is when the next of the tries is due that the ledger plans by
@@ -166,7 +187,7 @@ func (h *harness) nextStep(ctx context.Context) time.Time {
 		select least((select min(next_push_at) from shipments where state = 'ready' and next_push_at > now()),
 			(select min(next_look_at) from orders where state = 'in_doubt' and next_look_at > now()),
 			(select min(retry_at) from orders where state = 'new' and retry_at > now()),
-			(select min(retry_at) from cart_levels where retry_at > now()))`).Scan(&at)
+			(select min(retry_at) from sent_levels where retry_at > now()))`).Scan(&at)
 	if err != nil || at == nil {
 		return time.Now().Add(24 * time.Hour)
 	}
@@ -190,8 +211,8 @@ func (h *harness) audit(ctx context.Context) (findings []audit.Finding, state st
 		}
 		findings = append(findings, books.Check()...)
 		for _, o := range books.Ledger {
-			if o.State == relay.OrderHeld && !h.waitsForEver(i, o.Number) {
-				findings = append(findings, audit.Finding{Wrong: audit.Stuck, Merchant: books.Merchant, Subject: o.Number,
+			if o.State == relay.OrderHeld && !h.waitsForEver(i, o) {
+				findings = append(findings, audit.Finding{Wrong: audit.Stuck, Merchant: books.Merchant, Subject: string(o.Reference),
 					Words: fmt.Sprintf("it is still on hold (%s), though nothing stands in its way", o.Hold)})
 			}
 		}
@@ -203,33 +224,25 @@ func (h *harness) audit(ctx context.Context) (findings []audit.Finding, state st
 	return findings, fmt.Sprint(last, findings), nil
 }
 
-func (h *harness) books(ctx context.Context, i int) (b audit.Books, err error) {
-	m := merchantID(i)
-	w := h.shops.Warehouses[i]
-	b = audit.Books{Merchant: m, Codes: codes(), Versions: make(map[string][]audit.Content), Answers: make(map[string][]string)}
-	if b.Ledger, err = audit.Ledger(ctx, h.database, m); err != nil {
+func (h *harness) books(ctx context.Context, i int) (audit.Books, error) {
+	b, err := demo.Books(ctx, h.database, h.shops.Merchants[i])
+	if err != nil {
 		return b, err
 	}
-	if b.Awake, err = h.awake(ctx, m, b.Ledger); err != nil {
+	if b.Awake, err = h.awake(ctx, b.Merchant, b.Ledger); err != nil {
 		return b, err
 	}
-	b.Warehouse, b.WarehouseStock = w.Orders(shop.Mode), w.Stock(shop.Mode)
-	if b.Cart, err = h.shops.Cart.Orders(string(m)); err != nil {
-		return b, err
-	}
-	if b.CartStock, err = h.shops.Cart.Stock(string(m)); err != nil {
-		return b, err
-	}
+	b.Versions, b.Answers = make(map[audit.Key][]audit.Content), make(map[audit.Key][]string)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for key, v := range h.versions {
 		if key.merchant == i {
-			b.Versions[key.number] = v
+			b.Versions[key.Key] = v
 		}
 	}
 	for key, a := range h.answers {
 		if key.merchant == i {
-			b.Answers[key.number] = a
+			b.Answers[key.Key] = a
 		}
 	}
 	return b, nil

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	easypost "orderferry/connectors/easypost/simulator"
-	tradegecko "orderferry/connectors/tradegecko/simulator"
 	"orderferry/standalone/shop"
 )
 
@@ -48,8 +46,6 @@ type sale struct {
 	after    time.Duration // between the sale and the deed
 }
 
-func (s sale) number() string { return shop.Number(s.n) }
-
 // deed is what somebody does to an order.
 type deed string
 
@@ -65,12 +61,8 @@ const (
 type vendorFault struct {
 	at       int
 	merchant int
-	vendor   string // "easypost" or "tradegecko"
-	kind     string
-	route    string
-	skip     int
-	count    int
-	delay    time.Duration
+	vendor   string
+	shop.Fault
 }
 
 // outage is trouble with what the workers stand on.
@@ -154,52 +146,65 @@ func (p *plan) drawSales(r *rand.Rand, s shape) {
 	}
 }
 
-// routes are those that a fault of any kind is worth trying on; the first are
-// the most dangerous, and are drawn more often.
-var routes = map[string][]string{
-	"easypost":   {"create_order", "create_order", "delete_order", "list_orders", "list_orders", "get_order", "inventories", "products", "*"},
-	"tradegecko": {"fulfillments_create", "fulfillments_update", "stock_adjustments_create", "orders_index", "orders_index", "line_items", "addresses", "variants", "order_actions", "*"},
-}
-
-func vendorKinds() map[string][]string {
-	kinds := make(map[string][]string)
-	for _, k := range easypost.FaultKinds() {
-		kinds["easypost"] = append(kinds["easypost"], string(k))
+// pairings are the systems that merchants use, in turns.
+func pairings() []shop.Merchant {
+	return []shop.Merchant{
+		{Carts: []string{"tradegecko", "csv-cart"}, Warehouse: "easypost"},
+		{Carts: []string{"quickbooks-commerce"}, Warehouse: "bergen"},
+		{Carts: []string{"csv-cart"}, Warehouse: "csv"},
+		{Carts: []string{"quickbooks-commerce"}, Warehouse: "easypost"},
+		{Carts: []string{"tradegecko"}, Warehouse: "csv"},
+		{Carts: []string{"tradegecko", "csv-cart"}, Warehouse: "bergen"},
 	}
-	for _, k := range tradegecko.FaultKinds() {
-		kinds["tradegecko"] = append(kinds["tradegecko"], string(k))
+}
+
+// merchantOf is the i-th.
+func merchantOf(i int) shop.Merchant {
+	all := pairings()
+	m := all[i%len(all)]
+	m.ID = string(merchantID(i))
+	return m
+}
+
+// usersOf lists which of n merchants use a vendor.
+func usersOf(vendor string, n int) (users []int) {
+	for i := range n {
+		m := merchantOf(i)
+		for _, name := range append(slices.Clone(m.Carts), m.Warehouse) {
+			if name == vendor || (name == "quickbooks-commerce" && vendor == "tradegecko") {
+				users = append(users, i)
+			}
+		}
 	}
-	return kinds
+	return users
 }
 
-// writesOnly reports whether a kind befalls only what bears an idempotency key.
-func writesOnly(kind string) bool {
-	return kind == string(tradegecko.DuplicateKey) || kind == string(tradegecko.CommitThenDuplicate)
-}
-
-// drawVendors draws faults of both vendors all along: every kind as often as the
+// drawVendors draws faults of all vendors all along: every kind as often as the
 // shape says, in an order of its own.
 func (p *plan) drawVendors(r *rand.Rand, s shape) {
-	kinds := vendorKinds()
-	for _, vendor := range []string{"easypost", "tradegecko"} {
-		var all []string
+	for _, vendor := range shop.Vendors() {
+		users := usersOf(vendor.Name, s.merchants)
+		if len(users) == 0 {
+			continue
+		}
+		var all []shop.FaultKind
 		for range s.vendorEach {
-			all = append(all, kinds[vendor]...)
+			all = append(all, vendor.Faults...)
 		}
 		r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 		for i, kind := range all {
-			f := vendorFault{
-				at: i * s.kills / len(all), merchant: r.IntN(s.merchants), vendor: vendor, kind: kind,
-				route: routes[vendor][r.IntN(len(routes[vendor]))], skip: r.IntN(4), count: 1 + r.IntN(3),
-				delay: time.Duration(200+r.IntN(2800)) * time.Millisecond,
+			f := vendorFault{at: i * s.kills / len(all), merchant: users[r.IntN(len(users))], vendor: vendor.Name, Fault: shop.Fault{
+				Kind: kind.Name, Route: vendor.Routes[r.IntN(len(vendor.Routes))], Skip: r.IntN(4), Count: 1 + r.IntN(3),
+				Delay: time.Duration(200+r.IntN(2800)) * time.Millisecond,
+			}}
+			if kind.Routes != nil {
+				f.Route = kind.Routes[r.IntN(len(kind.Routes))]
 			}
-			switch {
-			case writesOnly(kind):
-				f.route = []string{"fulfillments_create", "stock_adjustments_create"}[r.IntN(2)]
-			case kind == string(easypost.RepeatedPage), kind == string(easypost.ShiftedPage):
-				f.route, f.skip = "*", 0 // only lists have pages, and few have a second
-			case kind == string(easypost.Error401), kind == string(easypost.Error402), kind == string(easypost.Error403):
-				f.count = 1 // each stops a connection until an operator resumes it
+			if kind.Rare {
+				f.Skip = 0
+			}
+			if kind.Stops {
+				f.Count = 1
 			}
 			p.vendors = append(p.vendors, f)
 		}
@@ -258,4 +263,4 @@ func (p plan) end(i int) end {
 	return e
 }
 
-func (f vendorFault) String() string { return fmt.Sprintf("%s %s on %s", f.vendor, f.kind, f.route) }
+func (f vendorFault) String() string { return fmt.Sprintf("%s %s on %s", f.vendor, f.Kind, f.Route) }

@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"orderferry/relay"
+	"orderferry/standalone/audit"
 	"orderferry/standalone/shop"
 )
 
@@ -28,7 +30,9 @@ func TestAPlanHasEverything(t *testing.T) {
 		require.Less(t, s.at, small.kills)
 		fates[s.fate]++
 		deeds[s.then]++
-		numbers[orderKey{s.merchant, s.number()}] = true
+		a := shop.Account{Merchant: merchantOf(s.merchant)}
+		name := a.Merchant.Carts[s.n%len(a.Merchant.Carts)]
+		numbers[orderKey{s.merchant, audit.Key{Cart: relay.ConnectionName(name), Number: a.Number(s.n)}}] = true
 	}
 	require.Len(t, numbers, small.orders, "no number twice")
 	for _, f := range []shop.Fate{shop.Ships, shop.Late, shop.Short, shop.Coming, shop.Unknown} {
@@ -40,11 +44,12 @@ func TestAPlanHasEverything(t *testing.T) {
 	kinds := map[string]int{}
 	for _, f := range p.vendors {
 		require.Less(t, f.at, small.kills)
-		kinds[f.vendor+" "+f.kind]++
+		kinds[f.vendor+" "+f.Kind]++
+		require.Contains(t, usersOf(f.vendor, small.merchants), f.merchant)
 	}
-	for vendor, list := range vendorKinds() {
-		for _, kind := range list {
-			require.Equal(t, 1, kinds[vendor+" "+kind], kind)
+	for _, v := range shop.Vendors() {
+		for _, kind := range v.Faults {
+			require.Equal(t, 1, kinds[v.Name+" "+kind.Name], kind)
 		}
 	}
 	require.Len(t, p.outages, 3)

@@ -22,6 +22,7 @@ import (
 // that issued them:
 //
 //	before POST easypost /orders        after GET tradegecko /orders
+//	before POST bergen PickTicketAdd    after csv rename in
 //	before Store.Cursor                 after Store.Cursor
 //	before begin Store.Claim            within Store.Claim
 //	before commit Store.Claim           after commit Store.Claim
@@ -99,6 +100,7 @@ func (p *points) dies(name string) bool {
 // something be told twice.
 var risky = []string{
 	"POST easypost /orders", "DELETE easypost /orders/{id}", "POST tradegecko", "PUT tradegecko",
+	"POST bergen PickTicketAdd", "POST bergen CancelPickTicket", "csv create in", "csv create sent", "csv rename in", "csv-cart rename out",
 	"Store.Claim", "Store.RecordOutcomes", "Store.Reopen", "Store.RecordLooks", "Store.TakeOver", "Store.RecordProgress", "Store.RecordTold",
 	"Store.RecordSent", "Store.RecordCancels", "Store.RequestCancel", "Store.TakeIn", "Store.Release", "Store.RecordDuplicates",
 }
@@ -106,7 +108,7 @@ var risky = []string{
 // dangerous reports whether a point lies at a risky step.
 func dangerous(point string) bool {
 	return slices.ContainsFunc(risky, func(step string) bool {
-		return strings.HasSuffix(point, " "+step) || (strings.HasPrefix(step, "P") && strings.Contains(point, " "+step))
+		return strings.HasSuffix(point, " "+step) || (strings.HasPrefix(step, "P") && strings.Contains(point, " "+step+" "))
 	})
 }
 
@@ -123,11 +125,20 @@ var ids = regexp.MustCompile(`/(\d+|[a-z]+_[0-9a-zA-Z-]*\d[0-9a-zA-Z-]*)(/|$)`)
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	vendor := t.vendors[r.URL.Host]
 	path := strings.TrimPrefix(ids.ReplaceAllString(r.URL.Path, "/{id}$2"), "/fulfillment/vendor/v2")
+	if action := r.Header.Get("SOAPAction"); action != "" { // all calls have one path
+		path = strings.Trim(action[strings.LastIndexByte(action, '/')+1:], `"`)
+	}
 	name := fmt.Sprintf("%s %s %s", r.Method, vendor, path)
 	t.pass('+', "before "+name)
 	response, err := t.RoundTripper.RoundTrip(r)
 	t.pass('-', "after "+name)
 	return response, err
+}
+
+// Step passes a point before and after each step with files.
+func (t *transport) Step(name string) (done func()) {
+	t.pass('+', "before "+name)
+	return func() { t.pass('-', "after "+name) }
 }
 
 // tracer passes points around each statement and each batch of the ledger.

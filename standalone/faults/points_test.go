@@ -50,6 +50,7 @@ func TestAWorkerDiesWhereItIsTold(t *testing.T) {
 func TestDangerousPoints(t *testing.T) {
 	for point, want := range map[string]bool{
 		"after POST easypost /orders": true, "before DELETE easypost /orders/{id}": true, "after PUT tradegecko /fulfillments/{id}": true,
+		"after POST bergen PickTicketAdd": true, "before csv rename in": true, "before POST bergen GetInventoryByBatch": false, "before csv list out": false,
 		"before commit Store.Claim": true, "within Store.RecordOutcomes": true, "after Store.RecordSent": true,
 		"before GET easypost /orders": false, "before Store.Cursor": false, "before Store.ClaimSomethingElse": false,
 	} {
@@ -63,16 +64,23 @@ func TestRequestsPassPoints(t *testing.T) {
 	var m marks
 	carrier := &http.Transport{}
 	defer carrier.CloseIdleConnections()
-	client := http.Client{Transport: &transport{carrier, m.points(aim{}), map[string]string{hostOf(vendor.URL): "easypost"}}}
+	client := http.Client{Transport: &transport{carrier, m.points(aim{}), map[string]string{vendor.Listener.Addr().String(): "easypost"}}}
 	for _, path := range []string{"/fulfillment/vendor/v2/orders/order_9f8e7d", "/fulfillments/1042", "/order_line_items", "/v2/trackers/trk_1a/x"} {
 		r, err := client.Get(vendor.URL + path)
 		require.NoError(t, err)
 		r.Body.Close()
 	}
+	r, err := http.NewRequest(http.MethodPost, vendor.URL+"/ws/v3prod/publicapiws.asmx", nil)
+	require.NoError(t, err)
+	r.Header.Set("SOAPAction", `"http://rex11.com/webmethods/PickTicketAdd"`)
+	answer, err := client.Do(r)
+	require.NoError(t, err)
+	answer.Body.Close()
 	require.Equal(t, []string{
 		"+before GET easypost /orders/{id}", "-after GET easypost /orders/{id}",
 		"+before GET easypost /fulfillments/{id}", "-after GET easypost /fulfillments/{id}",
 		"+before GET easypost /order_line_items", "-after GET easypost /order_line_items",
 		"+before GET easypost /v2/trackers/{id}/x", "-after GET easypost /v2/trackers/{id}/x",
+		"+before POST easypost PickTicketAdd", "-after POST easypost PickTicketAdd",
 	}, strings.Split(strings.TrimSpace(m.String()), "\n"))
 }

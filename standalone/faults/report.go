@@ -36,7 +36,7 @@ func (h *harness) tell(ctx context.Context) error {
 		h.mu.Unlock()
 		h.sayf("%s  kills %d/%d  points %d/%d  sold %d  taken in %d  confirmed %d  on hold %d  in doubt %d  cancelled %d  vendor faults %d",
 			h.since(), h.crew.kills(), h.Kills, hit, known, sold, sum(states), states[relay.OrderConfirmed], states[relay.OrderHeld], states[relay.OrderInDoubt],
-			states[relay.OrderSendingCancelled]+states[relay.OrderCancelled], sum(h.vendorFaults()))
+			states[relay.OrderSendingCancelled]+states[relay.OrderCancelled], sum(h.shops.Befell()))
 	}
 	return nil
 }
@@ -81,7 +81,7 @@ func (h *harness) tally(ctx context.Context, findings []audit.Finding) (Tally, e
 	for _, what := range []trouble{postgresRestart, postgresCut, temporalRestart} {
 		t.Outages = append(t.Outages, Count{string(what), int64(h.outages[what])})
 	}
-	faults := h.vendorFaults()
+	faults := h.shops.Befell()
 	for _, kind := range sortedKeys(faults) {
 		t.VendorFaults = append(t.VendorFaults, Count{kind, faults[kind]})
 	}
@@ -197,7 +197,7 @@ func (h *harness) trail(ctx context.Context, f audit.Finding) {
 func (h *harness) levels(ctx context.Context, f audit.Finding) {
 	rows, err := h.database.Query(ctx, `
 		select format('the cart was sent %s free and %s for orders under way at %s %s', l.available, l.owed, l.sent_at, l.error)
-		from cart_levels l join connections c on c.id = l.cart_id where c.merchant_id = $1 and l.sku = $2`, f.Merchant, f.Subject)
+		from sent_levels l join connections c on c.id = l.cart_id where c.merchant_id = $1 and l.sku = $2`, f.Merchant, f.Subject)
 	if err != nil {
 		return
 	}

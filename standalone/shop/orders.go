@@ -2,9 +2,11 @@ package shop
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
-	tradegecko "orderferry/connectors/tradegecko/simulator"
 	"orderferry/relay"
+	"orderferry/standalone/audit"
 )
 
 // Fate is what a simulated order is made for.
@@ -15,7 +17,7 @@ const (
 	Ships   Fate = "ships"
 	Short   Fate = "short"   // an item that the warehouse has none of
 	Unknown Fate = "unknown" // a SKU without an alias
-	Void    Fate = "void"    // short of stock, and then cancelled at the cart
+	Void    Fate = "void"    // an item that never comes again; and then cancelled at the cart
 	Late    Fate = "late"    // an item that the warehouse gets later: see AddLate
 	Coming  Fate = "coming"  // a SKU whose alias comes later: see LateAlias
 )
@@ -34,14 +36,27 @@ func FateOf(n int) Fate {
 	return Ships
 }
 
-// The products. The warehouse has none of the last.
+// ShipMethod is what all shops call their way of shipping.
+const ShipMethod = "Standard"
+
+// The products that all warehouses have.
 const products = 24
 
-// ShortSKU is the one that is sold out; its item code is ShortCode.
+// ShortSKU is sold out, and GoneSKU will never come again.
 const (
 	ShortSKU   = "SOLD-OUT-1"
 	ShortCode  = "0799999999999"
+	GoneSKU    = "GONE-1"
+	GoneCode   = "0766666666666"
 	UnknownSKU = "NOBODY-KNOWS-1"
+)
+
+// MugSKU is one mug in all carts and another at the outlet; a KitSKU is a mug in two totes.
+const (
+	MugSKU        = "MUG-1"
+	MugCode       = "0755555555555"
+	OutletMugCode = "0744444444444"
+	KitSKU        = "GIFT-SET-1"
 )
 
 // LateSKU is out of stock at first, and ComingSKU has no alias.
@@ -52,20 +67,21 @@ const (
 	ComingCode = "0777777777777"
 )
 
+// outlet is the name of the carts on files, which have an alias of their own.
+const outlet relay.ConnectionName = "outlet"
+
 // LateAlias translates the SKU that nobody knew at first.
 func LateAlias() []relay.Alias { return []relay.Alias{{SKU: ComingSKU, Code: ComingCode}} }
 
 // AddLate adds the SKUs of the fates Late and Coming to all shops and
 // warehouses, the first without any stock, and returns their other aliases.
 func (s *Shops) AddLate() ([]relay.Alias, error) {
-	for _, w := range s.Warehouses {
-		w.AddProduct(LateCode, "Late")
-		w.AddProduct(ComingCode, "Coming")
-		if err := w.SetStock(ComingCode, "", 1_000_000); err != nil {
+	for _, a := range s.Merchants {
+		if err := a.Warehouse.Stock(map[string]int64{LateCode: 0, ComingCode: 1_000_000}); err != nil {
 			return nil, err
 		}
-		for _, name := range []string{LateSKU, ComingSKU} {
-			if _, err := s.Cart.AddVariant(w.Merchant, tradegecko.NewVariant{SKU: name, Name: name, IfAbsent: true}); err != nil {
+		for _, c := range a.Carts {
+			if err := c.Offer([]string{LateSKU, ComingSKU}); err != nil {
 				return nil, err
 			}
 		}
@@ -76,99 +92,161 @@ func (s *Shops) AddLate() ([]relay.Alias, error) {
 func sku(i int) string  { return fmt.Sprintf("TOTE-%02d", i) }
 func code(i int) string { return fmt.Sprintf("07000000%05d", i) }
 
-// Aliases translates the shop's SKUs.
+// Aliases translates the SKUs of all shops.
 func Aliases() []relay.Alias {
-	list := []relay.Alias{{SKU: ShortSKU, Code: ShortCode}}
+	list := []relay.Alias{{SKU: ShortSKU, Code: ShortCode}, {SKU: GoneSKU, Code: GoneCode}, {SKU: MugSKU, Code: MugCode}}
 	for i := range products {
 		list = append(list, relay.Alias{SKU: relay.SKU(sku(i)), Code: relay.ItemCode(code(i))})
 	}
 	return list
 }
 
-// Stock fills shops and warehouses: enough of everything for n orders a merchant,
-// and none of what is sold out. Harmless twice.
-func (s *Shops) Stock(n int) error {
-	for _, w := range s.Warehouses {
-		known := len(w.Simulator.Stock(Mode)) > 0
-		w.AddProduct(ShortCode, "Sold out")
-		for i := range products {
-			w.AddProduct(code(i), "Tote "+sku(i))
-			if known {
-				continue
-			}
-			if err := w.SetStock(code(i), "", int64(10*n+1000)); err != nil {
-				return err
-			}
-		}
-		for i := range products {
-			if _, err := s.Cart.AddVariant(w.Merchant, tradegecko.NewVariant{SKU: sku(i), Name: "Tote " + sku(i), IfAbsent: true}); err != nil {
-				return err
-			}
-		}
-		for _, name := range []string{ShortSKU, UnknownSKU} {
-			if _, err := s.Cart.AddVariant(w.Merchant, tradegecko.NewVariant{SKU: name, Name: name, IfAbsent: true}); err != nil {
-				return err
-			}
-		}
+// Aliases translates the SKUs of the merchant's shops.
+func (m Merchant) Aliases() []relay.Alias {
+	list := Aliases()
+	if slices.Contains(m.Carts, "csv-cart") {
+		list = append(list, relay.Alias{SKU: MugSKU, Code: OutletMugCode, Cart: outlet})
 	}
-	return nil
+	return list
 }
 
-// Number is the order number of a merchant's n-th order.
+// Kits are those of all shops.
+func Kits() []relay.Kit {
+	return []relay.Kit{{SKU: KitSKU, Components: []relay.Component{{SKU: MugSKU, Units: 1}, {SKU: relay.SKU(sku(3)), Units: 2}}}}
+}
+
+// Parts tells what a cart's SKUs are made of, also those that are translated
+// later. It is written beside what Orderferry is told, so that the two can disagree.
+func Parts(cart relay.ConnectionName) map[string]audit.Units {
+	mug := MugCode
+	if cart == outlet {
+		mug = OutletMugCode
+	}
+	parts := map[string]audit.Units{
+		ShortSKU: {ShortCode: 1}, GoneSKU: {GoneCode: 1}, UnknownSKU: {"": 1}, LateSKU: {LateCode: 1}, ComingSKU: {ComingCode: 1},
+		MugSKU: {mug: 1}, KitSKU: {mug: 1, code(3): 2},
+	}
+	for i := range products {
+		parts[sku(i)] = audit.Units{code(i): 1}
+	}
+	return parts
+}
+
+func skus() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(Parts(""))), func(s string) bool { return s == LateSKU || s == ComingSKU })
+}
+
+// goods are the item codes that warehouses have, with n units of each but of what is sold out.
+func goods(n int64) map[string]int64 {
+	out := map[string]int64{ShortCode: 0, GoneCode: 0, MugCode: n, OutletMugCode: n}
+	for i := range products {
+		out[code(i)] = n
+	}
+	return out
+}
+
+// Codes are the item codes that all warehouses have sooner or later.
+func Codes() []string {
+	return append(slices.Sorted(maps.Keys(goods(0))), LateCode, ComingCode)
+}
+
+// Order is an order to be sold.
+type Order struct {
+	Number string
+	Buyer  string
+	Street string // the address's first line
+	Lines  []Line
+}
+
+// Line is units of a SKU.
+type Line struct {
+	SKU   string
+	Units int64
+}
+
+// Content is what the order asks for.
+func (o Order) Content() audit.Content {
+	c := audit.Content{Street: o.Street, Lines: make(audit.Units)}
+	for _, l := range o.Lines {
+		c.Lines[l.SKU] += l.Units
+	}
+	return c
+}
+
+// As is the order with a later content.
+func (o Order) As(c audit.Content) Order {
+	o.Street, o.Lines = c.Street, slices.Clone(o.Lines)
+	for i, l := range o.Lines {
+		o.Lines[i].Units = c.Lines[l.SKU]
+	}
+	return o
+}
+
+// Number is the order number of a merchant's n-th order. Where there are two
+// carts, these take turns, and of each ten orders one has the number of the one before.
+func (m Merchant) Number(n int) string {
+	if len(m.Carts) > 1 && n%10 == 5 {
+		n--
+	}
+	return Number(n)
+}
+
+// Number is the order number of the n-th order of a merchant with one cart.
 func Number(n int) string { return fmt.Sprintf("D-%06d", n+1) }
 
-// Sell places a merchant's orders from the n-th up to and without the m-th.
-// Those that are there already are left alone.
-func (s *Shops) Sell(merchant string, n, m int) error {
-	const batch = 500
-	for n < m {
-		to := min(n+batch, m)
-		var list []tradegecko.NewOrder
-		for i := n; i < to; i++ {
-			list = append(list, Order(i, s.fate(i)))
-		}
-		if _, err := s.Cart.AddOrders(merchant, list, true); err != nil {
-			return err
-		}
-		n = to
+// Order is the merchant's n-th order, made for a fate, and the cart that sells it.
+func (a *Account) Order(n int, fate Fate) (Cart, Order) {
+	o := Order{
+		Number: a.Number(n), Buyer: fmt.Sprintf("Buyer %d", n), Street: fmt.Sprintf("%d Example Street", n+1),
+		Lines: []Line{{SKU: sku(n % products), Units: int64(1 + n%3)}},
 	}
-	return nil
-}
-
-// SellOne places a merchant's n-th order, made for a fate, unless it is there.
-func (s *Shops) SellOne(merchant string, n int, fate Fate) error {
-	_, err := s.Cart.AddOrders(merchant, []tradegecko.NewOrder{Order(n, fate)}, true)
-	return err
-}
-
-func (s *Shops) fate(i int) Fate {
-	if s.allShip {
-		return Ships
+	add := func(sku string, units int64) { o.Lines = append(o.Lines, Line{sku, units}) }
+	if n%2 == 0 {
+		add(sku((n+7)%products), 2)
 	}
-	return FateOf(i)
-}
-
-// Order is a merchant's i-th order, made for a fate.
-func Order(i int, fate Fate) tradegecko.NewOrder {
-	lines := []tradegecko.NewLine{{SKU: sku(i % products), Quantity: fmt.Sprint(1 + i%3)}}
-	if i%2 == 0 {
-		lines = append(lines, tradegecko.NewLine{SKU: sku((i + 7) % products), Quantity: "2"})
+	if !a.AllShip && n%5 == 1 {
+		add(MugSKU, 1)
+	}
+	if !a.AllShip && n%7 == 3 {
+		add(KitSKU, 1)
 	}
 	switch fate {
-	case Short, Void:
-		lines = append(lines, tradegecko.NewLine{SKU: ShortSKU, Quantity: "1"})
+	case Short:
+		add(ShortSKU, 1)
+	case Void:
+		add(GoneSKU, 1)
 	case Unknown:
-		lines = append(lines, tradegecko.NewLine{SKU: UnknownSKU, Quantity: "1"})
+		add(UnknownSKU, 1)
 	case Late:
-		lines = append(lines, tradegecko.NewLine{SKU: LateSKU, Quantity: "1"})
+		add(LateSKU, 1)
 	case Coming:
-		lines = append(lines, tradegecko.NewLine{SKU: ComingSKU, Quantity: "1"})
+		add(ComingSKU, 1)
 	}
-	return tradegecko.NewOrder{
-		Number: Number(i), Status: "finalized", Payment: "paid", Lines: lines, ShipMethod: "Standard", ShipPrice: "4.90",
-		Address: tradegecko.Address{
-			FirstName: "Sample", LastName: fmt.Sprintf("Buyer %d", i), Line1: fmt.Sprintf("%d Example Street", 1+i%900),
-			City: "Springfield", State: "IL", Zip: "62701", Country: "United States", CountryCode: "US", Email: fmt.Sprintf("buyer%d@example.test", i),
-		},
+	return a.Carts[n%len(a.Carts)], o
+}
+
+// Fate is that of the merchant's n-th order.
+func (a *Account) Fate(n int) Fate {
+	if a.AllShip {
+		return Ships
 	}
+	return FateOf(n)
+}
+
+// Sell places the merchant's orders from the n-th up to and without the m-th.
+func (a *Account) Sell(n, m int) error {
+	const batch = 500
+	for ; n < m; n += batch {
+		lists := make(map[Cart][]Order)
+		for i := n; i < min(n+batch, m); i++ {
+			c, o := a.Order(i, a.Fate(i))
+			lists[c] = append(lists[c], o)
+		}
+		for _, c := range a.Carts {
+			if err := c.Sell(lists[c]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -23,6 +23,7 @@ type alertLedger interface {
 	CloseAlert(ctx context.Context, id int64, actor string) (relay.Alert, error)
 	TestAlerts(ctx context.Context, merchant relay.MerchantID) (messages []int64, looked time.Time, err error)
 	AlertDeliveries(ctx context.Context, messages []int64) ([]store.AlertDelivery, error)
+	Unread(ctx context.Context, merchant relay.MerchantID, connection relay.ConnectionName, limit int) ([]store.UnreadRow, error)
 }
 
 func (a *app) alertCommand() *cobra.Command {
@@ -131,7 +132,8 @@ func (a *app) alertShowCommand() *cobra.Command {
 		Use:   "show",
 		Short: "Show an alert, what to do about it, and who was told",
 		Long: `Show an alert: what it is about, what happens next by itself, what to type, and
-how each message that told of it was delivered.`,
+how each message that told of it was delivered. An alert about what could not be read
+lists it, line by line.`,
 		Example: `  ferry alert show --id 12
   ferry alert show --id 12 --output json`,
 	}, func(ctx context.Context, _ []string) error {
@@ -148,10 +150,30 @@ how each message that told of it was delivered.`,
 		for _, m := range messages {
 			v.Messages = append(v.Messages, newMessageView(m))
 		}
+		if v.Unread, err = unread(ctx, l, al); err != nil {
+			return err
+		}
 		return a.print(v)
 	})
 	alertFlag(cmd, &id)
 	return cmd
+}
+
+// mostUnread is how many things that could not be read are listed; the headline counts them all.
+const mostUnread = 200
+
+// unread lists what could not be read, of an alert about that.
+func unread(ctx context.Context, l alertLedger, al relay.Alert) ([]unreadView, error) {
+	kind, connection, _ := al.Cause.Parts()
+	if kind != relay.CauseUnread || !al.ClosedAt.IsZero() {
+		return nil, nil
+	}
+	rows, err := l.Unread(ctx, al.Merchant, relay.ConnectionName(connection), mostUnread)
+	var list []unreadView
+	for _, r := range rows {
+		list = append(list, unreadView{r.Job, r.Subject, r.Line, r.Message, utc(r.Since)})
+	}
+	return list, err
 }
 
 func alertError(err error) error {
@@ -166,9 +188,19 @@ func alertError(err error) error {
 
 type alertDetail struct {
 	alertView
-	Next     string        `json:"next"`     // what happens by itself
-	Commands []string      `json:"commands"` // first to look, then to act
+	Next     string        `json:"next"`             // what happens by itself
+	Commands []string      `json:"commands"`         // first to look, then to act
+	Unread   []unreadView  `json:"unread,omitempty"` // of an alert about what could not be read: the first 200
 	Messages []messageView `json:"messages"`
+}
+
+// unreadView is something that a connection gave us and that could not be read.
+type unreadView struct {
+	Job     relay.Job  `json:"job"`
+	Subject string     `json:"subject"`        // a file's name, an object's id
+	Line    int        `json:"line,omitempty"` // from 1
+	Message string     `json:"message"`        // what is wrong, and what would be accepted
+	Since   *time.Time `json:"since"`
 }
 
 type messageView struct {
@@ -241,6 +273,15 @@ func (v alertDetail) text(p *page) {
 		}
 	}
 	var rows [][]string
+	for _, u := range v.Unread {
+		line := ""
+		if u.Line > 0 {
+			line = strconv.Itoa(u.Line)
+		}
+		rows = append(rows, []string{string(u.Job), u.Subject, line, u.Message, stampOf(u.Since)})
+	}
+	p.section("what could not be read", []string{"JOB", "SUBJECT", "LINE", "WHAT IS WRONG", "SINCE"}, rows)
+	rows = nil
 	for _, m := range v.Messages {
 		rows = append(rows, m.row())
 	}

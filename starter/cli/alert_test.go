@@ -52,7 +52,10 @@ func (l *fakeLedger) Alerts(_ context.Context, q store.AlertQuery) ([]relay.Aler
 
 func (l *fakeLedger) Alert(_ context.Context, id int64) (relay.Alert, []store.AlertDelivery, error) {
 	l.calls++
-	for _, a := range alertsOfAcme() {
+	for _, a := range append(alertsOfAcme(), relay.Alert{
+		ID: 14, Merchant: "acme", Cause: "unread/warehouse", Level: 1, Headline: "2 things from warehouse could not be read, the first shp_1.csv line 3, for 1h00m",
+		Since: noon.Add(-time.Hour), OpenedAt: noon, RaisedAt: noon, SeenAt: noon,
+	}) {
 		if a.ID == id {
 			return a, []store.AlertDelivery{
 				{Channel: relay.ByEmail, Key: "alert_A", News: relay.AlertOpened, CreatedAt: a.OpenedAt, Attempts: 1, SentAt: a.OpenedAt.Add(time.Second)},
@@ -62,6 +65,13 @@ func (l *fakeLedger) Alert(_ context.Context, id int64) (relay.Alert, []store.Al
 		}
 	}
 	return relay.Alert{}, nil, fmt.Errorf("alert %d: %w", id, store.ErrNotFound)
+}
+
+func (l *fakeLedger) Unread(_ context.Context, m relay.MerchantID, c relay.ConnectionName, limit int) ([]store.UnreadRow, error) {
+	return []store.UnreadRow{
+		{Connection: c, Job: relay.PullInventory, Unread: store.Unread{Subject: "inv_1.csv", Message: "want UTF-8"}, Since: noon.Add(-time.Minute).In(berlin)},
+		{Connection: c, Job: relay.PullShipments, Unread: store.Unread{Subject: "shp_1.csv", Line: 3, Message: "quantity: want a whole number"}, Since: noon.Add(-time.Hour).In(berlin)},
+	}, nil
 }
 
 func (l *fakeLedger) CloseAlert(_ context.Context, id int64, actor string) (relay.Alert, error) {
@@ -146,7 +156,7 @@ func TestAlertTest(t *testing.T) {
 	code, stdout, stderr := w.ferry(t, "alert", "test", "--merchant", "acme")
 	require.Equal(t, exitFailed, code)
 	require.Equal(t, "email: delivered at 2026-11-21T12:01:00Z\nwebhook: failed: post to the webhook: rejected, HTTP 410\n", stdout)
-	require.Contains(t, stderr, "a worker looks at alerts every 5m0s, next at about 2026-11-21T12:04:00Z")
+	require.Contains(t, stderr, "a worker looks at alerts every 5m, next at about 2026-11-21T12:04:00Z")
 	require.Equal(t, []relay.MerchantID{"acme"}, w.ledger.alerts.tested)
 	require.Equal(t, 2, w.ledger.alerts.asked)
 

@@ -1,64 +1,44 @@
 package cli
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"orderferry/relay"
 	"orderferry/store"
-	"orderferry/workflows"
 )
 
-// aliasLedger is what the ledger knows of aliases.
-type aliasLedger interface {
-	Aliases(ctx context.Context, m relay.MerchantID) ([]relay.Alias, error)
-	ImportAliases(ctx context.Context, m relay.MerchantID, list []relay.Alias, replace bool, actor string) (store.AliasChange, error)
-}
+const aliases = "aliases"
 
 func (a *app) aliasCommand() *cobra.Command {
-	group := a.group("alias", "Import, export and list aliases", "Import, export and list aliases: which item code of the warehouse a cart's SKU is.", `  ferry alias import --merchant acme aliases.csv
-  ferry alias list --merchant acme`)
-	group.AddCommand(a.aliasImportCommand(), a.aliasListCommand("list", "List aliases", `  ferry alias list --merchant acme
-  ferry alias list --merchant acme --output json`, func(v aliasesView) error { return a.print(v) }),
-		a.aliasListCommand("export", "Write aliases as CSV", `  ferry alias export --merchant acme`, a.exportAliases))
+	group := a.group("alias", "Import, export, edit and explain aliases", "Import, export, edit and explain aliases: which item code of the warehouse a cart's SKU is.", `  ferry alias import --merchant acme aliases.csv
+  ferry alias list --merchant acme
+  ferry alias show --merchant acme CUP`)
+	group.AddCommand(a.aliasImportCommand(), a.aliasListCommand(), a.aliasExportCommand(), a.aliasSetCommand(), a.aliasRemoveCommand(),
+		a.aliasShowCommand(), a.mappingHistoryCommand(store.AliasMapping, aliases))
 	return group
-}
-
-type importRequest struct {
-	merchant        relay.MerchantID
-	replace, dryRun bool
-	actor           string
 }
 
 func (a *app) aliasImportCommand() *cobra.Command {
 	var r importRequest
-	cmd := a.verb(cobra.Command{
+	cmd := a.longVerb(cobra.Command{
 		Use:   "import FILE",
 		Short: "Add and change aliases from a CSV file",
 		Long: `Add and change aliases from a CSV file, or from standard input for "-". Its heading
 names the columns sku, item_code and, for aliases of one cart only, cart, in any
 order. Orders that were held for want of an alias go on by themselves.
 
-All faults are listed with their lines, and nothing is imported then.`,
+All faults are listed with their lines, and nothing is imported then. With
+--preview nothing is imported either: it is told how many aliases would be added,
+changed and removed, and which, as far as --limit allows.`,
 		Example: `  ferry alias import --merchant acme aliases.csv
-  ferry alias import --merchant acme --dry-run --replace aliases.csv`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return fmt.Errorf("want one FILE, or - for standard input; got %d", len(args))
-			}
-			return nil
-		},
-	}, func(ctx context.Context, args []string) error { return a.importAliases(ctx, r, args[0]) })
-	merchantFlag(cmd, &r.merchant)
-	cmd.Flags().BoolVar(&r.replace, "replace", false, "remove the aliases that the file does not name")
-	cmd.Flags().BoolVar(&r.dryRun, "dry-run", false, "change nothing, and list what would be changed")
-	actorFlag(cmd, &r.actor)
-	needs(cmd, "merchant")
+  ferry alias import --merchant acme --preview --replace aliases.csv`,
+		Args: oneFile,
+	}, aWhile, func(ctx context.Context, args []string) error { return a.importAliases(ctx, r, args[0]) })
+	importFlags(cmd, &r, aliases)
 	return cmd
 }
 
@@ -71,132 +51,121 @@ func (a *app) importAliases(ctx context.Context, r importRequest, path string) e
 	if err != nil {
 		return err
 	}
-	rows, faults := parseAliases(name, data, cartNames(m))
+	list, faults := parseAliases(name, data, cartNames(m))
 	if len(faults) > 0 {
 		return a.refuse(name, faults)
 	}
-	list := make([]relay.Alias, len(rows))
-	for i, row := range rows {
-		list[i] = row.Alias
-	}
-	if r.dryRun {
-		old, err := l.Aliases(ctx, r.merchant)
+	e := store.AliasEdit{Set: list, Replace: r.replace}
+	if r.preview {
+		p, err := l.PreviewAliases(ctx, r.merchant, e, r.limit)
 		if err != nil {
 			return err
 		}
-		return a.print(previewImport(m, old, list, r.replace))
+		return a.printPreview(r.merchant, aliases, p)
 	}
-	// Before anything is written: orders that wait for these aliases must be told.
-	if _, err := a.engine(ctx); err != nil {
-		return err
-	}
-	c, err := l.ImportAliases(ctx, r.merchant, list, r.replace, workflows.ByOperator(a.actor(r.actor)))
+	return a.editAliases(ctx, l, r.merchant, r.actor, e)
+}
+
+func (a *app) editAliases(ctx context.Context, l mappingLedger, id relay.MerchantID, actor string, e store.AliasEdit) error {
+	v, err := a.edit(ctx, id, aliases, actor, func(by string) (store.MappingCounts, error) {
+		e.Actor = by
+		return l.EditAliases(ctx, id, e)
+	})
 	if err != nil {
 		return err
 	}
-	// Even when nothing changed: an earlier import may have failed to say so.
-	if err := a.wake(ctx, r.merchant, r.actor); err != nil {
-		return fmt.Errorf("the aliases of %s are in the ledger, but its workflow does not know yet; run this again: %w", r.merchant, err)
-	}
-	return a.print(importView{Merchant: r.merchant, Added: c.Added, Changed: c.Changed, Unchanged: c.Unchanged, Removed: c.Removed, Version: c.Version})
+	return a.print(v)
 }
 
-func cartNames(m store.Merchant) []relay.ConnectionName {
-	var names []relay.ConnectionName
-	for _, c := range m.Carts {
-		names = append(names, c.Name)
-	}
-	return names
-}
-
-type importView struct {
-	Merchant  relay.MerchantID `json:"merchant"`
-	DryRun    bool             `json:"dry_run"`
-	Added     int              `json:"added"`
-	Changed   int              `json:"changed"`
-	Unchanged int              `json:"unchanged"`
-	Removed   int              `json:"removed"`
-	Version   int64            `json:"version"`           // of the merchant's aliases, afterwards
-	Changes   []changeView     `json:"changes,omitempty"` // of a dry run
-}
-
-type changeView struct {
-	Change string `json:"change"` // "added", "changed" or "removed"
-	aliasView
-	Was relay.ItemCode `json:"was,omitempty"` // the item code before
-}
-
-type aliasView struct {
-	SKU  relay.SKU            `json:"sku"`
-	Code relay.ItemCode       `json:"item_code"`
-	Cart relay.ConnectionName `json:"cart"` // "" for every cart
-}
-
-// previewImport compares a file with the ledger's aliases.
-func previewImport(m store.Merchant, old, list []relay.Alias, replace bool) importView {
-	v := importView{Merchant: m.ID, DryRun: true, Version: m.AliasesVersion}
-	was := make(map[aliasKey]relay.ItemCode, len(old))
-	for _, a := range old {
-		was[aliasKey{a.SKU, a.Cart}] = a.Code
-	}
-	stays := make(map[aliasKey]bool, len(list))
-	for _, a := range list {
-		key := aliasKey{a.SKU, a.Cart}
-		stays[key] = true
-		switch code, there := was[key]; {
-		case !there:
-			v.Added++
-			v.Changes = append(v.Changes, changeView{Change: "added", aliasView: aliasView(a)})
-		case code != a.Code:
-			v.Changed++
-			v.Changes = append(v.Changes, changeView{Change: "changed", aliasView: aliasView(a), Was: code})
-		default:
-			v.Unchanged++
-		}
-	}
-	for _, a := range old {
-		if replace && !stays[aliasKey{a.SKU, a.Cart}] {
-			v.Removed++
-			v.Changes = append(v.Changes, changeView{Change: "removed", aliasView: aliasView(a), Was: a.Code})
-		}
-	}
-	if len(v.Changes) > 0 {
-		v.Version++
-	}
-	slices.SortFunc(v.Changes, func(a, b changeView) int { return cmp.Or(cmp.Compare(a.SKU, b.SKU), cmp.Compare(a.Cart, b.Cart)) })
-	return v
-}
-
-func (v importView) text(p *page) {
-	var rows [][]string
-	for _, c := range v.Changes {
-		rows = append(rows, []string{c.Change, string(c.SKU), string(c.Code), string(c.Was), string(c.Cart)})
-	}
-	p.table([]string{"CHANGE", "SKU", "ITEM CODE", "WAS", "CART"}, rows)
-	would := ""
-	if v.DryRun {
-		would = "would be "
-	}
-	p.line("aliases of %s: %s%d added, %d changed, %d removed; %d unchanged", v.Merchant, would, v.Added, v.Changed, v.Removed, v.Unchanged)
-}
-
-// aliasListCommand reads all aliases, for list and export.
-func (a *app) aliasListCommand(use, short, example string, show func(aliasesView) error) *cobra.Command {
+func (a *app) aliasSetCommand() *cobra.Command {
 	var id relay.MerchantID
-	cmd := a.verb(cobra.Command{Use: use, Short: short, Example: example}, func(ctx context.Context, _ []string) error {
+	var al relay.Alias
+	var actor string
+	cmd := a.verb(cobra.Command{
+		Use:   "set",
+		Short: "Add or change one alias",
+		Long: `Add or change one alias. Orders that were held for want of it go on by themselves.
+Many are changed in one transaction, and under one version, by ferry alias import.`,
+		Example: `  ferry alias set --merchant acme --sku CUP --code 4006380
+  ferry alias set --merchant acme --sku CUP --code 4006399 --cart main`,
+	}, func(ctx context.Context, _ []string) error {
 		l, m, err := a.merchant(ctx, id)
 		if err != nil {
 			return err
 		}
-		list, err := l.Aliases(ctx, id)
+		if err := cartOf(m, al.Cart); err != nil {
+			return err
+		}
+		return a.editAliases(ctx, l, id, actor, store.AliasEdit{Set: []relay.Alias{al}})
+	})
+	merchantFlag(cmd, &id)
+	cellFlag(cmd, &al.SKU, "sku", "the cart's SKU")
+	cellFlag(cmd, &al.Code, "code", "the warehouse's item code")
+	cartFlag(cmd, &al.Cart)
+	actorFlag(cmd, &actor)
+	needs(cmd, "merchant")
+	return cmd
+}
+
+func (a *app) aliasRemoveCommand() *cobra.Command {
+	var id relay.MerchantID
+	var skus []relay.SKU
+	var cart relay.ConnectionName
+	var actor string
+	cmd := a.verb(cobra.Command{
+		Use:   "remove",
+		Short: "Remove aliases",
+		Long: `Remove aliases, in one transaction. Orders with such a SKU are held from then on,
+unless another alias or a kit has it; what was sent stays as it is.
+
+The exit code is 1 when one of them is not there; the others are removed.`,
+		Example: `  ferry alias remove --merchant acme --sku CUP
+  ferry alias remove --merchant acme --sku CUP --cart main`,
+	}, func(ctx context.Context, _ []string) error {
+		l, _, err := a.merchant(ctx, id)
 		if err != nil {
 			return err
 		}
-		return show(newAliasesView(m, list))
+		e := store.AliasEdit{}
+		for _, sku := range skus {
+			e.Remove = append(e.Remove, relay.Alias{SKU: sku, Cart: cart})
+		}
+		return a.remove(ctx, id, aliases, actor, func(by string) (store.MappingCounts, error) {
+			e.Actor = by
+			return l.EditAliases(ctx, id, e)
+		})
 	})
+	merchantFlag(cmd, &id)
+	cellsFlag(cmd, &skus, parseCell[relay.SKU], "sku", "text", "the cart's SKU; may be given several times")
+	cartFlag(cmd, &cart)
+	actorFlag(cmd, &actor)
+	needs(cmd, "merchant", "sku")
+	return cmd
+}
+
+func (a *app) aliasListCommand() *cobra.Command {
+	var id relay.MerchantID
+	cmd := a.verb(cobra.Command{Use: "list", Short: "List aliases", Example: `  ferry alias list --merchant acme
+  ferry alias list --merchant acme --output json`}, func(ctx context.Context, _ []string) error { return a.listAliases(ctx, id) })
 	merchantFlag(cmd, &id)
 	needs(cmd, "merchant")
 	return cmd
+}
+
+func (a *app) listAliases(ctx context.Context, id relay.MerchantID) error {
+	l, m, err := a.merchant(ctx, id)
+	if err != nil {
+		return err
+	}
+	v := aliasesView{Merchant: m.ID, Version: m.AliasesVersion, Aliases: []aliasView{}}
+	err = l.EachAlias(ctx, id, func(al relay.Alias) error {
+		v.Aliases = append(v.Aliases, aliasView(al))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return a.print(v)
 }
 
 type aliasesView struct {
@@ -205,12 +174,10 @@ type aliasesView struct {
 	Aliases  []aliasView      `json:"aliases"`
 }
 
-func newAliasesView(m store.Merchant, list []relay.Alias) aliasesView {
-	v := aliasesView{Merchant: m.ID, Version: m.AliasesVersion, Aliases: []aliasView{}}
-	for _, a := range list {
-		v.Aliases = append(v.Aliases, aliasView(a))
-	}
-	return v
+type aliasView struct {
+	SKU  relay.SKU            `json:"sku"`
+	Code relay.ItemCode       `json:"item_code"`
+	Cart relay.ConnectionName `json:"cart"` // "" for every cart
 }
 
 func (v aliasesView) text(p *page) {
@@ -220,30 +187,160 @@ func (v aliasesView) text(p *page) {
 	}
 	var rows [][]string
 	for _, a := range v.Aliases {
-		cart := string(a.Cart)
-		if cart == "" {
-			cart = "(all)"
-		}
-		rows = append(rows, []string{string(a.SKU), string(a.Code), cart})
+		rows = append(rows, []string{string(a.SKU), string(a.Code), orAll(a.Cart)})
 	}
 	p.table([]string{"SKU", "ITEM CODE", "CART"}, rows)
 }
 
+func (a *app) aliasExportCommand() *cobra.Command {
+	var id relay.MerchantID
+	cmd := a.longVerb(cobra.Command{
+		Use:   "export",
+		Short: "Write aliases as CSV",
+		Long: `Write aliases as CSV that ferry alias import reads: imported again unchanged, it
+changes nothing. What a spreadsheet would take for a formula has an apostrophe
+before it, which an import takes off. They are all of one moment, and are written as
+they are read, however many.`,
+		Example: `  ferry alias export --merchant acme`,
+	}, noLimit, func(ctx context.Context, _ []string) error { return a.exportAliases(ctx, id) })
+	merchantFlag(cmd, &id)
+	needs(cmd, "merchant")
+	return cmd
+}
+
 // exportAliases writes the CSV that import reads; as JSON, what list writes.
-func (a *app) exportAliases(v aliasesView) error {
+func (a *app) exportAliases(ctx context.Context, id relay.MerchantID) error {
 	if a.output == jsonOut {
-		return a.print(v)
+		return a.listAliases(ctx, id)
 	}
-	list := make([]relay.Alias, len(v.Aliases))
-	for i, x := range v.Aliases {
-		list[i] = relay.Alias(x)
+	l, _, err := a.merchant(ctx, id)
+	if err != nil {
+		return err
 	}
-	var b bytes.Buffer
-	if err := writeAliases(&b, list); err != nil {
-		return fmt.Errorf("export aliases: %w", err)
+	out, err := newAliasWriter(a.stdout)
+	if err == nil {
+		err = l.EachAlias(ctx, id, out.write)
 	}
-	if _, err := a.stdout.Write(b.Bytes()); err != nil {
+	if err == nil {
+		err = out.close()
+	}
+	if err != nil {
 		return fmt.Errorf("export aliases: %w", err)
 	}
 	return nil
+}
+
+func (a *app) aliasShowCommand() *cobra.Command {
+	var id relay.MerchantID
+	cmd := a.verb(cobra.Command{
+		Use:   "show SKU",
+		Short: "Explain what a SKU stands for at each cart",
+		Long: `Explain what a SKU stands for at each cart: an alias's item code, a kit's components
+with theirs, or nothing, so that its orders are held. What is mapped for one cart
+goes before what is mapped for all, and there a kit before an alias.`,
+		Example: `  ferry alias show --merchant acme CUP
+  ferry alias show --merchant acme GIFT --output json`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("want one SKU; got %d", len(args))
+			}
+			_, err := parseCell[relay.SKU](args[0])
+			return err
+		},
+	}, func(ctx context.Context, args []string) error {
+		l, m, err := a.merchant(ctx, id)
+		if err != nil {
+			return err
+		}
+		t, err := translation(ctx, l, m)
+		if err != nil {
+			return err
+		}
+		return a.print(newMeaningView(m, t, relay.SKU(args[0])))
+	})
+	merchantFlag(cmd, &id)
+	needs(cmd, "merchant")
+	return cmd
+}
+
+// What a SKU is.
+const (
+	isAlias   = "alias"
+	isKit     = "kit"
+	isAsIs    = "as_is"   // the merchant's unaliased SKUs pass as item codes
+	isUnknown = "unknown" // its orders are held
+)
+
+type meaningView struct {
+	Merchant relay.MerchantID `json:"merchant"`
+	SKU      relay.SKU        `json:"sku"`
+	Version  int64            `json:"version"` // of the merchant's mappings
+	Carts    []cartMeaning    `json:"carts"`
+}
+
+type cartMeaning struct {
+	Cart       relay.ConnectionName `json:"cart"`
+	Is         string               `json:"is"`                   // "alias", "kit", "as_is" or "unknown"
+	Of         relay.ConnectionName `json:"of"`                   // whose alias or kit it is; "" of all carts
+	Code       relay.ItemCode       `json:"item_code,omitempty"`  // of an alias or a SKU as it is
+	Components []componentMeaning   `json:"components,omitempty"` // of a kit
+}
+
+type componentMeaning struct {
+	SKU   relay.SKU      `json:"sku"`
+	Units int64          `json:"units"`
+	Code  relay.ItemCode `json:"item_code,omitempty"` // "" where it has none: orders of the kit are held
+}
+
+func newMeaningView(m store.Merchant, t relay.Mappings, sku relay.SKU) meaningView {
+	v := meaningView{Merchant: m.ID, SKU: sku, Version: t.Version, Carts: []cartMeaning{}}
+	for _, cart := range cartNames(m) {
+		found, ok := t.Lookup(cart, sku)
+		c := cartMeaning{Cart: cart, Is: isAlias, Of: found.Cart, Code: found.Code}
+		switch {
+		case !ok:
+			c.Is, c.Code = isUnknown, ""
+		case found.AsIs:
+			c.Is = isAsIs
+		case found.Kit != nil:
+			c.Is = isKit
+			for _, part := range found.Kit.Components {
+				c.Components = append(c.Components, componentMeaning{part.SKU, part.Units, codeOf(t, cart, part.SKU)})
+			}
+		}
+		v.Carts = append(v.Carts, c)
+	}
+	return v
+}
+
+func codeOf(t relay.Mappings, cart relay.ConnectionName, component relay.SKU) relay.ItemCode {
+	if m, ok := t.Lookup(cart, component); ok {
+		return m.Code
+	}
+	return ""
+}
+
+func (v meaningView) text(p *page) {
+	var rows [][]string
+	for _, c := range v.Carts {
+		of := orAll(c.Of)
+		switch {
+		case c.Is == isUnknown:
+			rows = append(rows, []string{string(c.Cart), "", "nothing: its orders are held", "", ""})
+		case c.Is == isAsIs:
+			rows = append(rows, []string{string(c.Cart), "", "its own item code", "1", string(c.Code)})
+		case c.Is == isAlias:
+			rows = append(rows, []string{string(c.Cart), of, "alias", "1", string(c.Code)})
+		case len(c.Components) == 0:
+			rows = append(rows, []string{string(c.Cart), of, "kit without components: its orders are held", "", ""})
+		}
+		for _, part := range c.Components {
+			code := string(part.Code)
+			if code == "" {
+				code = "none: orders of the kit are held"
+			}
+			rows = append(rows, []string{string(c.Cart), of, "kit of " + string(part.SKU), strconv.FormatInt(part.Units, 10), code})
+		}
+	}
+	p.table([]string{"CART", "MAPPED FOR", "STANDS FOR", "UNITS", "ITEM CODE"}, rows)
 }

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"bytes"
+	"encoding/csv"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,12 +25,8 @@ func TestParseAliases(t *testing.T) {
 		"quoted heading": "\"sku\",\"item_code\",\"cart\"\n\"MUG, blue\",\"0400\",\"\"\nCUP,0401,main\nCUP,0402,",
 	} {
 		t.Run(name, func(t *testing.T) {
-			rows, faults := parseAliases("a.csv", []byte(text), carts)
+			got, faults := parseAliases("a.csv", []byte(text), carts)
 			require.Empty(t, faults)
-			var got []relay.Alias
-			for _, r := range rows {
-				got = append(got, r.Alias)
-			}
 			require.Equal(t, want, got)
 		})
 	}
@@ -66,8 +64,8 @@ func TestParseAliasesTellsEveryFault(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			rows, faults := parseAliases("a.csv", []byte(c.text), carts)
-			require.Empty(t, rows)
+			list, faults := parseAliases("a.csv", []byte(c.text), carts)
+			require.Empty(t, list)
 			var got []string
 			for _, f := range faults {
 				got = append(got, f.Error())
@@ -85,15 +83,21 @@ func TestExportIsReadByImport(t *testing.T) {
 				SKU: relay.SKU(cell.Draw(t, "sku")), Code: relay.ItemCode(cell.Draw(t, "code")),
 				Cart: rapid.SampledFrom(append(carts, "")).Draw(t, "cart"),
 			}
-		}), 1, 20, func(a relay.Alias) aliasKey { return aliasKey{a.SKU, a.Cart} }).Draw(t, "list")
+		}), 1, 20, func(a relay.Alias) skuAt { return skuAt{a.SKU, a.Cart} }).Draw(t, "list")
 		var b bytes.Buffer
-		require.NoError(t, writeAliases(&b, list))
-		rows, faults := parseAliases("a.csv", b.Bytes(), carts)
-		require.Empty(t, faults)
-		var got []relay.Alias
-		for _, r := range rows {
-			got = append(got, r.Alias)
+		out, err := newAliasWriter(&b)
+		require.NoError(t, err)
+		for _, a := range list {
+			require.NoError(t, out.write(a))
 		}
+		require.NoError(t, out.close())
+		written, err := csv.NewReader(bytes.NewReader(b.Bytes())).ReadAll()
+		require.NoError(t, err)
+		for _, cell := range slices.Concat(written...) {
+			require.NotRegexp(t, "^[=+@-]", cell, "a spreadsheet would take it for a formula")
+		}
+		got, faults := parseAliases("a.csv", b.Bytes(), carts)
+		require.Empty(t, faults)
 		require.Equal(t, list, got)
 	})
 }
@@ -109,39 +113,4 @@ func FuzzParseAliases(f *testing.F) {
 			require.NotEmpty(t, r.Code)
 		}
 	})
-}
-
-func TestImportAliases(t *testing.T) {
-	files(t)
-	w := answering(t)
-	code, _, stderr := w.ferry(t, "alias", "import", "--merchant", "acme", "--replace", "aliases.csv")
-	require.Zero(t, code, stderr)
-	require.Equal(t, []relay.Alias{{SKU: "MUG", Code: "4006381"}, {SKU: "CUP", Code: "4006388"}, {SKU: "CUP2", Code: "4006380"}}, w.ledger.imported)
-	require.True(t, w.ledger.replace)
-	require.Equal(t, "operator clerk", w.ledger.actor)
-	require.Equal(t, []string{"acme by clerk"}, w.engine.woken)
-	require.Empty(t, w.keyFile, "aliases need no key")
-}
-
-func TestImportAliasesDryRunChangesNothing(t *testing.T) {
-	files(t)
-	w := answering(t)
-	code, _, _ := w.ferry(t, "alias", "import", "--merchant", "acme", "--dry-run", "aliases.csv")
-	require.Zero(t, code)
-	require.Empty(t, w.ledger.imported)
-	require.Empty(t, w.engine.woken)
-}
-
-func TestImportAliasesRefusesFaultyFiles(t *testing.T) {
-	w := answering(t)
-	w.stdin = "sku,item_code,cart\nA,1,outlet\nB,\n"
-	code, stdout, stderr := w.ferry(t, "alias", "import", "--merchant", "acme", "-")
-	require.Equal(t, exitUsage, code)
-	require.Empty(t, stdout)
-	require.Equal(t, `stdin:2:5: cart: "outlet" is no cart of this merchant: want one of [main], or nothing for all carts
-stdin:3:1: 2 cells: want 3, as in the heading
-ferry: stdin: 2 faults; nothing was changed
-`, stderr)
-	require.Empty(t, w.ledger.imported)
-	require.Empty(t, w.engine.woken)
 }

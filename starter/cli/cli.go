@@ -123,7 +123,7 @@ when done, 1 when failed, 2 for bad usage.`,
 	flags.StringVar(&a.given.keyFile, "key-file", "", "`file` that opens sealed credentials ("+envKeyFile+")")
 	flags.StringVar(&a.given.address, "temporal-address", "", "`host:port` of Temporal ("+envAddress+")")
 	flags.StringVar(&a.given.namespace, "namespace", "", "Temporal namespace `name` ("+envNamespace+")")
-	root.AddCommand(a.migrateCommand(), a.configCommand(), a.merchantCommand(), a.connectionCommand(), a.aliasCommand(), a.orderCommand(), a.holdCommand(), a.exportCommand(), a.alertCommand())
+	root.AddCommand(a.migrateCommand(), a.configCommand(), a.merchantCommand(), a.connectionCommand(), a.aliasCommand(), a.kitCommand(), a.orderCommand(), a.holdCommand(), a.exportCommand(), a.alertCommand(), a.inventoryCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetHelpTemplate(helpTemplate)

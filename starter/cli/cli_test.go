@@ -34,7 +34,10 @@ warehouse:
   credentials: {key: k}
 `
 
-const aliasesCSV = "item_code,sku\n4006381,MUG\n4006388,CUP\n4006380,CUP2\n"
+const (
+	aliasesCSV = "item_code,sku\n4006381,MUG\n4006388,CUP\n4006380,CUP2\n"
+	kitsCSV    = "sku,component,units\nGIFT,MUG,2\nGIFT,BOX,1\n"
+)
 
 // files makes the files that examples name, in a directory of their own.
 func files(t *testing.T) {
@@ -42,6 +45,7 @@ func files(t *testing.T) {
 	t.Chdir(t.TempDir())
 	require.NoError(t, os.WriteFile("merchant.yaml", []byte(merchantYAML), 0o600))
 	require.NoError(t, os.WriteFile("aliases.csv", []byte(aliasesCSV), 0o600))
+	require.NoError(t, os.WriteFile("kits.csv", []byte(kitsCSV), 0o600))
 }
 
 // answering is a world in which everything goes well.
@@ -67,48 +71,72 @@ func answering(t *testing.T) *world {
 
 // goldens: each command, as a table and as JSON. What the JSON says is a contract with scripts.
 var goldens = map[string][]string{
-	"migrate":                  {"migrate"},
-	"migrate-no-temporal":      {"migrate", "--no-temporal"},
-	"merchant-onboard":         {"merchant", "onboard", "--file", "merchant.yaml"},
-	"merchant-list":            {"merchant", "list"},
-	"merchant-show":            {"merchant", "show", "--merchant", "acme"},
-	"merchant-pause":           {"merchant", "pause", "--merchant", "acme"},
-	"merchant-resume":          {"merchant", "resume", "--merchant", "acme"},
-	"merchant-sync":            {"merchant", "sync", "--merchant", "acme", "--connection", "main", "--job", "pull_orders"},
-	"merchant-reconcile":       {"merchant", "reconcile", "--merchant", "acme"},
-	"merchant-findings":        {"merchant", "findings", "--merchant", "acme"},
-	"merchant-findings-closed": {"merchant", "findings", "--merchant", "acme", "--closed"},
-	"connection-test":          {"connection", "test", "--merchant", "acme", "--connection", "main"},
-	"alias-import":             {"alias", "import", "--merchant", "acme", "aliases.csv"},
-	"alias-import-dry-run":     {"alias", "import", "--merchant", "acme", "--dry-run", "--replace", "aliases.csv"},
-	"alias-export":             {"alias", "export", "--merchant", "acme"},
-	"alias-list":               {"alias", "list", "--merchant", "acme"},
-	"order-list":               {"order", "list", "--merchant", "acme"},
-	"order-list-words":         {"order", "list", "--merchant", "acme", "--words"},
-	"order-show-held":          {"order", "show", "--merchant", "acme", "--order", "so-1042"},
-	"order-show-held-private":  {"order", "show", "--merchant", "acme", "--order", "SO-1042", "--address", "--words"},
-	"order-show-shipped":       {"order", "show", "--merchant", "acme", "--order", "60002"},
-	"order-history":            {"order", "history", "--merchant", "acme", "--order", "SO-1042"},
-	"order-history-words":      {"order", "history", "--merchant", "acme", "--order", "SO-1042", "--words"},
-	"order-history-shipped":    {"order", "history", "--merchant", "acme", "--order", "60002"},
-	"export":                   {"export", "--merchant", "acme"},
-	"export-file":              {"export", "--merchant", "acme", "--out", "acme.jsonl"},
-	"order-cancel":             {"order", "cancel", "--merchant", "acme", "--order", "SO-1042", "--reason", "buyer cancelled"},
-	"order-reopen":             {"order", "reopen", "--merchant", "acme", "--order", "SO-1042", "--reason", "the buyer wants it after all"},
-	"order-release":            {"order", "release", "--merchant", "acme", "--order", "SO-1042"},
-	"hold-list":                {"hold", "list"},
-	"hold-list-words":          {"hold", "list", "--merchant", "acme", "--reason", "insufficient_inventory", "--words"},
-	"hold-show":                {"hold", "show", "--merchant", "acme", "--order", "SO-1042"},
-	"hold-forecast":            {"hold", "forecast", "--merchant", "acme"},
-	"hold-cancel":              {"hold", "cancel", "--merchant", "acme", "--sku", "MUG", "--why", "discontinued"},
-	"hold-cancel-dry-run":      {"hold", "cancel", "--merchant", "acme", "--all", "--why", "discontinued", "--dry-run"},
-	"hold-release":             {"hold", "release", "--merchant", "acme", "--reason", "insufficient_inventory"},
-	"hold-release-dry-run":     {"hold", "release", "--merchant", "acme", "--all", "--dry-run"},
-	"alert-list":               {"alert", "list"},
-	"alert-list-closed":        {"alert", "list", "--merchant", "acme", "--closed"},
-	"alert-show":               {"alert", "show", "--id", "12"},
-	"alert-close":              {"alert", "close", "--id", "13"},
-	"alert-test":               {"alert", "test", "--merchant", "acme"},
+	"migrate":                    {"migrate"},
+	"migrate-no-temporal":        {"migrate", "--no-temporal"},
+	"merchant-onboard":           {"merchant", "onboard", "--file", "merchant.yaml"},
+	"merchant-list":              {"merchant", "list"},
+	"merchant-show":              {"merchant", "show", "--merchant", "acme"},
+	"merchant-pause":             {"merchant", "pause", "--merchant", "acme"},
+	"merchant-resume":            {"merchant", "resume", "--merchant", "acme"},
+	"merchant-sync":              {"merchant", "sync", "--merchant", "acme", "--connection", "main", "--job", "pull_orders"},
+	"merchant-reconcile":         {"merchant", "reconcile", "--merchant", "acme"},
+	"merchant-findings":          {"merchant", "findings", "--merchant", "acme"},
+	"merchant-findings-closed":   {"merchant", "findings", "--merchant", "acme", "--closed"},
+	"connection-test":            {"connection", "test", "--merchant", "acme", "--connection", "main"},
+	"alias-import":               {"alias", "import", "--merchant", "acme", "aliases.csv"},
+	"alias-import-dry-run":       {"alias", "import", "--merchant", "acme", "--dry-run", "--replace", "aliases.csv"},
+	"alias-export":               {"alias", "export", "--merchant", "acme"},
+	"alias-list":                 {"alias", "list", "--merchant", "acme"},
+	"alias-set":                  {"alias", "set", "--merchant", "acme", "--sku", "CUP", "--code", "4006380"},
+	"alias-remove":               {"alias", "remove", "--merchant", "acme", "--sku", "CUP"},
+	"alias-show":                 {"alias", "show", "--merchant", "acme", "CUP"},
+	"alias-show-kit":             {"alias", "show", "--merchant", "acme", "GIFT"},
+	"alias-show-unknown":         {"alias", "show", "--merchant", "acme", "PEN"},
+	"alias-history":              {"alias", "history", "--merchant", "acme"},
+	"kit-import":                 {"kit", "import", "--merchant", "acme", "kits.csv"},
+	"kit-import-preview":         {"kit", "import", "--merchant", "acme", "--preview", "kits.csv"},
+	"kit-export":                 {"kit", "export", "--merchant", "acme"},
+	"kit-list":                   {"kit", "list", "--merchant", "acme"},
+	"kit-set":                    {"kit", "set", "--merchant", "acme", "--sku", "GIFT", "--component", "CUP=2", "--component", "BOX"},
+	"kit-remove":                 {"kit", "remove", "--merchant", "acme", "--sku", "GIFT"},
+	"kit-history":                {"kit", "history", "--merchant", "acme"},
+	"order-list":                 {"order", "list", "--merchant", "acme"},
+	"order-list-words":           {"order", "list", "--merchant", "acme", "--words"},
+	"order-show-held":            {"order", "show", "--merchant", "acme", "--order", "so-1042"},
+	"order-show-held-private":    {"order", "show", "--merchant", "acme", "--order", "SO-1042", "--address", "--words"},
+	"order-show-shipped":         {"order", "show", "--merchant", "acme", "--order", "60002"},
+	"order-show-received":        {"order", "show", "--merchant", "zeta", "--order", "Z3"},
+	"order-list-received":        {"order", "list", "--merchant", "zeta"},
+	"order-hold":                 {"order", "hold", "--merchant", "acme", "--reference", "1043-7ZK2Q1", "--reason", "ask first"},
+	"order-history":              {"order", "history", "--merchant", "acme", "--order", "SO-1042"},
+	"order-history-words":        {"order", "history", "--merchant", "acme", "--order", "SO-1042", "--words"},
+	"order-history-shipped":      {"order", "history", "--merchant", "acme", "--order", "60002"},
+	"export":                     {"export", "--merchant", "acme"},
+	"export-file":                {"export", "--merchant", "acme", "--out", "acme.jsonl"},
+	"order-cancel":               {"order", "cancel", "--merchant", "acme", "--order", "SO-1042", "--reason", "buyer cancelled"},
+	"order-reopen":               {"order", "reopen", "--merchant", "acme", "--order", "SO-1042", "--reason", "the buyer wants it after all"},
+	"order-test":                 {"order", "test", "--merchant", "tests", "--sku", "MUG"},
+	"merchant-onboard-rehearsed": {"merchant", "onboard", "--file", "merchant.yaml", "--dry-run"},
+	"order-release":              {"order", "release", "--merchant", "acme", "--order", "SO-1042"},
+	"hold-list":                  {"hold", "list"},
+	"hold-list-words":            {"hold", "list", "--merchant", "acme", "--reason", "insufficient_inventory", "--words"},
+	"hold-show":                  {"hold", "show", "--merchant", "acme", "--order", "SO-1042"},
+	"hold-show-there":            {"hold", "show", "--merchant", "zeta", "--order", "Z2"},
+	"hold-release-there":         {"hold", "release", "--merchant", "zeta", "--reason", "insufficient_inventory", "--dry-run"},
+	"hold-forecast":              {"hold", "forecast", "--merchant", "acme"},
+	"hold-cancel":                {"hold", "cancel", "--merchant", "acme", "--sku", "MUG", "--why", "discontinued"},
+	"hold-cancel-dry-run":        {"hold", "cancel", "--merchant", "acme", "--all", "--why", "discontinued", "--dry-run"},
+	"hold-release":               {"hold", "release", "--merchant", "acme", "--reason", "insufficient_inventory"},
+	"hold-release-dry-run":       {"hold", "release", "--merchant", "acme", "--all", "--dry-run"},
+	"alert-list":                 {"alert", "list"},
+	"alert-list-closed":          {"alert", "list", "--merchant", "acme", "--closed"},
+	"alert-show":                 {"alert", "show", "--id", "12"},
+	"alert-show-unread":          {"alert", "show", "--id", "14"},
+	"alert-close":                {"alert", "close", "--id", "13"},
+	"alert-test":                 {"alert", "test", "--merchant", "acme"},
+	"inventory-show":             {"inventory", "show", "--merchant", "acme", "CUP"},
+	"inventory-list":             {"inventory", "list", "--merchant", "acme"},
+	"inventory-list-errors":      {"inventory", "list", "--merchant", "acme", "--cart", "main", "--errors"},
 }
 
 func TestOutput(t *testing.T) {
@@ -215,7 +243,7 @@ func TestBadUsage(t *testing.T) {
 		"no command":             {[]string{}, "Usage:"},
 		"noun only":              {[]string{"order"}, "Usage:"},
 		"unknown noun":           {[]string{"ordr"}, `unknown command "ordr" for "ferry": did you mean order?`},
-		"unknown verb":           {[]string{"order", "lst"}, `unknown command "lst" for "ferry order": did you mean list?`},
+		"unknown verb":           {[]string{"order", "lst"}, `unknown command "lst" for "ferry order": did you mean list or test?`},
 		"unknown flag":           {[]string{"order", "list", "--mercant", "acme"}, "unknown flag: --mercant\nSee ferry order list --help."},
 		"missing flag":           {[]string{"order", "list"}, `required flag(s) "merchant" not set`},
 		"bad merchant":           {[]string{"order", "list", "--merchant", "ACME!"}, `merchant id "ACME!": want 1 to 40 characters`},

@@ -30,6 +30,7 @@ type world struct {
 	url, keyFile string         // the ledger was opened with
 	options      client.Options // the engine was dialled with
 	dialErr      error
+	connectors   []connectors.Connector // nil: those that only describe themselves
 	openErr      error
 	before       int32
 	made         bool
@@ -51,6 +52,10 @@ func newWorld(t *testing.T) *world {
 func (w *world) ferry(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
+	known := w.connectors
+	if known == nil {
+		known = testConnectors()
+	}
 	code = run(t.Context(), args, func(k string) string { return w.env[k] }, strings.NewReader(w.stdin), &out, &errs, parts{
 		migrate: func(_ context.Context, url string) (int32, int32, error) {
 			w.url = url
@@ -68,7 +73,7 @@ func (w *world) ferry(t *testing.T, args ...string) (code int, stdout, stderr st
 			w.options = o
 			return w.engine, w.dialErr
 		},
-		connectors: testConnectors(),
+		connectors: known,
 		now:        func() time.Time { return noon },
 		login:      func() string { return "clerk" },
 	})
@@ -88,11 +93,17 @@ func testConnectors() []connectors.Connector {
 			Name: "shop", Title: "Shop", Role: connectors.Cart, BaseURL: "https://shop.example",
 			Credentials: []connectors.Setting{{Name: "token", Doc: "the access token", Required: true}},
 			Advice:      map[relay.Job]time.Duration{relay.PullOrders: time.Minute},
+			Open:        func(cfg connectors.Config) (connectors.Connection, error) { return &shopFront{cfg: cfg}, nil },
 		},
 		{
 			Name: "depot", Title: "Depot", Role: connectors.Warehouse, BaseURL: "https://depot.example",
 			Settings:    []connectors.Setting{{Name: "service", Doc: "the service for orders that name none"}},
 			Credentials: []connectors.Setting{{Name: "key", Doc: "the API key", Required: true}},
+			Open:        func(connectors.Config) (connectors.Connection, error) { return &depotFront{}, nil },
+		},
+		{
+			Name: "csv", Title: "Files", Role: connectors.Warehouse, BaseURL: "https://files.example",
+			Open: func(connectors.Config) (connectors.Connection, error) { return &depotFront{takes: true}, nil },
 		},
 	}
 }
@@ -101,21 +112,22 @@ func testConnectors() []connectors.Connector {
 type fakeLedger struct {
 	merchants   []store.Merchant
 	orders      []store.OrderDetail
-	aliases     []relay.Alias
 	events      []store.Event // of the order on hold
 	shipped     []store.Event // of the one that has shipped
 	saved       relay.Merchant
 	credentials map[relay.ConnectionName]map[string]string
-	imported    []relay.Alias
-	replace     bool
-	actor       string
-	alerts      fakeAlerts
+	fakeMappings
+	states map[relay.ExternalID]relay.OrderState
+	paused []string
+	fakeTests
+	alerts fakeAlerts
 	fakeBooks
 	calls       int
 	closed      int
 	query       store.OrderQuery
 	exportQuery store.ExportQuery
 	export      func(ctx context.Context, w io.Writer) (store.ExportCounts, error) // instead of what it exports
+	heldBy      string                                                             // who put an order on hold, and why
 	reread      func(*store.OrderDetail)                                           // what has happened to an order when it is read once more
 }
 
@@ -151,8 +163,10 @@ func newFakeLedger() *fakeLedger {
 	code, words := "E17", "Not enough MUG for 12 Main Street"
 	shipped := noon.Add(-time.Hour).In(berlin)
 	number, told := "S-9", shipped.Add(10*time.Minute)
+	due := noon.Add(3 * time.Hour).In(berlin)
 	return &fakeLedger{
 		merchants: []store.Merchant{acme, zeta},
+		fakeTests: newFakeTests(warehouse),
 		orders: []store.OrderDetail{
 			{
 				OrderSummary: store.OrderSummary{
@@ -194,8 +208,23 @@ func newFakeLedger() *fakeLedger {
 				ID: 5, Merchant: "acme", Cart: "main", Number: "1044", Reference: "1044", State: relay.OrderHeld, PlacedAt: evening, SeenAt: evening, UpdatedAt: evening,
 				Hold: &store.HoldSummary{Reason: relay.HoldUnknownOutcome, Since: noon.Add(-30 * time.Second)},
 			}},
+			{OrderSummary: store.OrderSummary{
+				ID: 6, Merchant: "zeta", Cart: "main", Number: "Z2", Reference: "Z2", State: relay.OrderHeld, PlacedAt: evening, SeenAt: evening, UpdatedAt: evening,
+				WarehouseOrderID: "PT-6", WarehouseStatus: "CSR - No Stock",
+				Hold: &store.HoldSummary{Reason: relay.HoldInsufficientInventory, Since: noon.Add(-5 * time.Hour), HeldAt: noon.Add(-5 * time.Hour), There: true},
+			}, Lines: []relay.Line{{ID: "l1", SKU: "CUP", Quantity: relay.Units(1)}}},
+			{OrderSummary: store.OrderSummary{
+				ID: 7, Merchant: "zeta", Cart: "main", Number: "Z3", Reference: "Z3", State: relay.OrderAtWarehouse, PlacedAt: evening, SeenAt: evening, UpdatedAt: evening,
+				WarehouseOrderID: "PT-7", WarehouseStatus: "pending import", AnswerDue: &due,
+			}},
 		},
-		aliases: []relay.Alias{{SKU: "CUP", Code: "4006380"}, {SKU: "CUP", Code: "4006399", Cart: "main"}, {SKU: `MUG "L", blue`, Code: "4006381"}},
+		fakeMappings: fakeMappings{
+			aliases: []relay.Alias{{SKU: "CUP", Code: "4006380"}, {SKU: "CUP", Code: "4006399", Cart: "main"}, {SKU: `MUG "L", blue`, Code: "4006381"}},
+			kits: []relay.Kit{
+				{SKU: "GIFT", Components: []relay.Component{{SKU: "BOX", Units: 1}, {SKU: "CUP", Units: 2}}},
+				{SKU: "SOON", Cart: "main"},
+			},
+		},
 		events: []store.Event{
 			{At: evening, Kind: store.EventSeen, Actor: "job pull_orders", Detail: json.RawMessage(`{"version": "2026-11-20T17:59:00Z", "lines": 1}`)},
 			{At: evening.Add(6 * time.Minute), Kind: store.EventSubmitting, Actor: "job submit_orders", Detail: json.RawMessage(
@@ -222,7 +251,7 @@ func newFakeLedger() *fakeLedger {
 
 func (l *fakeLedger) Merchant(_ context.Context, id relay.MerchantID) (store.Merchant, error) {
 	l.calls++
-	for _, m := range l.merchants {
+	for _, m := range append(l.merchants, l.tests) {
 		if m.ID == id {
 			return m, nil
 		}
@@ -250,15 +279,6 @@ func (l *fakeLedger) SaveMerchant(_ context.Context, m relay.Merchant, c map[rel
 	return created, nil
 }
 
-func (l *fakeLedger) Aliases(context.Context, relay.MerchantID) ([]relay.Alias, error) {
-	return l.aliases, nil
-}
-
-func (l *fakeLedger) ImportAliases(_ context.Context, _ relay.MerchantID, list []relay.Alias, replace bool, actor string) (store.AliasChange, error) {
-	l.imported, l.replace, l.actor = list, replace, actor
-	return store.AliasChange{Added: 1, Changed: 1, Unchanged: len(list) - 2, Version: 6}, nil
-}
-
 func (l *fakeLedger) Orders(_ context.Context, q store.OrderQuery) ([]store.OrderSummary, error) {
 	l.calls++
 	l.query = q
@@ -274,6 +294,9 @@ func (l *fakeLedger) Orders(_ context.Context, q store.OrderQuery) ([]store.Orde
 
 func (l *fakeLedger) FindOrders(_ context.Context, m relay.MerchantID, name string) ([]store.OrderSummary, error) {
 	l.calls++
+	if m == l.tests.ID {
+		return l.found(name)
+	}
 	var out []store.OrderSummary
 	for _, o := range l.orders {
 		if o.Merchant == m && (string(o.Reference) == strings.ToUpper(name) || o.Number == name || string(o.WarehouseOrderID) == name) {

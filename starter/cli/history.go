@@ -96,7 +96,7 @@ type pastHold struct {
 // and one that the warehouse turns out to show is looked for.
 var endsHold = []store.EventKind{
 	store.EventHeld, store.EventReleased, store.EventSubmitting, store.EventUnknown, store.EventAccepted, store.EventAdopted,
-	store.EventCancelAsked, store.EventCancelledSending,
+	store.EventCancelAsked, store.EventCancelledSending, store.EventSkipped,
 }
 
 func holdsOf(events []store.Event) []pastHold {
@@ -122,6 +122,7 @@ func (v historyView) text(p *page) {
 		{"merchant", string(v.Merchant)},
 		{"cart", string(v.Cart)},
 		{"state", string(v.State)},
+		{"skipped because", v.SkipReason},
 		{"warehouse order", string(v.WarehouseOrderID)},
 	}
 	if h := v.Hold; h != nil {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -24,14 +25,9 @@ func (a *app) holdCommand() *cobra.Command {
 // holdLedger is what the ledger knows of orders on hold and of stock.
 type holdLedger interface {
 	PreviewHeld(ctx context.Context, q store.HeldQuery, first int) (store.HeldPreview, error)
-	Stock(ctx context.Context, m store.Merchant, al relay.Aliases) (store.Stock, error)
-	Forecast(ctx context.Context, m store.Merchant, al relay.Aliases, now time.Time, key func(relay.Reference) string) ([]store.Forecast, error)
-}
-
-// translation reads a merchant's aliases as its orders are translated with.
-func translation(ctx context.Context, l aliasLedger, m store.Merchant) (relay.Aliases, error) {
-	list, err := l.Aliases(ctx, m.ID)
-	return relay.NewAliases(list, m.Unaliased == relay.SendUnaliased), err
+	Stock(ctx context.Context, m store.Merchant, mappings relay.Mappings) (store.Stock, error)
+	HoldOrder(ctx context.Context, order relay.OrderID, hold relay.Hold, actor string) (store.HoldAnswer, error)
+	Forecast(ctx context.Context, m store.Merchant, mappings relay.Mappings, now time.Time, key func(relay.Reference) string) ([]store.Forecast, error)
 }
 
 // What comes next for an order on hold.
@@ -39,6 +35,7 @@ const (
 	nextResend = "resend" // sent again at a time
 	nextPerson = "person" // only a person can end the hold
 	nextResume = "resume" // nothing is sent while the merchant is paused
+	nextThere  = "there"  // the warehouse has it, and is stuck with it: nothing is sent again
 )
 
 // holdView is why an order waits, and what comes next.
@@ -49,7 +46,7 @@ type holdView struct {
 	Since    *time.Time       `json:"since"`             // of the first hold
 	HeldAt   *time.Time       `json:"held_at,omitempty"` // of the present hold: the last refusal
 	Attempts int              `json:"attempts"`
-	Next     string           `json:"next"` // "resend", "person" or "resume"
+	Next     string           `json:"next"` // "resend", "person", "resume" or "there"
 	NextAt   *time.Time       `json:"next_at,omitempty"`
 	Fields   []relay.Problem  `json:"fields,omitempty"` // with --words
 	Words    string           `json:"words,omitempty"`  // with --words: the warehouse's own
@@ -61,6 +58,8 @@ func newHoldView(h store.HoldSummary, m store.Merchant, key string, now time.Tim
 	v := &holdView{Reason: h.Reason, Headline: h.Headline(), Code: h.Code, Since: utc(h.Since), HeldAt: utc(h.HeldAt), Attempts: h.Attempts, Next: nextPerson}
 	// A clock that can't be read is refused at onboarding; such a hold is left to people.
 	switch at, err := h.NextResend(m.Resend, key, now); {
+	case h.There:
+		v.Next = nextThere
 	case err != nil || at.IsZero():
 	case m.PausedAt.IsZero():
 		v.Next, v.NextAt = nextResend, utc(at)
@@ -80,6 +79,8 @@ func (v holdView) next() string {
 		return "sent again at " + stampOf(v.NextAt)
 	case nextResume:
 		return "waits until the merchant is resumed"
+	case nextThere:
+		return "the warehouse has it: never sent again, goes on by itself"
 	}
 	return "a person must release or cancel it"
 }
@@ -101,8 +102,9 @@ func (a *app) holdListCommand() *cobra.Command {
 		Use:   "list",
 		Short: "List orders on hold, and what comes next",
 		Long: `List orders on hold, of one merchant or of all: the reason, since when, how often
-the warehouse refused, and what comes next and when. What a warehouse or a check
-wrote is shown with --words only, for it may quote an address.`,
+the warehouse refused, and what comes next and when. An order that the warehouse has
+and is stuck with is on hold too, and is never sent again. What a warehouse or a
+check wrote is shown with --words only, for it may quote an address.`,
 		Example: `  ferry hold list
   ferry hold list --merchant acme --reason bad_address --words
   ferry hold list --output json`,
@@ -154,13 +156,36 @@ type heldView struct {
 	Number    string               `json:"number"`
 	Cart      relay.ConnectionName `json:"cart"`
 	holdView
+	// With next "there": what the warehouse has, and its own word for how it stands.
+	WarehouseOrderID relay.WarehouseOrderID `json:"warehouse_order_id,omitempty"`
+	WarehouseStatus  string                 `json:"warehouse_status,omitempty"`
 }
 
 func newHeldView(o store.OrderSummary, m store.Merchant, now time.Time, words bool) heldView {
-	return heldView{
+	v := heldView{
 		Merchant: o.Merchant, Reference: o.Reference, Number: o.Number, Cart: o.Cart,
 		holdView: *newHoldView(*o.Hold, m, workflows.HoldID(o.Merchant, o.Reference), now, words),
 	}
+	if o.Hold.There {
+		v.WarehouseOrderID, v.WarehouseStatus = o.WarehouseOrderID, o.WarehouseStatus
+	}
+	return v
+}
+
+// next says in words what comes next.
+func (v heldView) next() string {
+	if v.Next == nextThere {
+		return "the warehouse has it as " + there(v.WarehouseOrderID, v.WarehouseStatus) + ": never sent again, goes on by itself"
+	}
+	return v.holdView.next()
+}
+
+// there names an order as a warehouse does, and how it stands there.
+func there(id relay.WarehouseOrderID, status string) string {
+	if status == "" {
+		return string(id)
+	}
+	return fmt.Sprintf("%s (%s)", id, status)
 }
 
 func (v holdsView) text(p *page) {

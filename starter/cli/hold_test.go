@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -27,6 +28,9 @@ func (l *fakeLedger) PreviewHeld(_ context.Context, q store.HeldQuery, first int
 		if o.Hold.Reason == relay.HoldUnknownOutcome {
 			p.Unknown++
 		}
+		if o.Hold.There {
+			p.There++
+		}
 		if len(p.First) < first {
 			p.First = append(p.First, o.OrderSummary)
 		}
@@ -34,14 +38,34 @@ func (l *fakeLedger) PreviewHeld(_ context.Context, q store.HeldQuery, first int
 	return p, nil
 }
 
-func (l *fakeLedger) Stock(context.Context, store.Merchant, relay.Aliases) (store.Stock, error) {
+// HoldOrder does as the ledger does: what waits to be sent is put on hold.
+func (l *fakeLedger) HoldOrder(_ context.Context, id relay.OrderID, hold relay.Hold, actor string) (store.HoldAnswer, error) {
+	for i := range l.orders {
+		o := &l.orders[i]
+		if o.ID != id {
+			continue
+		}
+		a := store.HoldAnswer{State: o.State}
+		if o.Hold != nil {
+			a.Reason = o.Hold.Reason
+		}
+		if a.Held = o.State == relay.OrderNew || (o.State == relay.OrderHeld && a.Reason.ResendsNightly() && !o.Hold.There); a.Held {
+			l.heldBy = actor + ": " + hold.Headline()
+			o.State, o.Hold = relay.OrderHeld, &store.HoldSummary{Reason: hold.Reason, Fields: hold.Fields, Since: noon, HeldAt: noon}
+		}
+		return a, nil
+	}
+	return store.HoldAnswer{}, store.ErrNotFound
+}
+
+func (l *fakeLedger) Stock(context.Context, store.Merchant, relay.Mappings) (store.Stock, error) {
 	return store.Stock{
 		"4006381": {Reported: relay.Units(5), Free: 1, ChangedAt: evening},
 		"4006380": {Reported: relay.Units(9), Free: 9, ChangedAt: evening},
 	}, nil
 }
 
-func (l *fakeLedger) Forecast(_ context.Context, m store.Merchant, _ relay.Aliases, now time.Time, key func(relay.Reference) string) ([]store.Forecast, error) {
+func (l *fakeLedger) Forecast(_ context.Context, m store.Merchant, _ relay.Mappings, now time.Time, key func(relay.Reference) string) ([]store.Forecast, error) {
 	if m.ID != "acme" {
 		return nil, nil
 	}
@@ -215,7 +239,8 @@ func TestHoldShow(t *testing.T) {
 // Every command that a hold names is one that ferry takes, and every hold says what would end it.
 func TestRemediesAreCommands(t *testing.T) {
 	for _, r := range relay.HoldReasons() {
-		require.NotEmpty(t, ends(r), r)
+		require.NotEmpty(t, ends(store.HoldSummary{Reason: r}), r)
+		require.NotEmpty(t, ends(store.HoldSummary{Reason: r, There: true}), r)
 		files(t)
 		w := answering(t)
 		d := w.ledger.orders[0]
@@ -264,4 +289,75 @@ func TestHoldViewOfAClockThatCanNotBeRead(t *testing.T) {
 	v := newHoldView(store.HoldSummary{Reason: relay.HoldRejected}, store.Merchant{}, "hold/acme/1", noon, false)
 	require.Equal(t, nextPerson, v.Next)
 	require.Nil(t, v.NextAt)
+}
+
+// A person's hold is written in the ledger, whatever becomes of Temporal.
+func TestOrderHold(t *testing.T) {
+	hold := func(w *world, order string) (int, string, string) {
+		return w.ferry(t, "order", "hold", "--merchant", "acme", "--reference", order, "--reason", "ask first", "--actor", "ops")
+	}
+	w := answering(t)
+	code, stdout, stderr := hold(w, "1043-7ZK2Q1")
+	require.Zero(t, code, stderr)
+	require.Equal(t, "1043-7ZK2Q1: on hold until a person releases or cancels it\n", stdout)
+	require.Equal(t, "operator ops: operator: reason ask first", w.ledger.heldBy)
+	require.Equal(t, []string{`merchant/acme sync-now {"connection":"warehouse","job":"submit_orders"}`}, w.engine.asked, "so that its workflow begins")
+
+	w = answering(t)
+	w.dialErr = errors.New("refused")
+	code, _, stderr = hold(w, "1043-7ZK2Q1")
+	require.Zero(t, code)
+	require.Contains(t, stderr, "the order is on hold; that it shows in Temporal may take some minutes")
+
+	for name, c := range map[string]struct {
+		order, says string
+		change      func(*store.OrderDetail)
+	}{
+		"may be there": {"1044", "too late: it may be at the warehouse; it is on hold: unknown_outcome", nil},
+		"shipped":      {"1043", "too late: shipped, warehouse order 60002; ferry order cancel tells whether it can be stopped", nil},
+		"stuck there": {"SO-1042", "too late: on hold, and the warehouse has it as W-1 (no stock): insufficient_inventory (E17): lines[0].sku MUG; cancel it there first", func(o *store.OrderDetail) {
+			o.WarehouseOrderID, o.WarehouseStatus, o.Hold.There = "W-1", "no stock", true
+		}},
+		"being sent":        {"1043-7ZK2Q1", "too late: it is being handed over just now; ferry order cancel stops it as soon as the outcome is known", func(o *store.OrderDetail) { o.State = relay.OrderSubmitting }},
+		"cancelled already": {"1043-7ZK2Q1", "nothing to hold: it is sending_cancelled", func(o *store.OrderDetail) { o.State = relay.OrderSendingCancelled }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := answering(t)
+			for i := range w.ledger.orders {
+				if o := &w.ledger.orders[i]; string(o.Reference) == c.order && c.change != nil {
+					c.change(o)
+				}
+			}
+			code, stdout, _ := hold(w, c.order)
+			require.Equal(t, exitFailed, code)
+			require.Equal(t, c.order+": "+c.says+"\n", stdout)
+			require.Empty(t, w.engine.asked)
+		})
+	}
+	w = answering(t)
+	o := &w.ledger.orders[2]
+	o.State, o.Hold = relay.OrderHeld, &store.HoldSummary{Reason: relay.HoldOperator, Fields: []relay.Problem{{Field: "reason", Value: "ask first"}}}
+	code, stdout, _ = hold(w, "1043-7ZK2Q1")
+	require.Zero(t, code)
+	require.Equal(t, "1043-7ZK2Q1: a person had put it on hold already; it is on hold: operator: reason ask first\n", stdout)
+}
+
+// What the warehouse has is not released, and the answer says so.
+func TestReleaseOfWhatTheWarehouseHas(t *testing.T) {
+	w := answering(t)
+	w.engine.answers[workflows.ReleaseOrders] = workflows.ReleaseAnswer{}
+	code, stdout, _ := w.ferry(t, "hold", "release", "--merchant", "zeta", "--order", "Z2")
+	require.Equal(t, exitFailed, code)
+	require.Equal(t, "released: 0 of 1 named order of merchant zeta\n1 order at the warehouse already, and stuck there: not released; cancel there first (ferry hold show tells more)\n", stdout)
+
+	w = answering(t)
+	w.engine.errs[workflows.Release] = errNoWorkflow
+	w.engine.answers[workflows.ReleaseOrders] = workflows.ReleaseAnswer{}
+	code, stdout, _ = w.ferry(t, "order", "release", "--merchant", "zeta", "--order", "Z2")
+	require.Equal(t, exitFailed, code)
+	require.Equal(t, "Z2: on hold, and the warehouse has it as PT-6 (CSR - No Stock): insufficient_inventory; cancel it there first\n", stdout)
+
+	code, stdout, _ = answering(t).ferry(t, "hold", "cancel", "--merchant", "zeta", "--order", "Z2", "--why", "x", "--dry-run")
+	require.Zero(t, code)
+	require.Contains(t, stdout, "1 of them are at the warehouse, which would be asked to cancel them")
 }

@@ -71,6 +71,7 @@ type heldMeant struct {
 	DryRun   bool              `json:"dry_run"`
 	Held     int64             `json:"held"`            // on hold beforehand
 	Unknown  int64             `json:"unknown"`         // of them, those that may be at the warehouse: they are looked for first
+	There    int64             `json:"there"`           // of them, those that the warehouse has and is stuck with: never sent again, and cancelled there
 	First    []heldView        `json:"first,omitempty"` // with dry_run: the oldest of them
 
 	now time.Time
@@ -92,7 +93,7 @@ func (a *app) meant(ctx context.Context, s heldSelection, actor string) (workflo
 	if err != nil {
 		return r, v, err
 	}
-	v.Held, v.Unknown = p.Orders, p.Unknown
+	v.Held, v.Unknown, v.There = p.Orders, p.Unknown, p.There
 	if s.dryRun {
 		for _, o := range p.First {
 			if o.Hold != nil { // the ledger's constraints rule it out
@@ -103,9 +104,9 @@ func (a *app) meant(ctx context.Context, s heldSelection, actor string) (workflo
 	return r, v, nil
 }
 
-// preview tells what would be done.
-func (v heldMeant) preview(p *page, done string) {
-	p.line("would be %s: %s", done, v.of(v.Held))
+// preview tells what would be done to how many of the orders that are meant.
+func (v heldMeant) preview(p *page, done string, acted int64) {
+	p.line("would be %s: %s", done, v.of(acted))
 	if v.Unknown > 0 {
 		p.line("%d of them may be at the warehouse, and would be looked for first", v.Unknown)
 	}
@@ -155,8 +156,9 @@ func (a *app) holdReleaseCommand() *cobra.Command {
 		Long: `Let orders of a merchant go that are on hold: those named, those on hold for a
 reason, those with a line of a SKU, or, with --all, all of them, those that people
 put on hold included. They are submitted with the next batches. An order whose
-outcome is unknown is looked for first and never sent blindly. With --dry-run
-nothing is done: it is told how many orders are meant, and the first of them.
+outcome is unknown is looked for first and never sent blindly; one that the
+warehouse has and is stuck with is not released. With --dry-run nothing is done: it
+is told how many orders are meant, and the first of them.
 
 The exit code is 1 when an order that was named is not on hold.`,
 		Example: `  ferry hold release --merchant acme --reason insufficient_inventory --dry-run
@@ -176,7 +178,7 @@ func (a *app) releaseHolds(ctx context.Context, s heldSelection, actor string) e
 	}
 	v := releaseView{heldMeant: meant}
 	if s.dryRun {
-		return a.conclude(v, meant.asNamed(int(meant.Held), false))
+		return a.conclude(v, meant.asNamed(int(meant.Held-meant.There), false))
 	}
 	var answer workflows.ReleaseAnswer
 	if err := a.askMerchant(ctx, s.merchant, workflows.ReleaseOrders, r, &answer); err != nil {
@@ -194,15 +196,24 @@ type releaseView struct {
 
 func (v releaseView) text(p *page) {
 	if v.DryRun {
-		v.preview(p, "released")
+		v.preview(p, "released", v.Held-v.There)
+		v.stuck(p)
 		return
 	}
 	p.line("released: %s", v.of(int64(v.Released)))
+	v.stuck(p)
 	if v.More {
 		p.line("the others are being released still")
 	}
 	if v.Released > 0 {
 		p.line("they go with the next batches; ferry hold list tells which the warehouse refuses again")
+	}
+}
+
+// stuck tells of orders that are not released because the warehouse has them.
+func (v releaseView) stuck(p *page) {
+	if v.There > 0 {
+		p.line("%s at the warehouse already, and stuck there: not released; cancel there first (ferry hold show tells more)", relay.Many(v.There, "order"))
 	}
 }
 
@@ -214,8 +225,8 @@ func (a *app) holdCancelCommand() *cobra.Command {
 		Short: "Cancel orders on hold",
 		Long: `Cancel orders of a merchant that are on hold, named as for ferry hold release. They
 are stopped before sending. An order that may be at the warehouse is looked for
-first, and cancelled where it is; until then its cancel is pending. With --dry-run
-nothing is done: it is told how many orders are meant, and the first of them.
+first, and cancelled where it is; one that is there is asked for. Until then its
+cancel is pending. With --dry-run nothing is done: it is told how many orders are meant, and the first of them.
 
 --reason chooses orders by what they are on hold for; --why says why they are
 cancelled. It goes into the orders' trails and into Temporal: keep personal data
@@ -262,12 +273,15 @@ type cancelHeldView struct {
 
 func (v cancelHeldView) text(p *page) {
 	if v.DryRun {
-		v.preview(p, "cancelled")
+		v.preview(p, "cancelled", v.Held)
+		if v.There > 0 {
+			p.line("%d of them are at the warehouse, which would be asked to cancel them", v.There)
+		}
 		return
 	}
 	p.line("stopped before sending: %s", v.of(int64(v.Stopped)))
 	if v.Pending > 0 {
-		p.line("%s may be at the warehouse: looked for first, then cancelled there (ferry order show tells how it stands)", relay.Many(v.Pending, "order"))
+		p.line("%s may be at the warehouse, or are: looked for where that is not known, and cancelled there (ferry order show tells how it stands)", relay.Many(v.Pending, "order"))
 	}
 	if v.More {
 		p.line("the others are being cancelled still")

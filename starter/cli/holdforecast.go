@@ -42,16 +42,16 @@ func (a *app) forecast(ctx context.Context, id relay.MerchantID, limit int) erro
 	if err != nil {
 		return err
 	}
-	al, err := translation(ctx, l, m)
+	mappings, err := translation(ctx, l, m)
 	if err != nil {
 		return err
 	}
 	now := a.parts.now()
-	list, err := l.Forecast(ctx, m, al, now, func(r relay.Reference) string { return workflows.HoldID(id, r) })
+	list, err := l.Forecast(ctx, m, mappings, now, func(r relay.Reference) string { return workflows.HoldID(id, r) })
 	if err != nil {
 		return err
 	}
-	stock, err := l.Stock(ctx, m, al)
+	stock, err := l.Stock(ctx, m, mappings)
 	if err != nil {
 		return err
 	}

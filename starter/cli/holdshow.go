@@ -46,24 +46,24 @@ func (a *app) showHold(ctx context.Context, n orderName, words bool) error {
 	if d.Hold == nil {
 		return fmt.Errorf("order %s of merchant %s is not on hold: %s (ferry order show tells more)", d.Reference, d.Merchant, whereabouts(d))
 	}
-	al, err := translation(ctx, l, m)
+	mappings, err := translation(ctx, l, m)
 	if err != nil {
 		return err
 	}
-	stock, err := l.Stock(ctx, m, al)
+	stock, err := l.Stock(ctx, m, mappings)
 	if err != nil {
 		return err
 	}
 	v := holdDetail{
-		heldView: newHeldView(d.OrderSummary, m, a.parts.now(), words), Ends: ends(d.Hold.Reason), Stock: []neededStock{},
+		heldView: newHeldView(d.OrderSummary, m, a.parts.now(), words), Ends: ends(*d.Hold), Stock: []neededStock{},
 		Commands: remedies(d, m), Workflow: a.view(ctx, workflows.HoldID(d.Merchant, d.Reference)), now: a.parts.now(),
 	}
 	if !words {
 		v.Words = relay.Scrub(d.Hold.Words, d.ShipTo)
 	}
-	items, _ := al.Translate(d.Cart, relay.CartOrder{Lines: d.Lines}) // what stands in the way is in the headline
-	for _, it := range relay.MergeItems(items) {
-		v.Stock = append(v.Stock, newNeededStock(it, items, stock))
+	to, _ := mappings.Translate(d.Cart, relay.CartOrder{Lines: d.Lines}) // what stands in the way is in the headline
+	for _, it := range relay.MergeItems(to.Items) {
+		v.Stock = append(v.Stock, newNeededStock(it, to.Items, stock))
 	}
 	return a.print(v)
 }
@@ -112,13 +112,19 @@ func (n neededStock) covered() string {
 }
 
 // ends lists what would end a hold, the likeliest first.
-func ends(r relay.HoldReason) []string {
+func ends(h store.HoldSummary) []string {
+	if h.There {
+		return []string{"the warehouse goes on with it, ships it or cancels it: nothing is sent again", "a cancel, which the warehouse is asked for"}
+	}
 	var list []string
+	r := h.Reason
 	switch r {
 	case relay.HoldInsufficientInventory:
 		list = append(list, "a reading of the warehouse's stock that covers the whole order and shows a new figure for some of it")
-	case relay.HoldUnknownItem, relay.HoldKitWithoutComponents:
+	case relay.HoldUnknownItem:
 		list = append(list, "an alias for what is named")
+	case relay.HoldKitWithoutComponents:
+		list = append(list, "components for the kit that is named")
 	case relay.HoldUnmappedShipMethod:
 		list = append(list, "a setting of the warehouse connection that gives another service")
 	case relay.HoldUnknownOutcome:
@@ -130,7 +136,7 @@ func ends(r relay.HoldReason) []string {
 	}
 	switch r {
 	case relay.HoldBadAddress, relay.HoldBadOrder, relay.HoldRejected, relay.HoldInsufficientInventory:
-		list = append(list, "settings or aliases under which another request would be sent")
+		list = append(list, "settings, aliases or kits under which another request would be sent")
 	}
 	return append(list, "the next resend, when the warehouse accepts it", "a release, when the warehouse accepts it", "a cancel")
 }
@@ -138,12 +144,18 @@ func ends(r relay.HoldReason) []string {
 // remedies are the commands that may end a hold.
 func remedies(d store.OrderDetail, m store.Merchant) []string {
 	named := fmt.Sprintf("--merchant %s --reference %s", d.Merchant, d.Reference)
-	list := []string{"ferry order release " + named, `ferry order cancel ` + named + ` --reason "why"`}
+	cancel := "ferry order cancel " + named + ` --reason "why"`
+	if d.Hold.There {
+		return []string{fmt.Sprintf("ferry merchant sync --merchant %s --connection %s --job pull_shipments", d.Merchant, m.Warehouse.Name), cancel}
+	}
+	list := []string{"ferry order release " + named, cancel}
 	switch d.Hold.Reason {
 	case relay.HoldInsufficientInventory:
 		list = append(list, fmt.Sprintf("ferry merchant sync --merchant %s --connection %s --job pull_inventory", d.Merchant, m.Warehouse.Name))
-	case relay.HoldUnknownItem, relay.HoldKitWithoutComponents:
+	case relay.HoldUnknownItem:
 		list = append(list, fmt.Sprintf("ferry alias import --merchant %s aliases.csv", d.Merchant))
+	case relay.HoldKitWithoutComponents:
+		list = append(list, fmt.Sprintf("ferry kit import --merchant %s kits.csv", d.Merchant))
 	case relay.HoldUnmappedShipMethod, relay.HoldRejected:
 		list = append(list, "ferry merchant onboard --file merchant.yaml")
 	case relay.HoldBadAddress, relay.HoldBadOrder:
@@ -158,6 +170,10 @@ func remedies(d store.OrderDetail, m store.Merchant) []string {
 }
 
 func (v holdDetail) text(p *page) {
+	refused, last, stuck := relay.Many(v.Attempts, "time"), stampOf(v.HeldAt), ""
+	if v.Next == nextThere { // nothing was refused
+		refused, last, stuck = "", "", last
+	}
 	p.pairs(
 		[2]string{"order", string(v.Reference)},
 		[2]string{"number", v.Number},
@@ -166,9 +182,12 @@ func (v holdDetail) text(p *page) {
 		[2]string{"on hold", v.Headline},
 		[2]string{"since", stampOf(v.Since)},
 		[2]string{"age", v.age(v.now)},
-		[2]string{"refused", relay.Many(v.Attempts, "time")},
-		[2]string{"last refused", stampOf(v.HeldAt)},
+		[2]string{"refused", refused},
+		[2]string{"last refused", last},
+		[2]string{"stuck since", stuck},
 		[2]string{"next", v.next()},
+		[2]string{"warehouse order", string(v.WarehouseOrderID)},
+		[2]string{"warehouse status", v.WarehouseStatus},
 		[2]string{"the warehouse", v.Words},
 	)
 	for _, f := range v.Fields {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -122,7 +123,8 @@ type connectionView struct {
 	Mode          relay.Mode                `json:"mode"`
 	BaseURL       string                    `json:"base_url"`
 	Settings      map[string]string         `json:"settings"`
-	Schedule      map[relay.Job]relay.Every `json:"schedule"` // of all its jobs
+	Schedule      map[relay.Job]relay.Every `json:"schedule"`        // of all its jobs
+	Rules         *relay.Rules              `json:"rules,omitempty"` // of a cart that has any
 	StoppedAt     *time.Time                `json:"stopped_at,omitempty"`
 	StoppedReason string                    `json:"stopped_reason,omitempty"`
 }
@@ -142,6 +144,9 @@ func newConnectionView(c store.Connection) connectionView {
 	}
 	for _, j := range jobsOf(c.Role) {
 		v.Schedule[j] = c.Schedule.Of(j)
+	}
+	if !reflect.ValueOf(c.Rules).IsZero() {
+		v.Rules = &c.Rules
 	}
 	return v
 }
@@ -335,6 +340,9 @@ func (c connectionView) text(p *page) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Settings)) {
 		rows = append(rows, [2]string{"  settings." + name, c.Settings[name]})
+	}
+	if c.Rules != nil {
+		rows = append(rows, rulesText(*c.Rules)...)
 	}
 	for _, j := range jobsOf(c.Role) {
 		every := c.Schedule[j].String()

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -14,7 +15,7 @@ import (
 )
 
 func (a *app) onboardCommand() *cobra.Command {
-	var file, actor string
+	var r onboardRequest
 	cmd := a.verb(cobra.Command{
 		Use:   "onboard",
 		Short: "Take in a merchant from its file, or update it",
@@ -23,19 +24,41 @@ credentials, which are sealed. Orders start to flow at once. Onboarding again
 updates: new settings and credentials take effect at once, connections that were
 stopped work again, and a connection that the file no longer names is removed.
 
+With --dry-run nothing is changed: the connections are tested, the orders that
+the carts have ready are read and prepared as they would be sent, and the answer
+says which would go, be skipped or be held, and which the warehouse has already,
+from another integration. The exit code is 1 when something should be seen to first.
+
+A merchant goes live when its warehouse is first onboarded in mode live: that
+takes --yes, and an earliest date of orders for each cart, from the file's filter
+or by --earliest, so that a shop's past is not shipped again.
+
 All faults of the file are listed with their lines, and nothing is changed then.
 A credential may be written as ${NAME}; it is read from the environment.`,
-		Example: `  ferry merchant onboard --file merchant.yaml
+		Example: `  ferry merchant onboard --file merchant.yaml --dry-run
+  ferry merchant onboard --file merchant.yaml --yes --earliest 2026-11-01
   ferry merchant onboard -f -`,
-	}, func(ctx context.Context, _ []string) error { return a.onboard(ctx, file, actor) })
-	cmd.Flags().StringVarP(&file, "file", "f", "", "the merchant's `file`; - for standard input")
-	actorFlag(cmd, &actor)
+	}, func(ctx context.Context, _ []string) error { return a.onboard(ctx, r) })
+	f := cmd.Flags()
+	f.StringVarP(&r.file, "file", "f", "", "the merchant's `file`; - for standard input")
+	f.BoolVar(&r.dryRun, "dry-run", false, "change nothing, and say what would become of the orders")
+	f.IntVar(&r.orders, "orders", 1000, "with --dry-run, the most `orders` to read of each cart")
+	f.BoolVar(&r.yes, "yes", false, "go live: orders are sent to a live warehouse from now on")
+	f.BoolVar(&r.paused, "paused", false, "take it in paused: nothing runs until ferry merchant resume")
+	f.StringVar(&r.earliest, "earliest", "", "leave out orders placed before this `date`, at carts whose filter names none")
+	actorFlag(cmd, &r.actor)
 	needs(cmd, "file")
 	return cmd
 }
 
-func (a *app) onboard(ctx context.Context, path, actor string) error {
-	name, data, err := a.read(path)
+type onboardRequest struct {
+	file, actor, earliest string
+	dryRun, yes, paused   bool
+	orders                int
+}
+
+func (a *app) onboard(ctx context.Context, r onboardRequest) error {
+	name, data, err := a.read(r.file)
 	if err != nil {
 		return err
 	}
@@ -47,8 +70,21 @@ func (a *app) onboard(ctx context.Context, path, actor string) error {
 	if len(faults) > 0 {
 		return a.refuse(name, faults)
 	}
+	if err := r.limit(&f.Merchant); err != nil {
+		return err
+	}
 	l, err := a.vault(ctx)
 	if err != nil {
+		return err
+	}
+	if r.dryRun {
+		return a.rehearse(ctx, l, f, r)
+	}
+	before, err := l.Merchant(ctx, f.Merchant.ID)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	if err := r.mayGoLive(before, f.Merchant); err != nil {
 		return err
 	}
 	// Before anything is written: the ledger alone would start nothing.
@@ -66,10 +102,54 @@ func (a *app) onboard(ctx context.Context, path, actor string) error {
 	if v.Created, err = l.SaveMerchant(ctx, f.Merchant, credentials); err != nil {
 		return err
 	}
-	if err := a.wake(ctx, f.Merchant.ID, actor); err != nil {
+	if r.paused {
+		if err := l.SetPaused(ctx, f.Merchant.ID, true); err != nil {
+			return err
+		}
+	}
+	v.Paused = r.paused
+	if err := a.wake(ctx, f.Merchant.ID, r.actor); err != nil {
 		return fmt.Errorf("merchant %s is in the ledger, but its workflow does not know yet; run this again: %w", f.Merchant.ID, err)
 	}
 	return a.print(v)
+}
+
+// limit gives carts whose filter names no earliest date the one of the flag.
+func (r onboardRequest) limit(m *relay.Merchant) error {
+	if r.orders < 1 {
+		return usagef("--orders %d: want 1 or more", r.orders)
+	}
+	if r.earliest == "" {
+		return nil
+	}
+	at, err := m.Resend.ParseEarliest(r.earliest)
+	if err != nil {
+		return usagef("--earliest %w", err)
+	}
+	for i := range m.Carts {
+		if f := &m.Carts[i].Rules.Filter; f.Earliest.IsZero() {
+			f.Earliest = at
+		}
+	}
+	return nil
+}
+
+// mayGoLive refuses to let a merchant go live unless a person has said so and
+// which orders are meant. Who is live already stays so.
+func (r onboardRequest) mayGoLive(before store.Merchant, m relay.Merchant) error {
+	if m.Warehouse.Mode != relay.ModeLive || before.Warehouse.Mode == relay.ModeLive {
+		return nil
+	}
+	for _, c := range m.Carts {
+		if c.Rules.Filter.Earliest.IsZero() {
+			return usagef("merchant %s would go live, and cart %s has no earliest date of orders: want filter.earliest in the file or --earliest, such as --earliest %s; nothing was changed",
+				m.ID, c.Name, "2026-11-01")
+		}
+	}
+	if !r.yes {
+		return usagef("merchant %s would go live: its orders would be sent to %s for real; look with --dry-run, then say --yes; nothing was changed", m.ID, m.Warehouse.Name)
+	}
+	return nil
 }
 
 // wake starts a merchant's workflow, or tells it of new settings.
@@ -93,6 +173,7 @@ type onboardView struct {
 	Merchant    relay.MerchantID `json:"merchant"`
 	Created     bool             `json:"created"`
 	Workflow    string           `json:"workflow"`
+	Paused      bool             `json:"paused,omitempty"`
 	Connections []onboardedView  `json:"connections"`
 	Warnings    int              `json:"warnings"`
 }
@@ -123,6 +204,9 @@ func (v onboardView) text(p *page) {
 	}
 	p.line("merchant %s was %s: %s", v.Merchant, done, strings.Join(list, ", "))
 	p.line("its workflow is %s", v.Workflow)
+	if v.Paused {
+		p.line("it is paused: ferry merchant resume --merchant %s", v.Merchant)
+	}
 	for _, c := range v.Connections {
 		p.line("test it: ferry connection test --merchant %s --connection %s", v.Merchant, c.Name)
 	}

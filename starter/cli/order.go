@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -25,10 +26,10 @@ type orderLedger interface {
 }
 
 func (a *app) orderCommand() *cobra.Command {
-	group := a.group("order", "List, show, cancel, release and reopen orders", "List, show, cancel, release and reopen orders.", `  ferry order list --merchant acme --state held
+	group := a.group("order", "List, show, hold, cancel, release and reopen orders", "List, show, hold, cancel, release and reopen orders.", `  ferry order list --merchant acme --state held
   ferry order show --merchant acme --order SO-1042
   ferry order cancel --merchant acme --order SO-1042 --reason "buyer cancelled"`)
-	group.AddCommand(a.orderListCommand(), a.orderShowCommand(), a.orderHistoryCommand(), a.orderCancelCommand(), a.orderReleaseCommand(), a.orderReopenCommand())
+	group.AddCommand(a.orderListCommand(), a.orderShowCommand(), a.orderHistoryCommand(), a.orderHoldCommand(), a.orderCancelCommand(), a.orderReleaseCommand(), a.orderReopenCommand(), a.orderTestCommand())
 	return group
 }
 
@@ -85,10 +86,12 @@ func (a *app) orderListCommand() *cobra.Command {
 		Use:   "list",
 		Short: "List orders",
 		Long: `List a merchant's orders, those first that were seen first. An order on hold tells
-the reason and what comes next. What a warehouse or a check wrote is shown with
+the reason and what comes next, one that is skipped why the cart's filter leaves it
+out. What a warehouse or a check wrote is shown with
 --words only, for it may quote an address.`,
 		Example: `  ferry order list --merchant acme
   ferry order list --merchant acme --state new --state submitting
+  ferry order list --merchant acme --state skipped
   ferry order list --merchant acme --reason insufficient_inventory --output json`,
 	}, func(ctx context.Context, _ []string) error { return a.listOrders(ctx, q, words) })
 	merchantFlag(cmd, &q.Merchant)
@@ -141,22 +144,37 @@ type orderView struct {
 	WarehouseOrderID relay.WarehouseOrderID `json:"warehouse_order_id,omitempty"`
 	WarehouseStatus  string                 `json:"warehouse_status,omitempty"`
 	Hold             *holdView              `json:"hold,omitempty"`
+	SkipReason       string                 `json:"skip_reason,omitempty"` // why the cart's filter leaves it out
 	PlacedAt         *time.Time             `json:"placed_at"`
 	SeenAt           *time.Time             `json:"seen_at"`
 	UpdatedAt        *time.Time             `json:"updated_at"`
 	CancelAskedAt    *time.Time             `json:"cancel_asked_at,omitempty"`
+	// AnswerDue is by when a warehouse that has only received the order should say yes or no.
+	AnswerDue *time.Time `json:"answer_due,omitempty"`
 }
 
 func newOrderView(o store.OrderSummary, m store.Merchant, now time.Time, words bool) orderView {
 	v := orderView{
 		Merchant: o.Merchant, Cart: o.Cart, Number: o.Number, Reference: o.Reference, State: o.State,
-		WarehouseOrderID: o.WarehouseOrderID, WarehouseStatus: o.WarehouseStatus,
-		PlacedAt: utc(o.PlacedAt), SeenAt: utc(o.SeenAt), UpdatedAt: utc(o.UpdatedAt), CancelAskedAt: utcOf(o.CancelAskedAt),
+		WarehouseOrderID: o.WarehouseOrderID, WarehouseStatus: o.WarehouseStatus, SkipReason: o.SkipReason,
+		PlacedAt: utc(o.PlacedAt), SeenAt: utc(o.SeenAt), UpdatedAt: utc(o.UpdatedAt), CancelAskedAt: utcOf(o.CancelAskedAt), AnswerDue: utcOf(o.AnswerDue),
 	}
 	if o.Hold != nil {
 		v.Hold = newHoldView(*o.Hold, m, workflows.HoldID(o.Merchant, o.Reference), now, words)
 	}
 	return v
+}
+
+// status is how the warehouse calls it, or that it has not answered yet.
+func (v orderView) status() string {
+	if v.AnswerDue == nil {
+		return v.WarehouseStatus
+	}
+	s := "received, no answer yet, due " + stampOf(v.AnswerDue)
+	if v.WarehouseStatus != "" {
+		s += " (" + v.WarehouseStatus + ")"
+	}
+	return s
 }
 
 func (v ordersView) text(p *page) {
@@ -166,13 +184,13 @@ func (v ordersView) text(p *page) {
 	}
 	var rows [][]string
 	for _, o := range v.Orders {
-		what := o.WarehouseStatus
+		what := cmp.Or(o.SkipReason, o.status())
 		if o.Hold != nil {
 			what = o.Hold.Headline + "; " + o.Hold.next()
 		}
 		rows = append(rows, []string{string(o.Reference), o.Number, string(o.Cart), string(o.State), string(o.WarehouseOrderID), age(v.now.Sub(*o.SeenAt)), what})
 	}
-	p.table([]string{"REFERENCE", "NUMBER", "CART", "STATE", "WAREHOUSE ORDER", "AGE", "STATUS OR HOLD"}, rows)
+	p.table([]string{"REFERENCE", "NUMBER", "CART", "STATE", "WAREHOUSE ORDER", "AGE", "STATUS OR REASON"}, rows)
 	for _, o := range v.Orders {
 		if o.Hold != nil {
 			o.Hold.words(p, string(o.Reference))
@@ -186,8 +204,8 @@ func (a *app) orderShowCommand() *cobra.Command {
 	cmd := a.verb(cobra.Command{
 		Use:   "show",
 		Short: "Show an order",
-		Long: `Show an order: its state, why it is on hold and what comes next, its lines, each
-attempt to hand it to the warehouse, and its packages. The address is personal
+		Long: `Show an order: its state, why it is on hold or skipped and what comes next, its
+lines, each attempt to hand it to the warehouse, and its packages. The address is personal
 data, so it is shown with --address only; likewise what a warehouse or a check
 wrote, with --words.`,
 		Example: `  ferry order show --merchant acme --order SO-1042
@@ -256,8 +274,9 @@ func (v orderDetail) text(p *page) {
 		[2]string{"merchant", string(v.Merchant)},
 		[2]string{"cart", string(v.Cart)},
 		[2]string{"state", string(v.State)},
+		[2]string{"skipped because", v.SkipReason},
 		[2]string{"warehouse order", string(v.WarehouseOrderID)},
-		[2]string{"warehouse status", v.WarehouseStatus},
+		[2]string{"warehouse status", v.status()},
 		[2]string{"ship method", string(v.ShipMethod)},
 		[2]string{"placed", stampOf(v.PlacedAt)},
 		[2]string{"seen", stampOf(v.SeenAt)},

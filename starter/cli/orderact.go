@@ -179,6 +179,9 @@ func (a *app) releaseByMerchant(ctx context.Context, l ledger, d store.OrderDeta
 func whereabouts(d store.OrderDetail) string {
 	s := string(d.State)
 	if d.State == relay.OrderHeld && d.Hold != nil {
+		if d.Hold.There {
+			return fmt.Sprintf("on hold, and the warehouse has it as %s: %s; cancel it there first", there(d.WarehouseOrderID, d.WarehouseStatus), d.Hold.Headline())
+		}
 		return "on hold: " + d.Hold.Headline()
 	}
 	if d.WarehouseOrderID != "" {

@@ -13,6 +13,7 @@ import (
 	"orderferry/connectors"
 	"orderferry/connectors/registry"
 	"orderferry/relay"
+	"orderferry/starter/rehearsal"
 	"orderferry/store"
 )
 
@@ -53,8 +54,14 @@ func openLedger(ctx context.Context, url, keyFile string) (ledger, error) {
 	if err != nil {
 		return nil, err // not s: an interface that holds a nil *store.Store is not nil
 	}
-	return s, nil
+	return storeLedger{s}, nil
 }
+
+// storeLedger is the ledger itself.
+type storeLedger struct{ *store.Store }
+
+// StoredVault is the vault of a connection.
+func (l storeLedger) StoredVault(c store.Connection) rehearsal.StoredVault { return l.Vault(c) }
 
 // login is the operator's name on this machine; "" when the machine does not tell.
 func login() string {
@@ -68,12 +75,15 @@ func login() string {
 // ledger is the part of the store that ferry uses.
 type ledger interface {
 	merchantLedger
-	aliasLedger
+	mappingLedger
 	orderLedger
 	reconcileLedger
 	holdLedger
 	exportLedger
+	inventoryLedger
 	alertLedger
+	rehearsal.Ledger
+	SetPaused(ctx context.Context, m relay.MerchantID, paused bool) error
 	SaveMerchant(ctx context.Context, m relay.Merchant, credentials map[relay.ConnectionName]map[string]string) (created bool, err error)
 	Close()
 }

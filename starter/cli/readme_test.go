@@ -3,6 +3,7 @@ package cli
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -14,8 +15,11 @@ import (
 
 // The pages that tell people what to write and to type.
 const (
-	readme     = "README.md"
-	operations = "docs/operations.md"
+	readme       = "README.md"
+	operations   = "docs/operations.md"
+	merchantPage = "docs/merchant-file.md"
+	stockPage    = "docs/stock.md"
+	mappingsPage = "docs/mappings.md"
 )
 
 // blocks are a page's fenced blocks of a language.
@@ -48,10 +52,27 @@ func TestReadmeMerchantFile(t *testing.T) {
 	}
 }
 
+// So is what the merchant file's own page tells to write, with rules of every kind.
+func TestMerchantFilePage(t *testing.T) {
+	for _, yaml := range blocks(t, merchantPage, "yaml") {
+		file, faults := merchantfile.Parse(merchantPage, []byte(yaml), func(string) (string, bool) { return "secret", true }, registry.All())
+		require.Empty(t, faults)
+		rules := reflect.ValueOf(file.Merchant.Carts[0].Rules)
+		for i := range rules.NumField() {
+			part := rules.Field(i)
+			require.False(t, part.IsZero(), rules.Type().Field(i).Name)
+			for j := 0; part.Kind() == reflect.Struct && j < part.NumField(); j++ {
+				require.False(t, part.Field(j).IsZero(), part.Type().Field(j).Name)
+			}
+		}
+	}
+}
+
 // What the pages tell an operator to type is a command with those flags. That it
 // does what they say is tried in the world of standalone.
 func TestPagesCommands(t *testing.T) {
-	pages := map[string][]string{readme: blocks(t, readme, "sh"), operations: blocks(t, operations, "sh")}
+	pages := map[string][]string{readme: blocks(t, readme, "sh"), operations: blocks(t, operations, "sh"), stockPage: blocks(t, stockPage, "sh"),
+		mappingsPage: blocks(t, mappingsPage, "sh")}
 	for page, list := range pages {
 		commands := 0
 		for _, block := range list {

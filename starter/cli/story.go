@@ -86,8 +86,22 @@ var sentences = map[store.EventKind]sentence{
 		return "changed back at the cart" + d.at() + " to what was handed over"
 	}),
 
-	store.EventHeld: of(func(_ story, d struct{ Reason, Headline string }) string {
-		return "on hold: " + cmp.Or(d.Headline, d.Reason)
+	store.EventSkipped: of(func(_ story, d struct{ Why string }) string {
+		return "skipped, for the cart's filter leaves it out" + because(d.Why)
+	}),
+	store.EventUnskipped: of(func(_ story, d struct{ Why string }) string {
+		return "skipped no more" + because(d.Why)
+	}),
+
+	store.EventHeld: of(func(_ story, d struct {
+		Reason, Headline string
+		There            relay.WarehouseOrderID `json:"warehouse_order"`
+	}) string {
+		words := "on hold: " + cmp.Or(d.Headline, d.Reason)
+		if d.There != "" {
+			words += fmt.Sprintf(" (the warehouse has it as %s and is stuck with it: nothing is sent again)", d.There)
+		}
+		return words
 	}),
 	store.EventReleased: of(func(_ story, d struct{ Why string }) string {
 		if d.Why == "released" { // by a person: who that was stands beside it
@@ -120,6 +134,10 @@ var sentences = map[store.EventKind]sentence{
 		return fmt.Sprintf("%s is sent again with the same token (send %d)", s.attempt(d.Submission), d.Send)
 	}),
 	store.EventAccepted: of(func(s story, d answer) string {
+		if d.Within > 0 {
+			return fmt.Sprintf("%s was sent, and the warehouse received it: order %s%s; its yes or no is due in %s",
+				s.attempt(d.Submission), d.WarehouseOrder, d.how(), age(time.Duration(d.Within)*time.Second))
+		}
 		return fmt.Sprintf("%s was sent, and the warehouse took it: order %s%s", s.attempt(d.Submission), d.WarehouseOrder, d.how())
 	}),
 	store.EventAdopted: of(func(s story, d struct {
@@ -139,7 +157,22 @@ var sentences = map[store.EventKind]sentence{
 		}
 		return "the warehouse has it more than once; asked to cancel " + strings.Join(list, "; ")
 	}),
-	store.EventRefused: of(func(s story, d answer) string {
+	store.EventAcknowledged: of(func(_ story, d struct{ Status string }) string {
+		return "the warehouse took what it had received" + because(d.Status)
+	}),
+	store.EventTakenAfterAll: of(func(_ story, d struct {
+		Was            relay.OrderState
+		WarehouseOrder relay.WarehouseOrderID `json:"warehouse_order"`
+	}) string {
+		return fmt.Sprintf("the warehouse goes on with order %s, which it had refused; it was %s here", d.WarehouseOrder, d.Was)
+	}),
+	store.EventRefused: of(func(s story, d struct {
+		answer
+		Received bool
+	}) string {
+		if d.Received {
+			return fmt.Sprintf("the warehouse does not take %s, which it had received as order %s: %s", s.attempt(d.Submission), d.WarehouseOrder, d.Headline)
+		}
 		if d.Status == 0 && d.Why != "" {
 			return fmt.Sprintf("%s was refused by %s: %s", s.attempt(d.Submission), d.Why, d.Headline)
 		}
@@ -169,10 +202,14 @@ var sentences = map[store.EventKind]sentence{
 		Carrier        string
 		TrackingNumber string `json:"tracking_number"`
 		Contents       []relay.ShippedLine
+		Parts          []relay.Item // of kits that are not whole with it
 		Surplus        []relay.Item
 	}) string {
 		words := []string{"package: " + parcel(d.Carrier, d.TrackingNumber)}
 		words = append(words, s.contents(d.Contents)...)
+		for _, it := range d.Parts {
+			words = append(words, units(it.Units, string(it.Code))+" of a kit, told with the rest of it")
+		}
 		for _, it := range d.Surplus {
 			words = append(words, units(it.Units, string(it.Code))+" beyond what was ordered")
 		}
@@ -181,9 +218,15 @@ var sentences = map[store.EventKind]sentence{
 		}
 		return strings.Join(words, ", ")
 	}),
-	store.EventAssumed: of(func(s story, d struct{ Contents []relay.ShippedLine }) string {
-		if len(d.Contents) == 0 {
+	store.EventAssumed: of(func(s story, d struct {
+		Contents []relay.ShippedLine
+		Kits     bool
+	}) string {
+		switch {
+		case len(d.Contents) == 0:
 			return "nothing was left to ship that packages of untold contents could hold"
+		case d.Kits:
+			return "packages with a part of them stand for kits of which no more is expected: " + strings.Join(s.contents(d.Contents), ", ")
 		}
 		return "packages of untold contents stand for all that was left: " + strings.Join(s.contents(d.Contents), ", ")
 	}),
@@ -294,6 +337,7 @@ type answer struct {
 	Status         int                    // HTTP; 0 for none
 	Took           int64                  `json:"took_ms"`
 	WarehouseOrder relay.WarehouseOrderID `json:"warehouse_order"`
+	Within         int64                  `json:"answer_s"` // it was only received: when its yes or no is due
 	Headline       string
 	Why            string // what went wrong
 	retry

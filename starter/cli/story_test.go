@@ -69,6 +69,8 @@ func TestSentences(t *testing.T) {
 			"package: UPS 1Z9, 2 x MUG, 1 x line l9, 4 x 77 beyond what was ordered"},
 		{store.EventPackage, `{"carrier": "", "tracking_number": "1Z9"}`, "package: 1Z9, contents not told"},
 		{store.EventAssumed, `{"contents": [{"line": "l1", "units": 2}]}`, "packages of untold contents stand for all that was left: 2 x MUG"},
+		{store.EventPackage, `{"carrier": "UPS", "tracking_number": "1Z9", "parts": [{"code": "77", "units": 4}]}`, "package: UPS 1Z9, 4 x 77 of a kit, told with the rest of it"},
+		{store.EventAssumed, `{"contents": [{"line": "l1", "units": 2}], "kits": true}`, "packages with a part of them stand for kits of which no more is expected: 2 x MUG"},
 		{store.EventAssumed, `{"contents": []}`, "nothing was left to ship that packages of untold contents could hold"},
 		{store.EventWarehouseStatus, `{"status": "picked"}`, `the warehouse calls it "picked"`},
 		{store.EventShippedAfterAll, `{"was": "cancel_requested"}`, "shipped after all, though it was cancel_requested"},

@@ -52,7 +52,7 @@ func TestFaultsOfAlerts(t *testing.T) {
 		want     []string
 	}{
 		"unknown":          {"every: 30s", "evry: 30s", []string{"merchant.yaml:12:3: alerts.evry: unknown: want one of after, every, email, webhook"}},
-		"not rising":       {"[1h, 24h]", "[1h, 24h, 24h]", []string{`merchant.yaml:11:20: alerts.after[2]: 24h0m0s: want more than 24h0m0s before it: the ages rise`}},
+		"not rising":       {"[1h, 24h]", "[1h, 24h, 24h]", []string{`merchant.yaml:11:20: alerts.after[2]: 24h: want more than 24h before it: the ages rise`}},
 		"too young":        {"[1h, 24h]", "[30s]", []string{`merchant.yaml:11:11: alerts.after[0]: "30s": want a duration from 1m to 8760h, such as 72h`}},
 		"no ages":          {"[1h, 24h]", "[]", []string{"merchant.yaml:11:3: alerts.after: want a list of 1 to 9"}},
 		"ten ages":         {"[1h, 24h]", "[1h, 2h, 3h, 4h, 5h, 6h, 7h, 8h, 9h, 10h]", []string{"merchant.yaml:11:3: alerts.after: want a list of 1 to 9"}},

@@ -20,7 +20,11 @@ type connection struct {
 
 // connection reads one cart or warehouse.
 func (r *reader) connection(n *node, at place, path string, role connectors.Role) connection {
-	s := r.section(n, at, path, "name", "connector", "base_url", "mode", "settings", "credentials", "schedule")
+	keys := []string{"name", "connector", "base_url", "mode", "settings", "credentials", "schedule"}
+	if role == connectors.Cart {
+		keys = append(keys, ruleKeys...)
+	}
+	s := r.section(n, at, path, keys...)
 	c := connection{at: at, path: path}
 	if s.broken {
 		return c
@@ -31,6 +35,9 @@ func (r *reader) connection(n *node, at place, path string, role connectors.Role
 	c.BaseURL = s.textOr("base_url", "")
 	settings, secrets, schedule := s.section("settings"), s.section("credentials"), s.section("schedule")
 	c.Schedule = r.schedule(schedule, role)
+	if role == connectors.Cart {
+		c.Rules = r.rules(s)
+	}
 	given := connectors.Values(r.scalars(settings, plain))
 	c.credentials = connectors.Credentials(r.scalars(secrets, r.expand))
 	kind, ok := r.connector(s, role)
@@ -171,7 +178,7 @@ func (r *reader) advise(s section, kind connectors.Connector, schedule relay.Sch
 			p = e.place
 		}
 		r.warnings = append(r.warnings, r.at(p, s.field(string(job)),
-			"every %s is more often than is advised for %s: want %s or more", every, kind.Title, least))
+			"every %s is more often than is advised for %s: want %s or more", every, kind.Title, relay.Every(least)))
 	}
 }
 

@@ -72,6 +72,7 @@ type reader struct {
 	file     string
 	env      func(string) (string, bool)
 	registry []connectors.Connector
+	clock    relay.ResendClock // the merchant's
 	faults   []Fault
 	warnings []Fault
 }
@@ -92,6 +93,7 @@ func (r *reader) merchant(root *node) File {
 		Unaliased: r.unaliased(s),
 	}
 	m.Name = s.textOr("name", string(m.ID))
+	r.clock = m.Resend
 	f := File{Credentials: map[relay.ConnectionName]connectors.Credentials{}}
 	named := map[relay.ConnectionName]place{}
 	keep := func(c connection) relay.Connection {

@@ -222,6 +222,8 @@ func (r *reader) key(k ast.MapKeyNode, field string) (string, bool) {
 	switch k := k.(type) {
 	case *ast.StringNode:
 		return k.Value, true
+	case *ast.IntegerNode:
+		return k.GetToken().Value, true // a location's id, as written
 	case *ast.MergeKeyNode:
 		r.fault(placeOf(k), field, noAnchors)
 	default:
@@ -281,9 +283,9 @@ func (r *reader) section(n *node, at place, path string, keys ...string) section
 }
 
 // section reads a section within this one; it is empty where the file has none.
-func (s section) section(key string) section {
+func (s section) section(key string, keys ...string) section {
 	if e, ok := s.entry(key); ok {
-		return s.r.section(e.value, e.place, s.field(key))
+		return s.r.section(e.value, e.place, s.field(key), keys...)
 	}
 	return section{r: s.r, at: s.at, path: s.field(key), spoiled: map[string]bool{}}
 }

@@ -16,7 +16,7 @@ create table kit_components (
   cart        text not null,
   sku         text not null,
   component   text not null check (component <> '' and component = btrim(component)),
-  units       bigint not null check (units > 0),
+  units       bigint not null check (units between 1 and 1000000),
   primary key (merchant_id, cart, sku, component),
   foreign key (merchant_id, cart, sku) references kits on delete cascade
 );
@@ -47,11 +47,21 @@ create trigger mapping_changes_append_only before update or delete or truncate o
 -- Units of the code that make one unit of the cart's line: more than one in kits.
 alter table submission_items add column per bigint not null default 1 check (per > 0);
 
+-- What packages of orders with kits hold of what was ordered. shipment_lines have
+-- whole units of lines: a kit is whole with the last of its components.
+create table shipment_items (
+  shipment_id bigint not null references shipments,
+  code        text not null,
+  units       bigint not null check (units > 0),
+  primary key (shipment_id, code)
+);
+
 -- What filters, ship methods and stock of a cart go by; part of the merchant's file.
 alter table connections add column rules jsonb not null default '{}';
 
 -- What a cart says of an order besides what is to be shipped, and why a filter left it out.
-alter table orders add column traits jsonb not null default '{}', add column skip_reason text;
+alter table orders add column traits jsonb not null default '{}', add column skip_reason text,
+  add check (state <> 'skipped' or skip_reason is not null);
 create index orders_skipped on orders (cart_id, id) where state = 'skipped';
 
 -- A warehouse that has only received the order is expected to answer by then.
@@ -64,17 +74,39 @@ create index orders_held_there on orders (warehouse_id, id) where state = 'held'
 -- place of cart_levels, which workers of the release before still use.
 create table sent_levels (
   cart_id   bigint not null references connections,
-  location  text not null,
   sku       text not null,
+  location  text not null,
   available numeric(14, 4) not null,
-  owed      numeric(14, 4) not null,
+  owed      numeric(14, 4) not null, -- -1: a shipment was told since
   sent_at   timestamptz not null,
   error     text,
   retry_at  timestamptz,
-  primary key (cart_id, location, sku)
+  by_parts  boolean not null default false, -- the cart keeps no stock of it: orders there take of its parts
+  primary key (cart_id, sku, location)
 );
-insert into sent_levels (cart_id, location, sku, available, owed, sent_at, error, retry_at)
-  select cart_id, '', sku, available, owed, sent_at, error, retry_at from cart_levels;
+create index sent_levels_by_parts on sent_levels (cart_id, sku) where by_parts;
+insert into sent_levels (cart_id, sku, location, available, owed, sent_at, error, retry_at)
+  select cart_id, sku, '', available, owed, sent_at, error, retry_at from cart_levels;
+-- What those workers tell a cart while both releases run counts here too.
+create function copy_cart_level() returns trigger language plpgsql as $$
+begin
+  insert into sent_levels (cart_id, sku, location, available, owed, sent_at, error, retry_at)
+    values (new.cart_id, new.sku, '', new.available, new.owed, new.sent_at, new.error, new.retry_at)
+  on conflict (cart_id, sku, location) do update set available = excluded.available, owed = excluded.owed,
+    sent_at = excluded.sent_at, error = excluded.error, retry_at = excluded.retry_at;
+  return null;
+end $$;
+create trigger cart_levels_copied after insert or update on cart_levels for each row execute function copy_cart_level();
+
+-- The orders whose units a warehouse's figures may hold, without reading those that ended long ago.
+create index orders_at_warehouse on orders (warehouse_id) where state in ('at_warehouse', 'cancel_requested', 'shipped');
+create index orders_confirmed on orders (warehouse_id, updated_at) where state = 'confirmed';
+
+-- One more entry of trails that people must know of: a warehouse goes on with what it refused.
+drop index order_events_alarms;
+create index order_events_alarms on order_events (at)
+  where kind in ('back_at_cart', 'changed_too_late', 'duplicate_found', 'cancel_too_late', 'shipped_after_all', 'taken_after_all')
+    or (kind = 'cancelled' and detail @> '{"asked": false}') or (kind = 'warehouse_status' and detail @> '{"status": "gone"}');
 
 -- What a connection gave us and could not be read, as of the last run of that job.
 create table unread (
@@ -90,9 +122,14 @@ create table unread (
 
 ---- create above / drop below ----
 
-drop table unread, sent_levels, mapping_changes, kit_components, kits;
-drop function refuse_mapping_change;
-drop index orders_skipped, orders_unanswered, orders_held_there;
+drop table unread, sent_levels, shipment_items, mapping_changes, kit_components, kits;
+drop trigger cart_levels_copied on cart_levels;
+drop function refuse_mapping_change, copy_cart_level;
+drop index orders_skipped, orders_unanswered, orders_held_there, orders_at_warehouse, orders_confirmed;
+drop index order_events_alarms;
+create index order_events_alarms on order_events (at)
+  where kind in ('back_at_cart', 'changed_too_late', 'duplicate_found', 'cancel_too_late', 'shipped_after_all')
+    or (kind = 'cancelled' and detail @> '{"asked": false}') or (kind = 'warehouse_status' and detail @> '{"status": "gone"}');
 alter table orders drop column traits, drop column skip_reason, drop column answer_due;
 alter table connections drop column rules;
 alter table submission_items drop column per;

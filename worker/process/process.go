@@ -141,6 +141,7 @@ func newWorkers(temporal client.Client, ledger *store.Store, cfg Config) func(fa
 		}
 		cfg.Deploy.apply(&options)
 		all := registry.All()
+		cfg.Activities.Bell = bell{temporal}
 		steps := activities.New(ledger, all, cfg.Transport, cfg.Log, cfg.Activities)
 		main := worker.New(temporal, workflows.TaskQueue, options)
 		workflows.Register(main)

@@ -198,9 +198,24 @@ type OrderView struct {
 	Description  string        `json:"description"`
 	Name         string        `json:"name"`
 	Street       string        `json:"street"` // the first line of the destination
-	Lines        []ItemView    `json:"lines"`  // as sent, duplicates apart
+	Destination  Destination   `json:"destination"`
+	Lines        []ItemView    `json:"lines"` // as sent, duplicates apart
 	Packages     []PackageView `json:"packages"`
 	UnitsShipped int64         `json:"units_shipped"`
+}
+
+// Destination is where an order goes, as it was sent.
+type Destination struct {
+	Name    string `json:"name,omitempty"`
+	Company string `json:"company,omitempty"`
+	Street1 string `json:"street1,omitempty"`
+	Street2 string `json:"street2,omitempty"`
+	City    string `json:"city,omitempty"`
+	State   string `json:"state,omitempty"`
+	Zip     string `json:"zip,omitempty"`
+	Country string `json:"country,omitempty"`
+	Phone   string `json:"phone,omitempty"`
+	Email   string `json:"email,omitempty"`
 }
 
 // ItemView is units of a product.
@@ -259,6 +274,9 @@ func (s orderSnapshot) view(mode Mode) OrderView {
 		Service: o.Request.Service, Description: o.Request.description(), Name: o.Request.Destination.Name, Street: o.Request.Destination.Street1,
 		Lines: s.items(o.Lines),
 	}
+	d := o.Request.Destination
+	v.Destination = Destination{Name: d.Name, Company: d.Company, Street1: d.Street1, Street2: d.Street2, City: d.City,
+		State: d.State, Zip: d.Zip, Country: d.Country, Phone: d.Phone, Email: d.Email}
 	for i, p := range o.Picks {
 		pv := PackageView{ShippedAt: p.Shipped, Items: s.items(p.Items)}
 		if t := s.trackers[i]; t != nil {

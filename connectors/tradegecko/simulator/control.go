@@ -42,6 +42,7 @@ func (s *Simulator) Control() http.Handler {
 	onOrder("restore", plain(s.Restore))
 	onOrder("delete", plain(s.DeleteDraft))
 	onOrder("pack", s.controlPack)
+	onOrder("ship", s.controlShip)
 	onOrder("edit", s.controlEdit)
 	onOrder("address", s.controlAddress)
 	handle("POST /accounts/{account}/orders", s.controlOrders)
@@ -59,6 +60,7 @@ func (s *Simulator) Control() http.Handler {
 	handle("POST /accounts/{account}/expire-tokens", func(r *http.Request) (any, error) {
 		return done(s.ExpireTokens(r.PathValue("account")))
 	})
+	handle("POST /skip-ids", s.controlSkip)
 	handle("POST /faults", s.controlFault)
 	handle("GET /faults", func(*http.Request) (any, error) { return s.Faults(), nil })
 	handle("DELETE /faults", func(*http.Request) (any, error) { s.ClearFaults(); return done(nil) })
@@ -121,6 +123,32 @@ func (s *Simulator) controlPack(r *http.Request, account, number string) (any, e
 		return nil, err
 	}
 	return s.Order(account, number)
+}
+
+func (s *Simulator) controlShip(r *http.Request, account, number string) (any, error) {
+	var asked struct {
+		TrackingNumber string `json:"tracking_number"`
+	}
+	if r.ContentLength != 0 {
+		if err := decode(r, &asked); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.ShipByHand(account, number, asked.TrackingNumber); err != nil {
+		return nil, err
+	}
+	return s.Order(account, number)
+}
+
+func (s *Simulator) controlSkip(r *http.Request) (any, error) {
+	var asked struct {
+		Above int64 `json:"above"`
+	}
+	if err := decode(r, &asked); err != nil {
+		return nil, err
+	}
+	s.SkipIDs(asked.Above)
+	return done(nil)
 }
 
 func (s *Simulator) controlEdit(r *http.Request, account, number string) (any, error) {

@@ -512,6 +512,20 @@ func (s *Simulator) PackPart(account, number string, units []Units) (id int64, e
 	return id, err
 }
 
+// ShipByHand ships all that is left of an order, as a person would who enters a
+// tracking number ("" for none).
+func (s *Simulator) ShipByHand(account, number, trackingNumber string) error {
+	return s.onOrder(account, number, "ship", func(c *change, o *order) error {
+		asked := o.rest()
+		if len(asked) == 0 {
+			return errors.New("nothing is left to ship")
+		}
+		f := c.draftFulfillment(o)
+		f.Status, f.TrackingNumber = statusFulfilled, optional(trackingNumber)
+		return c.addFulfillment(o, f, asked)
+	})
+}
+
 func (c *change) unitsOf(o *order, units []Units) ([]askedLine, error) {
 	var out []askedLine
 	for i, u := range units {

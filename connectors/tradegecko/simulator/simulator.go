@@ -90,6 +90,14 @@ func (s *Simulator) now() time.Time { return s.cfg.Clock() }
 // next deals an id.
 func (s *Simulator) next(k kind) int64 { return s.sequences[k].Add(1) }
 
+// SkipIDs makes all ids from now on larger than n: beyond 2^53 a reader that
+// takes numbers for floats gets them wrong.
+func (s *Simulator) SkipIDs(n int64) {
+	for k := range s.sequences {
+		s.reserve(k, n)
+	}
+}
+
 // reserve keeps an id from the journal from being dealt again.
 func (s *Simulator) reserve(k kind, id int64) {
 	if n := s.sequences[k]; n != nil && n.Load() < id {

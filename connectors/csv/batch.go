@@ -1,0 +1,271 @@
+package csv
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"slices"
+	"strings"
+)
+
+// fileRef names a version of a file.
+type fileRef struct {
+	Name string `json:"n"`
+	Size int64  `json:"s"`
+	Mod  int64  `json:"m"` // ns since 1970
+	Hash string `json:"h,omitempty"`
+}
+
+func refOf(f file) fileRef {
+	return fileRef{Name: f.name, Size: f.size, Mod: f.changed.UnixNano()}
+}
+
+// put reports whether the file was put away: its name has a folder.
+func (r fileRef) put() bool { return strings.Contains(r.Name, "/") }
+
+func (r fileRef) is(f file) bool {
+	return r.Name == f.name && r.Size == f.size && r.Mod == f.changed.UnixNano()
+}
+
+// run is a place where rows of one key follow each other.
+type run struct {
+	key uint64 // of which it is a hash
+	at  mark
+}
+
+// batch is one or more files that are read as one, and what a first reading of
+// all of them found: rows of one key that are not together, which are gathered at
+// the first of them. Two keys of one hash would merely be looked at together. The
+// memory it takes while it reads is 40 bytes a key, and then that of what is split.
+type batch struct {
+	dir   string
+	l     *layout
+	files []fileRef
+	split map[uint64][]run
+	// base says that the last file is the snapshot before: only what the others do
+	// not name is read of it. keys, sorted, is what they name.
+	base bool
+	keys []uint64
+}
+
+func hashKey(key string) uint64 {
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, key) // a hash takes anything
+	return h.Sum64()
+}
+
+// newBatch reads the files once and fills in their hashes.
+func newBatch(fs files, dir string, l *layout, refs []fileRef, base bool) (*batch, error) {
+	b := &batch{dir: dir, l: l, files: slices.Clone(refs), split: make(map[uint64][]run), base: base}
+	var runs []run
+	for i := range b.files {
+		more, err := b.survey(fs, i, runs)
+		if err != nil {
+			return nil, err
+		}
+		runs = more
+	}
+	slices.SortFunc(runs, func(x, y run) int {
+		return cmp.Or(cmp.Compare(x.key, y.key), cmp.Compare(x.at.File, y.at.File), cmp.Compare(x.at.At, y.at.At))
+	})
+	for i := 0; i < len(runs); {
+		n := i + 1
+		for n < len(runs) && runs[n].key == runs[i].key {
+			n++
+		}
+		same := runs[i:n]
+		if base && !b.isBase(same[0].at.File) {
+			b.keys = append(b.keys, same[0].key)
+			same = slices.DeleteFunc(same, func(r run) bool { return b.isBase(r.at.File) })
+		}
+		if len(same) > 1 {
+			b.split[same[0].key] = slices.Clone(same)
+		}
+		i = n
+	}
+	return b, nil
+}
+
+func (b *batch) isBase(file int) bool { return b.base && file == len(b.files)-1 }
+
+// superseded reports whether a group of the snapshot before is named anew.
+func (b *batch) superseded(g group) bool {
+	if !b.isBase(g.from.File) {
+		return false
+	}
+	_, named := slices.BinarySearch(b.keys, hashKey(g.key))
+	return named
+}
+
+// survey reads one file to its end.
+func (b *batch) survey(fs files, i int, runs []run) ([]run, error) {
+	f, err := fs.open(b.dir + "/" + b.files[i].Name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	g, err := newGroups(&tee{f, sum}, b.l, mark{File: i})
+	if err != nil {
+		return nil, err
+	}
+	for {
+		group, _, err := g.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		g.strays = g.strays[:0]
+		runs = append(runs, run{hashKey(group.key), group.from})
+	}
+	b.files[i].Hash = hex.EncodeToString(sum.Sum(nil)[:16])
+	return runs, nil
+}
+
+// tee notes what is read. Nobody seeks in it.
+type tee struct {
+	io.ReadSeeker
+	to io.Writer
+}
+
+func (t *tee) Read(p []byte) (int, error) {
+	n, err := t.ReadSeeker.Read(p)
+	_, _ = t.to.Write(p[:n]) // a hash takes anything
+	return n, err
+}
+
+// hash reads a file that is of no layout, to know it again.
+func hashFile(fs files, name string) (string, error) {
+	f, err := fs.open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:16]), nil
+}
+
+// verdict says how to go on behind a group.
+type verdict int
+
+const (
+	goOn   verdict = iota
+	enough         // it was the last of this page
+	notYet         // it was not taken: the next page begins with it
+)
+
+// read gives the groups from a mark on to take, until that has enough, and returns
+// where to go on; over says that there is nothing more. Rows of no group go to stray.
+func (b *batch) read(fs files, from mark, take func(group) (verdict, error), stray func(entry)) (next mark, over bool, err error) {
+	for i := from.File; i < len(b.files); i++ {
+		next, stopped, err := b.readFile(fs, from, take, stray)
+		if err != nil || stopped {
+			return next, false, err
+		}
+		from = mark{File: i + 1}
+	}
+	return from, true, nil
+}
+
+func (b *batch) readFile(fs files, from mark, take func(group) (verdict, error), stray func(entry)) (mark, bool, error) {
+	f, err := fs.open(b.dir + "/" + b.files[from.File].Name)
+	if err != nil {
+		return mark{}, false, err
+	}
+	defer f.Close()
+	g, err := newGroups(f, b.l, from)
+	if err != nil {
+		return mark{}, false, err
+	}
+	for {
+		group, next, err := g.next()
+		for _, e := range g.strays {
+			if !b.isBase(from.File) {
+				stray(e)
+			}
+		}
+		g.strays = g.strays[:0]
+		if errors.Is(err, io.EOF) {
+			return mark{}, false, nil
+		}
+		if err != nil {
+			return mark{}, false, err
+		}
+		if b.superseded(group) {
+			continue
+		}
+		first, err := b.gather(fs, &group)
+		if err != nil {
+			return mark{}, false, err
+		}
+		if !first {
+			continue
+		}
+		switch v, err := take(group); {
+		case err != nil:
+			return mark{}, false, err
+		case v == enough:
+			return next, true, nil
+		case v == notYet:
+			return group.from, true, nil
+		}
+	}
+}
+
+// gather adds to a group what else of its key is in the batch, and reports
+// whether this is the first of it.
+func (b *batch) gather(fs files, g *group) (first bool, err error) {
+	runs := b.split[hashKey(g.key)]
+	for _, r := range runs {
+		if r.at.File == g.from.File && r.at.At == g.from.At {
+			first = true
+			continue
+		}
+		if !first {
+			own, err := b.rowsAt(fs, r.at)
+			if err != nil {
+				return false, err
+			}
+			if own.key == g.key {
+				return false, nil // its rows went with an earlier one
+			}
+			continue
+		}
+		more, err := b.rowsAt(fs, r.at)
+		if err != nil {
+			return false, err
+		}
+		if more.key == g.key {
+			g.rows = append(g.rows, more.rows...)
+			g.torn = g.torn || more.torn
+		}
+	}
+	return true, nil
+}
+
+// rowsAt reads the group that begins at a mark.
+func (b *batch) rowsAt(fs files, at mark) (group, error) {
+	f, err := fs.open(b.dir + "/" + b.files[at.File].Name)
+	if err != nil {
+		return group{}, err
+	}
+	defer f.Close()
+	g, err := newGroups(f, b.l, at)
+	if err != nil {
+		return group{}, err
+	}
+	out, _, err := g.next()
+	if errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%s changed while it was read", b.files[at.File].Name)
+	}
+	return out, err
+}

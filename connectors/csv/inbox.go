@@ -1,0 +1,583 @@
+package csv
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"orderferry/connectors"
+	"orderferry/relay"
+)
+
+const (
+	archiveFolder  = "archive"
+	problemsFolder = "problems"
+
+	maxSeen    = 128      // files that are known again
+	maxLooks   = 2000     // files that were looked at once
+	maxBad     = 50       // rows of a file that are reported one by one
+	maxUnread  = 500      // rows and files that are reported at once
+	filesAPage = 100      // files read in one page
+	batchBytes = 32 << 20 // of files of changes that are read as one
+)
+
+// inbox reads the files of some kinds that the partner writes.
+type inbox struct {
+	place   place
+	folder  string
+	layouts []*layout
+	also    []*layout     // whose problems are reported here, since their own answers can't hold them
+	behind  []*layout     // whose files go first: one that is not younger than such a file waits until that was put away
+	settle  time.Duration // for which a file's size must stay the same
+	now     func() time.Time
+
+	mu    sync.Mutex
+	batch *batch // being read: kept between pages, and surveyed anew where it is not
+}
+
+// cursor is how far an inbox has been read. Everything in it is bounded.
+type cursor struct {
+	// Reading are the files being read as one, and At where in them. With Base, the
+	// last of them is the snapshot before.
+	Reading []fileRef `json:"r,omitempty"`
+	Base    bool      `json:"base,omitempty"`
+	Stands  bool      `json:"stands,omitempty"` // what they do not name stands as it was
+	At      mark      `json:"at,omitzero"`
+	Bad     []badRow  `json:"bad,omitempty"`
+	More    int       `json:"more,omitempty"` // bad rows beyond those
+	Rows    int       `json:"rows,omitempty"` // applied
+	// Done are files that were read to their end. They are put away once this
+	// cursor comes back, for then our caller has committed what they held.
+	Done  []doneFile `json:"done,omitempty"`
+	Seen  []seenFile `json:"seen,omitempty"`
+	Looks []look     `json:"looks,omitempty"`
+	// Of stock: where the last snapshot was put, and the time of the newest, in ns since 1970.
+	Last   string `json:"last,omitempty"`
+	Newest int64  `json:"newest,omitempty"`
+}
+
+// valid reports whether the parts of a cursor fit each other.
+func (c *cursor) valid() bool {
+	if c.At.File < 0 || c.At.At < 0 || c.At.File > 0 && c.At.File >= len(c.Reading) || c.Base && len(c.Reading) < 2 {
+		return false
+	}
+	return !slices.ContainsFunc(c.Bad, func(b badRow) bool { return b.File < 0 || b.File >= len(c.Reading) })
+}
+
+type badRow struct {
+	File    int    `json:"f,omitempty"`
+	Line    int    `json:"l"`
+	Message string `json:"m"`
+}
+
+type doneFile struct {
+	fileRef
+	Bad      []badRow `json:"bad,omitempty"`
+	More     int      `json:"more,omitempty"`
+	Snapshot bool     `json:"snap,omitempty"`
+}
+
+// seenFile is a file that was read: the same again, under whatever name, is not.
+type seenFile struct {
+	fileRef
+	Rows int `json:"r"`
+}
+
+// look is a file that was seen with a size, and since when.
+type look struct {
+	fileRef
+	Since int64 `json:"at"` // ms since 1970
+}
+
+// page is what a reading of the inbox gave.
+type page struct {
+	cursor  string
+	more    bool
+	unread  []connectors.Unread
+	bad     bool // rows of what was read could not be
+	nothing bool // there was no file to read
+	stands  bool // what the files do not name stands as it was
+}
+
+// visit is one page's work.
+type visit struct {
+	in *inbox
+	taker
+	fs    files
+	cur   cursor
+	left  int  // groups that the page may still hold
+	waits bool // reading stopped before a group that can't be taken yet
+	page  page
+}
+
+// taker takes what is read.
+type taker struct {
+	take func(l *layout, f fileRef, g group) (bad []entry)
+	// early reports whether a group can't be taken yet, nor any behind it. nil: all can.
+	early func(fs files, g group) (bool, error)
+}
+
+// read reads a page of at most limit groups.
+func (in *inbox) read(ctx context.Context, op, raw string, limit int, t taker) (page, error) {
+	return in.visit(ctx, op, raw, limit, t, (*visit).stream)
+}
+
+func (in *inbox) visit(ctx context.Context, op, raw string, limit int, t taker, work func(*visit) error) (page, error) {
+	in.mu.Lock() // a page is read at a time
+	defer in.mu.Unlock()
+	v := &visit{in: in, taker: t, left: max(limit, 1), page: page{nothing: true}}
+	if raw != "" {
+		if err := json.Unmarshal([]byte(raw), &v.cur); err != nil || !v.cur.valid() {
+			return page{}, &relay.Error{Kind: relay.Invalid, Op: op, Err: errors.New("the cursor is none of this connector's")}
+		}
+	}
+	err := in.place.use(ctx, func(fs files) error {
+		v.fs = fs
+		if err := v.putAway(); err != nil {
+			return err
+		}
+		if err := work(v); err != nil {
+			return err
+		}
+		return v.report()
+	})
+	if err != nil {
+		return page{}, failure(op, in.place, err)
+	}
+	b, err := json.Marshal(v.cur)
+	if err != nil { // only a field that JSON can't hold could cause it
+		panic(err)
+	}
+	v.page.cursor = string(b)
+	return v.page, nil
+}
+
+func (in *inbox) layoutOf(name string) *layout {
+	for _, l := range in.layouts {
+		if l.matches(name) {
+			return l
+		}
+	}
+	return nil
+}
+
+func (in *inbox) at(name string) string { return path.Join(in.folder, name) }
+
+// stream reads file after file, in the order of their times.
+func (v *visit) stream() error {
+	waiting, err := v.settled()
+	if err != nil {
+		return err
+	}
+	for n := 0; v.left > 0 && !v.waits; n++ {
+		if len(v.cur.Reading) == 0 {
+			if len(waiting) == 0 || n >= filesAPage {
+				break
+			}
+			if err := v.begin(waiting[:1], nil); err != nil {
+				return err
+			}
+			waiting = waiting[1:]
+			continue
+		}
+		if err := v.goOn(); err != nil {
+			return err
+		}
+	}
+	v.page.more = !v.waits && (len(v.cur.Reading) > 0 || len(waiting) > 0)
+	return nil
+}
+
+// settled lists the files that may be read, oldest first, and notes what was seen
+// of the others. What is being read is none of them.
+func (v *visit) settled() ([]file, error) {
+	all, err := v.fs.list(v.in.folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &relay.Error{Kind: relay.Unavailable, Op: "list files", Err: fmt.Errorf("%s: there is no folder %s: make it, or name another in the settings", v.in.place, v.in.folder)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	v.checkReading(all)
+	now := v.in.now()
+	var looks []look
+	var out []file
+	for _, f := range all {
+		if v.in.layoutOf(f.name) == nil || slices.ContainsFunc(v.cur.Reading, func(r fileRef) bool { return r.Name == f.name }) {
+			continue
+		}
+		l := look{refOf(f), now.UnixMilli()}
+		if i := slices.IndexFunc(v.cur.Looks, func(b look) bool { return b.is(f) }); i >= 0 {
+			l.Since = v.cur.Looks[i].Since
+		}
+		if now.UnixMilli()-l.Since >= v.in.settle.Milliseconds() && !v.in.waits(f, all) {
+			out = append(out, f)
+		} else if len(looks) < maxLooks {
+			looks = append(looks, l)
+		}
+	}
+	v.cur.Looks = looks
+	slices.SortStableFunc(out, func(a, b file) int { return cmp.Or(a.changed.Compare(b.changed), strings.Compare(a.name, b.name)) })
+	return out, nil
+}
+
+// waits reports whether a file that goes first is there and not younger than f. A
+// cancel is of no use to anybody who does not know its order yet.
+func (in *inbox) waits(f file, all []file) bool {
+	return slices.ContainsFunc(all, func(first file) bool {
+		return !f.changed.Before(first.changed) && slices.ContainsFunc(in.behind, func(l *layout) bool { return l.matches(first.name) })
+	})
+}
+
+// checkReading begins anew with files that changed while they were read, or are
+// none of the profile's any more: what was taken of them is told again, which does
+// no harm.
+func (v *visit) checkReading(all []file) {
+	for _, r := range v.cur.Reading {
+		if !r.put() && (!slices.ContainsFunc(all, r.is) || v.in.layoutOf(r.Name) == nil) {
+			v.forget()
+			return
+		}
+	}
+}
+
+func (v *visit) forget() {
+	v.cur.Reading, v.cur.Base, v.cur.At, v.cur.Bad, v.cur.More, v.cur.Rows = nil, false, mark{}, nil, 0, 0
+}
+
+// begin surveys files to be read as one, with the snapshot before them if that is
+// given. A file that was read before, and one that is not of its layout at all, is
+// done at once.
+func (v *visit) begin(list []file, base *fileRef) error {
+	refs := make([]fileRef, len(list))
+	for i, f := range list {
+		refs[i] = refOf(f)
+	}
+	if base != nil {
+		refs = append(refs, *base)
+	}
+	b, err := newBatch(v.fs, v.in.folder, v.in.layoutOf(list[0].name), refs, base != nil)
+	var heading errHeading
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil // somebody took it away
+	case errors.As(err, &heading):
+		if len(list) > 1 { // which one is it?
+			for _, f := range list {
+				if err := v.begin([]file{f}, nil); err != nil || len(v.cur.Reading) > 0 {
+					return err
+				}
+			}
+			return nil
+		}
+		for i := range list {
+			if refs[i].Hash, err = hashFile(v.fs, v.in.at(refs[i].Name)); err != nil {
+				return err
+			}
+			v.done(doneFile{fileRef: refs[i], Bad: []badRow{{Line: 1, Message: heading.Error()}}}, 0)
+		}
+		v.page.bad = true
+		return nil
+	case err != nil:
+		return err
+	}
+	again := func(r fileRef) bool {
+		return slices.ContainsFunc(v.cur.Seen, func(s seenFile) bool { return s.Hash == r.Hash && s.Size == r.Size })
+	}
+	if slices.ContainsFunc(b.files[:len(list)], again) {
+		var fresh []file
+		for i, r := range b.files[:len(list)] {
+			if again(r) {
+				v.cur.Done = append(v.cur.Done, doneFile{fileRef: r})
+			} else {
+				fresh = append(fresh, list[i])
+			}
+		}
+		if len(fresh) > 0 {
+			return v.begin(fresh, base)
+		}
+		return nil
+	}
+	v.cur.Reading, v.cur.Base, v.cur.At = b.files, base != nil, mark{}
+	v.in.batch = b
+	return nil
+}
+
+// done notes that a file was read to its end.
+func (v *visit) done(d doneFile, rows int) {
+	v.cur.Done = append(v.cur.Done, d)
+	v.cur.Seen = append(v.cur.Seen, seenFile{d.fileRef, rows})
+	v.cur.Seen = v.cur.Seen[max(0, len(v.cur.Seen)-maxSeen):]
+}
+
+// resume returns the batch that is being read; nil when its files are not those
+// that were surveyed, so that it begins anew.
+func (v *visit) resume() (*batch, error) {
+	if b := v.in.batch; b != nil && slices.Equal(b.files, v.cur.Reading) && b.base == v.cur.Base {
+		return b, nil
+	}
+	b, err := newBatch(v.fs, v.in.folder, v.in.layoutOf(v.cur.Reading[0].Name), v.cur.Reading, v.cur.Base)
+	var heading errHeading
+	if errors.As(err, &heading) || errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Equal(b.files, v.cur.Reading) {
+		return nil, nil
+	}
+	v.in.batch = b
+	return b, nil
+}
+
+// goOn reads on in the batch.
+func (v *visit) goOn() error {
+	b, err := v.resume()
+	if err != nil {
+		return err
+	}
+	if b == nil {
+		v.forget()
+		return nil
+	}
+	v.page.nothing = false
+	next, over, err := b.read(v.fs, v.cur.At, func(g group) (verdict, error) { return v.apply(b, g) }, v.bad)
+	if err != nil {
+		return err
+	}
+	v.cur.At = next
+	if over {
+		v.end(b)
+	}
+	return nil
+}
+
+func (v *visit) apply(b *batch, g group) (verdict, error) {
+	if v.early != nil {
+		early, err := v.early(v.fs, g)
+		if err != nil {
+			return goOn, err
+		}
+		if early {
+			v.waits = true
+			return notYet, nil
+		}
+	}
+	bad := v.take(b.l, b.files[g.from.File], g)
+	for _, e := range bad {
+		v.bad(e)
+	}
+	v.cur.Rows += len(g.rows) - len(bad)
+	if v.left--; v.left <= 0 {
+		return enough, nil
+	}
+	return goOn, nil
+}
+
+// bad notes a row that could not be read.
+func (v *visit) bad(e entry) {
+	v.page.bad = true
+	if len(v.cur.Bad) >= maxBad {
+		v.cur.More++
+		return
+	}
+	v.cur.Bad = append(v.cur.Bad, badRow{e.file, e.line, clip(e.words(), 300)})
+}
+
+func inOrder(bad []badRow) {
+	slices.SortStableFunc(bad, func(a, b badRow) int { return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line)) })
+}
+
+// end notes that the batch was read to its end.
+func (v *visit) end(b *batch) {
+	inOrder(v.cur.Bad)
+	for i, f := range b.files {
+		if f.put() {
+			continue
+		}
+		d := doneFile{fileRef: f, Snapshot: b.l.kind == "inventory" && !b.l.changes}
+		for _, r := range v.cur.Bad {
+			if r.File == i {
+				d.Bad = append(d.Bad, r)
+			}
+		}
+		if len(d.Bad) > 0 {
+			d.More = v.cur.More
+		}
+		v.done(d, v.cur.Rows)
+	}
+	v.in.batch = nil
+	v.forget()
+}
+
+// putAway moves the files that were done to where they belong: what they held is
+// committed, since their cursor came back.
+func (v *visit) putAway() error {
+	for _, d := range v.cur.Done {
+		folder := archiveFolder
+		if len(d.Bad) > 0 {
+			folder = problemsFolder
+		}
+		if err := v.fs.mkdir(v.in.at(folder)); err != nil {
+			return err
+		}
+		to, err := v.moveTo(path.Join(v.in.folder, folder), d)
+		if err != nil {
+			return err
+		}
+		if d.Snapshot && to != "" {
+			v.cur.Last = strings.TrimPrefix(to, v.in.folder+"/")
+		}
+	}
+	v.cur.Done = nil
+	return nil
+}
+
+// moveTo moves a file under a free name, and returns that; "" when the file is gone.
+func (v *visit) moveTo(folder string, d doneFile) (string, error) {
+	now, err := v.fs.stat(v.in.at(d.Name))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !d.is(now) {
+		return "", nil // moved already, or another file by now
+	}
+	if err != nil {
+		return "", err
+	}
+	for n := 1; n < 1000; n++ {
+		to := path.Join(folder, numbered(d.Name, n))
+		if _, err := v.fs.stat(to); err == nil {
+			continue
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		if len(d.Bad) > 0 {
+			// First: a file in problems always says why it is there.
+			if err := v.fs.create(to+reasonsSuffix, reasons(d)); err != nil {
+				return "", err
+			}
+		}
+		err := v.fs.rename(v.in.at(d.Name), to)
+		if !errors.Is(err, fs.ErrExist) {
+			return to, err
+		}
+	}
+	return "", fmt.Errorf("%s holds a thousand files named like %s: clear it", folder, d.Name)
+}
+
+// numbered is the nth name for a file: "shp_1.csv", "shp_1~2.csv".
+func numbered(name string, n int) string {
+	if n == 1 {
+		return name
+	}
+	ext := path.Ext(name)
+	return fmt.Sprintf("%s~%d%s", strings.TrimSuffix(name, ext), n, ext)
+}
+
+// reasonsSuffix ends the name of what stands beside a file in problems.
+const reasonsSuffix = ".why"
+
+// reasons lists the bad rows for people and for report.
+func reasons(d doneFile) []byte {
+	var b strings.Builder
+	for _, r := range d.Bad {
+		fmt.Fprintf(&b, "line %d: %s\n", r.Line, strings.Join(strings.Fields(r.Message), " "))
+	}
+	if d.More > 0 {
+		fmt.Fprintf(&b, "line 0: and %d more rows\n", d.More)
+	}
+	return []byte(b.String())
+}
+
+// report lists all that could not be read and still stands: the files in
+// problems until somebody removes them, and the rows of what is being read.
+func (v *visit) report() error {
+	all, err := v.fs.list(v.in.at(problemsFolder))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	there := make(map[string]bool, len(all))
+	for _, f := range all {
+		there[f.name] = true
+	}
+	var u unreadList
+	for _, f := range all {
+		data, beside := strings.CutSuffix(f.name, reasonsSuffix)
+		switch {
+		case !slices.ContainsFunc(slices.Concat(v.in.layouts, v.in.also), func(l *layout) bool { return l.matches(data) }):
+		case beside && !there[data]:
+			// Its file was removed: that settles it.
+			if err := v.fs.remove(path.Join(v.in.at(problemsFolder), f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		case !beside && !there[f.name+reasonsSuffix]:
+			u.add(f.name, 0, "the file is in "+v.in.at(problemsFolder)+" and nothing says why: look at it, and remove it")
+		case !beside:
+			if err := v.reportReasons(&u, f.name); err != nil {
+				return err
+			}
+		}
+	}
+	for _, d := range v.cur.Done {
+		for _, b := range d.Bad {
+			u.add(d.Name, b.Line, b.Message)
+		}
+	}
+	inOrder(v.cur.Bad)
+	for _, b := range v.cur.Bad {
+		u.add(v.cur.Reading[b.File].Name, b.Line, b.Message)
+	}
+	v.page.unread = u.list
+	return nil
+}
+
+func (v *visit) reportReasons(u *unreadList, name string) error {
+	f, err := v.fs.open(path.Join(v.in.at(problemsFolder), name+reasonsSuffix))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(io.LimitReader(f, 1<<20))
+	for lines.Scan() {
+		head, message, _ := strings.Cut(lines.Text(), ": ")
+		var line int
+		if _, err := fmt.Sscanf(head, "line %d", &line); err == nil {
+			u.add(name, line, message)
+		}
+	}
+	return lines.Err()
+}
+
+// unreadList collects what can't be read, one entry a line of a file.
+type unreadList struct {
+	list []connectors.Unread
+	at   map[connectors.Unread]int
+}
+
+func (u *unreadList) add(subject string, line int, message string) {
+	if u.at == nil {
+		u.at = make(map[connectors.Unread]int)
+	}
+	key := connectors.Unread{Subject: subject, Line: line}
+	if i, ok := u.at[key]; ok {
+		if !strings.Contains(u.list[i].Message, message) {
+			u.list[i].Message += "; " + message
+		}
+		return
+	}
+	if len(u.list) == maxUnread {
+		u.list[maxUnread-1] = connectors.Unread{Subject: "(more)", Message: "there are more problems than are listed here: see the folder " + problemsFolder}
+		return
+	}
+	u.at[key] = len(u.list)
+	u.list = append(u.list, connectors.Unread{Subject: subject, Line: line, Message: message})
+}

@@ -1,0 +1,238 @@
+package csv
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"orderferry/connectors"
+	"orderferry/relay"
+)
+
+const shipHeading = "order,carrier,service,tracking,tracking_url,shipped_at,line,sku,quantity"
+
+func shipment(order, tracking string) string {
+	return order + ",UPS,," + tracking + ",,,,MUG,1"
+}
+
+func numbers(updates []connectors.OrderUpdate) (out []string) {
+	for _, u := range updates {
+		out = append(out, string(u.ID))
+	}
+	return out
+}
+
+func TestFileIsReadOnceItsSizeIsStable(t *testing.T) {
+	f := newFolder(t)
+	w := f.warehouse(connectors.Values{"settle": "10s"})
+	now := time.Date(2026, 3, 7, 12, 0, 0, 0, time.UTC)
+	w.warehouse.inbox.now = func() time.Time { return now }
+	d := &depot{t: t, source: w}
+
+	f.write("out/shp_1.csv", lines(shipHeading, shipment("SO-1", "1Z1")))
+	looks := []struct {
+		after time.Duration
+		write string
+		want  []string
+	}{
+		{0, "", nil},
+		{9 * time.Second, "", nil},
+		{9 * time.Second, lines(shipHeading, shipment("SO-1", "1Z1"), shipment("SO-2", "1Z2")), nil}, // it grew: from anew
+		{9 * time.Second, "", nil},
+		{time.Second, "", []string{"SO-1", "SO-2"}},
+	}
+	for i, l := range looks {
+		now = now.Add(l.after)
+		if l.write != "" {
+			f.write("out/shp_1.csv", l.write)
+		}
+		updates, _ := d.pull()
+		require.Equal(t, l.want, numbers(updates), "look %d", i)
+	}
+}
+
+func TestFileIsPutAwayOnlyOnceItsPageIsCommitted(t *testing.T) {
+	f := newFolder(t)
+	f.write("out/shp_1.csv", lines(shipHeading, shipment("SO-1", "1Z1")))
+	w := f.warehouse(nil)
+	first, err := w.PullShipments(t.Context(), connectors.ShipmentsQuery{})
+	require.NoError(t, err)
+	require.Len(t, first.Updates, 1)
+
+	// The caller died before it committed: the page comes again.
+	again, err := f.warehouse(nil).PullShipments(t.Context(), connectors.ShipmentsQuery{})
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+	require.Equal(t, []string{"shp_1.csv"}, f.names("out"))
+
+	next, err := w.PullShipments(t.Context(), connectors.ShipmentsQuery{Cursor: first.Cursor})
+	require.NoError(t, err)
+	require.Empty(t, next.Updates)
+	require.Empty(t, f.names("out"))
+	require.Equal(t, []string{"shp_1.csv"}, f.names("out/archive"))
+
+	// And after it had been put away: nothing is read, and nothing is moved twice.
+	next, err = w.PullShipments(t.Context(), connectors.ShipmentsQuery{Cursor: first.Cursor})
+	require.NoError(t, err)
+	require.Empty(t, next.Updates)
+}
+
+func TestTheSameFileAgainIsAppliedOnce(t *testing.T) {
+	f := newFolder(t)
+	text := lines(shipHeading, shipment("SO-1", "1Z1"))
+	f.write("out/shp_1.csv", text)
+	d := &depot{t: t, source: f.warehouse(nil)}
+	updates, _ := d.pull()
+	require.Len(t, updates, 1)
+	f.write("out/shp_1_again.csv", text)
+	updates, _ = d.pull()
+	require.Empty(t, updates)
+	f.write("out/shp_1.csv", text) // while that of the same name is in the archive
+	updates, _ = d.pull()
+	require.Empty(t, updates)
+	d.pull()
+	require.Equal(t, []string{"shp_1.csv", "shp_1_again.csv", "shp_1~2.csv"}, f.names("out/archive"))
+}
+
+func TestPagesOfManySmallAndOfHugeFiles(t *testing.T) {
+	f := newFolder(t)
+	for i := range 150 {
+		f.write(fmt.Sprintf("in/ord_%03d.csv", i), lines("order,sku,quantity", fmt.Sprintf("A-%d,MUG,1", i)))
+	}
+	var b strings.Builder
+	b.WriteString("order,sku,quantity\n")
+	for i := range 1000 {
+		fmt.Fprintf(&b, "B-%d,MUG,1\nB-%d,CAP,2\n", i, i)
+	}
+	f.write("in/ord_huge.csv", b.String())
+	c := &shop{t: t, source: f.open("csv-cart", nil).(connectors.OrderSource), limit: 40}
+	orders, unread := c.pull()
+	require.Empty(t, unread)
+	require.Len(t, orders, 1150)
+	seen := make(map[relay.ExternalID]bool)
+	for i, o := range orders {
+		require.False(t, seen[o.ExternalID], o.ExternalID)
+		seen[o.ExternalID] = true
+		if i >= 150 {
+			require.Len(t, o.Lines, 2)
+		}
+	}
+	c.pull()
+	require.Empty(t, f.names("in"))
+	require.Len(t, f.names("in/archive"), 151)
+	require.Less(t, len(c.cursor), 64<<10, "the cursor is bounded")
+}
+
+// Whoever goes on with a page may be another process, and the file may have
+// changed meanwhile: then it is read from its beginning.
+func TestAnotherProcessGoesOn(t *testing.T) {
+	f := newFolder(t)
+	f.write("in/ord_1.csv", lines("order,sku,quantity", "A-1,MUG,1", "A-2,MUG,1", "A-3,MUG,1"))
+	source := func() connectors.OrderSource { return f.open("csv-cart", nil).(connectors.OrderSource) }
+	first, err := source().PullOrders(t.Context(), connectors.OrdersQuery{Limit: 1})
+	require.NoError(t, err)
+	require.True(t, first.More)
+	second, err := source().PullOrders(t.Context(), connectors.OrdersQuery{Cursor: first.Cursor, Limit: 5})
+	require.NoError(t, err)
+	require.Equal(t, []relay.ExternalID{"A-2", "A-3"}, ids(second.Orders))
+
+	f.write("in/ord_1.csv", lines("order,sku,quantity", "A-0,MUG,1", "A-1,MUG,1", "A-2,MUG,1", "A-3,MUG,1"))
+	second, err = source().PullOrders(t.Context(), connectors.OrdersQuery{Cursor: first.Cursor, Limit: 5})
+	require.NoError(t, err)
+	require.Equal(t, []relay.ExternalID{"A-0", "A-1", "A-2", "A-3"}, ids(second.Orders))
+}
+
+// The profile may change between two pages too.
+func TestAnotherProfileGoesOn(t *testing.T) {
+	f := newFolder(t)
+	f.write("in/ord_1.csv", lines("order,sku,quantity", "A-1,MUG,1", "A-2,MUG,1"))
+	first, err := f.open("csv-cart", nil).(connectors.OrderSource).PullOrders(t.Context(), connectors.OrdersQuery{Limit: 1})
+	require.NoError(t, err)
+	next, err := f.open("csv-cart", connectors.Values{"profile": "35up"}).(connectors.OrderSource).PullOrders(t.Context(), connectors.OrdersQuery{Cursor: first.Cursor, Limit: 1})
+	require.NoError(t, err)
+	require.Empty(t, next.Orders)
+	require.False(t, next.More)
+}
+
+func ids(orders []relay.CartOrder) (out []relay.ExternalID) {
+	for _, o := range orders {
+		out = append(out, o.ExternalID)
+	}
+	return out
+}
+
+func TestFileThatIsNoneOfItsLayout(t *testing.T) {
+	f := newFolder(t)
+	f.write("out/shp_1.csv", lines("order,number", "SO-1,1Z1"))
+	f.write("out/shp_2.csv", "")
+	f.write("out/shp_3.csv", lines(shipHeading, shipment("SO-3", "1Z3")))
+	f.write("out/other.txt", "no business of ours")
+	d := &depot{t: t, source: f.warehouse(nil)}
+	updates, unread := d.pull()
+	require.Equal(t, []string{"SO-3"}, numbers(updates))
+	require.Equal(t, []connectors.Unread{
+		{Subject: "shp_1.csv", Line: 1, Message: "the heading has no tracking"},
+		{Subject: "shp_2.csv", Line: 1, Message: "the file is empty: want a heading"},
+	}, unread)
+	_, again := d.pull()
+	require.Equal(t, unread, again)
+	require.Equal(t, []string{"other.txt"}, f.names("out"))
+}
+
+func TestMissingFolderAndForeignCursor(t *testing.T) {
+	f := newFolder(t)
+	w := f.warehouse(connectors.Values{"out_folder": "elsewhere"})
+	_, err := w.PullShipments(t.Context(), connectors.ShipmentsQuery{})
+	require.ErrorIs(t, err, relay.Unavailable)
+	require.ErrorContains(t, err, "there is no folder elsewhere")
+	for _, foreign := range []string{"page 2", `{"at":{"f":3}}`, `{"bad":[{"f":0,"l":1}]}`, `{"r":[{"n":"a"}],"base":true}`, `{"at":{"a":-1}}`} {
+		_, err = w.PullShipments(t.Context(), connectors.ShipmentsQuery{Cursor: foreign})
+		require.ErrorIs(t, err, relay.Invalid, foreign)
+	}
+}
+
+// A huge file is read in pages, in memory that does not grow with its text.
+func TestHugeFile(t *testing.T) {
+	const rows = 250_000
+	f := newFolder(t)
+	file, err := os.Create(filepath.Join(f.dir, "out", "inv_1.csv"))
+	require.NoError(t, err)
+	_, err = file.WriteString("sku,quantity,site\n")
+	require.NoError(t, err)
+	pad := strings.Repeat("X", 60)
+	for i := 0; i < rows; i += 10000 {
+		var b strings.Builder
+		for j := i; j < i+10000; j++ {
+			fmt.Fprintf(&b, "SKU-%08d-%s,%d,EAST\n", j, pad, j%100)
+		}
+		_, err = file.WriteString(b.String())
+		require.NoError(t, err)
+	}
+	require.NoError(t, file.Close())
+	w := f.warehouse(nil)
+	var cursor string
+	var most uint64
+	levels, pages := 0, 0
+	for more := true; more; pages++ {
+		p, err := w.PullInventory(t.Context(), connectors.InventoryQuery{Cursor: cursor, Limit: 20000})
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(p.Levels), 20000)
+		levels += len(p.Levels)
+		cursor, more = p.Cursor, p.More
+		if pages%10 == 0 {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			most = max(most, m.HeapInuse)
+		}
+	}
+	require.Equal(t, rows, levels)
+	require.LessOrEqual(t, pages, rows/20000+1)
+	require.Less(t, most, uint64(16<<20), "the file has 22 MB")
+}

@@ -1,0 +1,436 @@
+package csv
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"orderferry/connectors"
+	"orderferry/relay"
+)
+
+const (
+	opSubmit        = "submit order"
+	opFind          = "look up order"
+	opCancel        = "cancel order"
+	opPullShipments = "pull shipments"
+)
+
+// nameTime is {time} in the name of a file, in UTC.
+const nameTime = "20060102150405"
+
+// groupsAPage is how many orders one page of shipments tells of.
+const groupsAPage = 500
+
+// warehouse takes orders and tells what became of them by files. The id of an
+// order there is the number that we write: its reference.
+type warehouse struct {
+	*base
+	inbox   *inbox
+	outbox  *outbox
+	service string
+	answer  time.Duration
+}
+
+// stockedWarehouse is one that tells its stock as well.
+type stockedWarehouse struct {
+	*warehouse
+	*stock
+}
+
+// orderNumber is the order's number in files. A renewed order has another one: "_"
+// is in no reference, and a spreadsheet does not take it for a number.
+func orderNumber(o connectors.WarehouseOrder) string {
+	if o.Renewed == 0 {
+		return string(o.Reference)
+	}
+	return string(o.Reference) + "_" + strconv.Itoa(o.Renewed+1)
+}
+
+var numberForm = regexp.MustCompile(`^[A-Z0-9](?:[A-Z0-9-]*[A-Z0-9])?(?:_[0-9]+)?$`)
+
+// request is the body of a prepared order: the exact file.
+type request struct {
+	Order   string `json:"order"`
+	File    string `json:"file"`
+	Content []byte `json:"content"`
+}
+
+func (w *warehouse) letter(r request) letter {
+	return letter{group: r.Order, name: r.File, content: r.Content, alone: true}
+}
+
+// PrepareOrder renders the order's file. What the layout can't hold is refused
+// with its field named; nothing is cut off.
+func (w *warehouse) PrepareOrder(o connectors.WarehouseOrder) (connectors.Prepared, error) {
+	l := w.profile.orders
+	number := orderNumber(o)
+	var problems []relay.Problem
+	if !numberForm.MatchString(number) || o.Token == "" || len(o.Items) == 0 {
+		problems = append(problems, relay.Problem{Field: "order", Message: "want a reference, a token and one item or more"})
+	}
+	for i, it := range o.Items {
+		if strings.TrimSpace(string(it.Code)) == "" || it.Units < 1 {
+			problems = append(problems, relay.Problem{Field: fmt.Sprintf("lines[%d]", i), Value: string(it.Code), Message: "want an item code and 1 unit or more"})
+		}
+	}
+	placed, _ := l.writeColumn("placed_at")
+	service := string(o.Service)
+	if service == "" {
+		service = w.service
+	}
+	head := map[string]string{
+		"order": number, "number": o.Number, "token": string(o.Token), "placed_at": l.formatTime(placed, o.PlacedAt), "ship_method": service,
+		"ship_to.name": o.ShipTo.Name, "ship_to.company": o.ShipTo.Company, "ship_to.street1": o.ShipTo.Street1, "ship_to.street2": o.ShipTo.Street2,
+		"ship_to.city": o.ShipTo.City, "ship_to.state": o.ShipTo.State, "ship_to.zip": o.ShipTo.Zip, "ship_to.country": o.ShipTo.Country,
+		"ship_to.phone": o.ShipTo.Phone, "ship_to.email": o.ShipTo.Email,
+	}
+	lines := make([]map[string]string, len(o.Items))
+	for i, it := range o.Items {
+		lines[i] = map[string]string{"line": strconv.Itoa(i + 1), "sku": string(it.Code), "quantity": strconv.FormatInt(it.Units, 10)}
+	}
+	out := l.newWriter()
+	if problems = append(problems, out.add(head, lines)...); len(problems) > 0 {
+		return connectors.Prepared{}, &relay.Error{Kind: relay.Invalid, Op: "prepare order", Reason: reasonFor(problems), Fields: problems}
+	}
+	body, err := json.Marshal(request{Order: number, File: l.orderFile(o), Content: out.text})
+	if err != nil { // only a field that JSON can't hold could cause it
+		panic(err)
+	}
+	return connectors.Prepared{Token: o.Token, Body: body}, nil
+}
+
+// orderFile is the name of an order's file. All of it is settled when the order is
+// prepared, so that it is the key.
+func (l *layout) orderFile(o connectors.WarehouseOrder) string {
+	return l.fileName(map[string]string{"order": orderNumber(o), "token": string(o.Token), "number": o.Number, "time": o.PlacedAt.UTC().Format(nameTime)})
+}
+
+// writeColumn finds the column that a field is written to.
+func (l *layout) writeColumn(field string) (column, bool) {
+	for _, r := range l.records {
+		for _, c := range r.columns {
+			if c.field == field && c.write {
+				return c, true
+			}
+		}
+	}
+	return column{}, false
+}
+
+func reasonFor(problems []relay.Problem) relay.HoldReason {
+	for _, p := range problems {
+		switch {
+		case strings.HasPrefix(p.Field, "ship_to."):
+			return relay.HoldBadAddress
+		case p.Field == "ship_method":
+			return relay.HoldUnmappedShipMethod
+		}
+	}
+	return relay.HoldBadOrder
+}
+
+// SubmitOrder hands the order's file over. It is only received then: yes or no
+// come by a file, or in a telephone call.
+func (w *warehouse) SubmitOrder(ctx context.Context, p connectors.Prepared) (connectors.Accepted, error) {
+	var r request
+	if err := json.Unmarshal(p.Body, &r); err != nil || r.Order == "" || r.File == "" {
+		return connectors.Accepted{}, &relay.Error{Kind: relay.Invalid, Op: opSubmit, Err: errors.New("the request is none of this connector's")}
+	}
+	if _, err := w.outbox.hand(ctx, opSubmit, w.letter(r)); err != nil {
+		return connectors.Accepted{}, err
+	}
+	return connectors.Accepted{ID: relay.WarehouseOrderID(r.Order), AnswerWithin: w.answer}, nil
+}
+
+// FindOrders looks whether the orders' files were handed over. Where one was, or
+// one of the same number under another token, that is the order; else it surely was
+// not.
+func (w *warehouse) FindOrders(ctx context.Context, q connectors.LookupQuery) ([]connectors.Lookup, error) {
+	out := make([]connectors.Lookup, len(q.Orders))
+	err := w.outbox.place.use(ctx, func(f files) error {
+		for i, r := range q.Orders {
+			l, err := w.lookUp(f, r.Order)
+			if err != nil {
+				return err
+			}
+			out[i] = l
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, failure(opFind, w.outbox.place, err)
+	}
+	return out, nil
+}
+
+func (w *warehouse) lookUp(f files, o connectors.WarehouseOrder) (connectors.Lookup, error) {
+	number := orderNumber(o)
+	name := w.profile.orders.orderFile(o)
+	match := connectors.Match{ID: relay.WarehouseOrderID(number), By: "token", AnswerWithin: w.answer}
+	// The copy may have been cleared away, or may lie with what was refused.
+	if was, err := w.outbox.find(f, letter{group: number, name: name}); err != nil || was != "" {
+		if err == nil {
+			var s file
+			s, err = f.stat(was)
+			match.CreatedAt = s.changed
+		}
+		return connectors.Lookup{Matches: []connectors.Match{match}, Certain: true}, err
+	}
+	others, err := w.outbox.handed(f, number)
+	if err != nil {
+		return connectors.Lookup{}, err
+	}
+	if len(others) > 0 {
+		match.By, match.CreatedAt = "reference", others[0].at
+		return connectors.Lookup{Matches: []connectors.Match{match}, Certain: true}, nil
+	}
+	return connectors.Lookup{Certain: true}, nil
+}
+
+// CancelOrder hands a cancel over where the profile has one; its answer comes by a
+// file. Else a person must be asked, and the evidence says so.
+func (w *warehouse) CancelOrder(ctx context.Context, id relay.WarehouseOrderID) (connectors.CancelAnswer, error) {
+	number := string(id)
+	if !numberForm.MatchString(number) {
+		return connectors.CancelAnswer{}, &relay.Error{Kind: relay.NotFound, Op: opCancel, Err: errors.New("the order's id is none of this connector's")}
+	}
+	l := w.profile.cancels
+	if l == nil || l.write == "" {
+		return connectors.CancelAnswer{Result: connectors.CancelPending,
+			Evidence: fmt.Sprintf("nothing was asked of the warehouse: it takes no cancels by file. Ask a person there to stop order %s", number)}, nil
+	}
+	values := map[string]string{"order": number, "key": number}
+	out := l.newWriter()
+	if problems := out.add(values, nil); len(problems) > 0 {
+		return connectors.CancelAnswer{}, &relay.Error{Kind: relay.Invalid, Op: opCancel, Fields: problems}
+	}
+	name := l.fileName(values)
+	if _, err := w.outbox.hand(ctx, opCancel, letter{group: "cancels", name: name, content: out.text}); err != nil {
+		return connectors.CancelAnswer{}, err
+	}
+	return connectors.CancelAnswer{Result: connectors.CancelPending, Evidence: "asked by the file " + name + "; the warehouse has not answered"}, nil
+}
+
+// doubtful is for how long what files tell of an order waits for the ledger to
+// know that the order was handed over; in doubt, it is looked for within minutes.
+const doubtful = 24 * time.Hour
+
+// PullShipments reads acknowledgements and shipments. Its cursor goes over files,
+// so an order is told of when a file names it, whether or not it was asked for. A
+// file is told once: what it says of an order that we handed over, and whose
+// outcome the ledger does not know yet, waits, and what is behind it too.
+func (w *warehouse) PullShipments(ctx context.Context, q connectors.ShipmentsQuery) (connectors.ShipmentsPage, error) {
+	var out connectors.ShipmentsPage
+	var refused []string
+	take := func(l *layout, f fileRef, g group) []entry {
+		number := strings.ToUpper(g.key)
+		var updates []connectors.OrderUpdate
+		var bad []entry
+		if l.kind == "acknowledgements" {
+			updates, bad = l.answers(number, g)
+		} else {
+			updates, bad = l.shipped(number, g, time.Unix(0, f.Mod).UTC())
+		}
+		for _, u := range updates {
+			if u.Progress == connectors.Refused {
+				refused = append(refused, number)
+			}
+		}
+		out.Updates = append(out.Updates, updates...)
+		return bad
+	}
+	p, err := w.inbox.read(ctx, opPullShipments, q.Cursor, groupsAPage, taker{take, w.early(ctx, q)})
+	if err != nil {
+		return connectors.ShipmentsPage{}, err
+	}
+	if err := w.forgetRefused(ctx, refused); err != nil {
+		return connectors.ShipmentsPage{}, err
+	}
+	out.Cursor, out.More, out.Unread = p.cursor, p.more, p.unread
+	return out, nil
+}
+
+// early reports of which orders nothing may be told yet.
+func (w *warehouse) early(ctx context.Context, q connectors.ShipmentsQuery) func(files, group) (bool, error) {
+	if q.Known == nil {
+		return nil
+	}
+	open := make(map[string]bool, len(q.Open))
+	for _, o := range q.Open {
+		open[string(o.ID)] = true
+	}
+	return func(f files, g group) (bool, error) {
+		number := strings.ToUpper(g.key)
+		if open[number] || !numberForm.MatchString(number) {
+			return false, nil
+		}
+		handed, err := w.outbox.handed(f, number)
+		if err != nil || !slices.ContainsFunc(handed, func(h handedOver) bool { return time.Since(h.at) < doubtful }) {
+			return false, err
+		}
+		known, err := q.Known(ctx, []relay.WarehouseOrderID{relay.WarehouseOrderID(number)})
+		if err == nil && len(known) != 1 {
+			err = errors.New("the answer has another length than the question")
+		}
+		if err != nil {
+			return false, &relay.Error{Op: opPullShipments, Kind: relay.Unavailable, Err: fmt.Errorf("ask whether an order is known: %w", err)}
+		}
+		return !known[0], nil
+	}
+}
+
+// forgetRefused puts the copies of refused orders aside, before anybody is told of
+// the refusal: afterwards the order may be handed over again at once.
+func (w *warehouse) forgetRefused(ctx context.Context, numbers []string) error {
+	if len(numbers) == 0 {
+		return nil
+	}
+	err := w.outbox.place.use(ctx, func(f files) error {
+		for _, n := range numbers {
+			if numberForm.MatchString(n) {
+				if err := w.outbox.refuse(f, n); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	return failure(opPullShipments, w.outbox.place, err)
+}
+
+// answers reads the acknowledgements of one order. The last row counts.
+func (l *layout) answers(number string, g group) (updates []connectors.OrderUpdate, bad []entry) {
+	status, _ := l.column("status")
+	for _, e := range g.rows {
+		if len(e.faults) > 0 {
+			bad = append(bad, e)
+			continue
+		}
+		said := e.values["status"]
+		word, _ := status.word(said)
+		u := connectors.OrderUpdate{ID: relay.WarehouseOrderID(number), Status: clip(said, 60), Adds: true, Progress: connectors.InProgress}
+		hold := &relay.Hold{Code: clip(said, 60), Words: clip(e.values["message"], 2000)}
+		switch word {
+		case "", wordAccepted:
+		case wordCancelled:
+			u.Progress = connectors.Cancelled
+		case wordTrouble:
+			u.Progress, u.Hold, hold.Reason = connectors.InTrouble, hold, relay.HoldRejected
+		case wordRefused:
+			u.Progress, u.Hold, hold.Reason = connectors.Refused, hold, relay.HoldRejected
+		default: // refused, and why
+			u.Progress, u.Hold, hold.Reason = connectors.Refused, hold, relay.HoldReason(word)
+		}
+		updates = []connectors.OrderUpdate{u}
+	}
+	return updates, bad
+}
+
+// shipped reads the parcels of one order. Rows of one tracking number are one
+// parcel; the very same row twice is one row. A parcel of which a row is bad is left
+// out as a whole, since half of its contents would be told as all.
+func (l *layout) shipped(number string, g group, at time.Time) (updates []connectors.OrderUpdate, bad []entry) {
+	u := connectors.OrderUpdate{ID: relay.WarehouseOrderID(number), Progress: connectors.PartShipped, Adds: true}
+	if l.whole {
+		u.Progress = connectors.FullShipped
+	}
+	complete, _ := l.column("complete")
+	spoiled := make(map[string]bool)
+	seen := make(map[string]bool)
+	var order []string
+	parcels := make(map[string]*relay.Package)
+	for _, e := range g.rows {
+		key := relay.Package{Carrier: e.values["carrier"], TrackingNumber: e.values["tracking"]}.Key()
+		item, fault := l.item(e)
+		if fault != nil {
+			e.faults = append(e.faults, *fault)
+		}
+		if len(e.faults) > 0 {
+			spoiled[key] = true
+			bad = append(bad, e)
+			continue
+		}
+		if word, _ := complete.word(e.values["complete"]); word == wordComplete {
+			u.Progress = connectors.FullShipped
+		}
+		if row := rowText(e); seen[row] {
+			continue
+		} else {
+			seen[row] = true
+		}
+		p := parcels[key]
+		if p == nil {
+			p = l.parcel(e, at)
+			parcels[key], order = p, append(order, key)
+		}
+		if item != nil {
+			p.Items = addItem(p.Items, *item)
+		}
+	}
+	for _, key := range order {
+		if !spoiled[key] {
+			u.Packages = append(u.Packages, *parcels[key])
+		}
+	}
+	if len(bad) > 0 {
+		u.Progress = connectors.PartShipped // more is to come when the file is mended
+	}
+	if len(u.Packages) == 0 {
+		return nil, bad
+	}
+	return []connectors.OrderUpdate{u}, bad
+}
+
+// rowText tells rows apart that say different things.
+func rowText(e entry) string {
+	var b strings.Builder
+	for _, f := range append(slices.Clone(fields["shipments"].head), fields["shipments"].line...) {
+		b.WriteString(e.values[f])
+		b.WriteByte(0)
+	}
+	return b.String()
+}
+
+// item reads what of the parcel the row holds; nil where it does not say.
+func (l *layout) item(e entry) (*relay.Item, *fault) {
+	sku, quantity := e.values["sku"], e.values["quantity"]
+	if sku == "" && quantity == "" || e.fails("sku", "quantity") {
+		return nil, nil
+	}
+	if sku == "" {
+		return nil, &fault{"sku", "missing"}
+	}
+	n, err := l.parseUnits(quantity)
+	if err != nil {
+		return nil, &fault{"quantity", err.Error()}
+	}
+	return &relay.Item{Code: relay.ItemCode(sku), Units: n}, nil
+}
+
+func addItem(items []relay.Item, it relay.Item) []relay.Item {
+	for i := range items {
+		if items[i].Code == it.Code {
+			items[i].Units += it.Units
+			return items
+		}
+	}
+	return append(items, it)
+}
+
+func (l *layout) parcel(e entry, at time.Time) *relay.Package {
+	c, _ := l.column("shipped_at")
+	shipped, err := l.parseTime(c, e.values["shipped_at"])
+	if err != nil || shipped.IsZero() {
+		shipped = at // that of the file
+	}
+	return &relay.Package{
+		Carrier: e.values["carrier"], Service: e.values["service"], TrackingNumber: e.values["tracking"], TrackingURL: e.values["tracking_url"], ShippedAt: shipped,
+	}
+}

@@ -1,0 +1,250 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"orderferry/connectors"
+	"orderferry/relay"
+	"orderferry/starter/rehearsal"
+	"orderferry/store"
+)
+
+func (l *fakeLedger) CartOrderStates(_ context.Context, _ store.ConnectionID, ids []relay.ExternalID) (map[relay.ExternalID]relay.OrderState, error) {
+	return l.states, nil
+}
+
+func (l *fakeLedger) Owned(_ context.Context, _ store.ConnectionID, ids []relay.WarehouseOrderID) ([]bool, error) {
+	return make([]bool, len(ids)), nil
+}
+
+func (l *fakeLedger) SetPaused(_ context.Context, m relay.MerchantID, paused bool) error {
+	l.paused = append(l.paused, string(m))
+	return nil
+}
+
+func (l *fakeLedger) StoredVault(c store.Connection) rehearsal.StoredVault {
+	if c.Connector == "shop" {
+		return storedVault{"token": "tok-rotated"}
+	}
+	return storedVault{}
+}
+
+type storedVault map[string]string
+
+func (v storedVault) Read(context.Context) (map[string]string, error) { return v, nil }
+
+func (v storedVault) Rotate(ctx context.Context, next func(context.Context, map[string]string) (map[string]string, error)) (map[string]string, error) {
+	return next(ctx, v)
+}
+
+func (v storedVault) Onboarded(_ context.Context, given map[string]string) (bool, error) {
+	return given["token"] == "tok-1", nil
+}
+
+// shopFront is a cart with orders in pages of two, and a token that may have to be renewed.
+type shopFront struct {
+	cfg    connectors.Config
+	orders []relay.CartOrder
+	old    bool // its token must be renewed
+	down   error
+}
+
+func (s *shopFront) Check(ctx context.Context) (connectors.Report, error) {
+	if s.down != nil {
+		return connectors.Report{}, s.down
+	}
+	c, err := s.cfg.Vault.Read(ctx)
+	if err == nil && s.old {
+		c, err = s.cfg.Vault.Rotate(ctx, func(_ context.Context, c connectors.Credentials) (connectors.Credentials, error) { return c, nil })
+	}
+	return connectors.Report{Account: "shop of " + c["token"]}, err
+}
+
+func (s *shopFront) PullOrders(_ context.Context, q connectors.OrdersQuery) (connectors.OrdersPage, error) {
+	from := strings.Count(q.Cursor, "+") * 2
+	to := min(from+2, len(s.orders))
+	return connectors.OrdersPage{Orders: s.orders[from:to], Cursor: q.Cursor + "+", More: to < len(s.orders)}, nil
+}
+
+// depotFront takes orders, and has some of another integration's.
+type depotFront struct {
+	there map[string]bool // by number
+	blind bool            // it can't be searched
+	takes bool            // orders may be sent
+}
+
+func (d *depotFront) Check(context.Context) (connectors.Report, error) {
+	return connectors.Report{Account: "depot 7", Mode: relay.ModeTest, Details: []string{"site east"}}, nil
+}
+
+func (d *depotFront) PrepareOrder(o connectors.WarehouseOrder) (connectors.Prepared, error) {
+	if len(o.ShipTo.Street1) > 30 {
+		return connectors.Prepared{}, &relay.Error{Kind: relay.Invalid, Reason: relay.HoldBadAddress, Fields: []relay.Problem{{Field: "ship_to.street1"}}}
+	}
+	return connectors.Prepared{Token: o.Token, Body: []byte(o.Number)}, nil
+}
+
+func (d *depotFront) SubmitOrder(_ context.Context, p connectors.Prepared) (connectors.Accepted, error) {
+	if !d.takes {
+		panic("a dry run sends nothing")
+	}
+	return connectors.Accepted{ID: relay.WarehouseOrderID(p.Body)}, nil
+}
+
+func (d *depotFront) FindOrders(_ context.Context, q connectors.LookupQuery) ([]connectors.Lookup, error) {
+	out := make([]connectors.Lookup, len(q.Orders))
+	for i, r := range q.Orders {
+		out[i].Certain = !d.blind
+		if d.there[r.Order.Number] {
+			out[i].Matches = []connectors.Match{{ID: "W1", By: "content"}}
+		}
+	}
+	return out, nil
+}
+
+func inStock(number string, change func(*relay.CartOrder)) relay.CartOrder {
+	o := relay.CartOrder{
+		ExternalID: relay.ExternalID("x" + number), Number: number, PlacedAt: noon.Add(-time.Hour), UpdatedAt: noon.Add(-time.Hour),
+		ShipTo: relay.Address{Company: "Kiln Supply", Street1: "48 Juniper Way", City: "Troy", State: "New York", Zip: "12180", Country: "United States"},
+		Lines:  []relay.Line{{ID: "1", SKU: "CUP", Quantity: relay.Units(1)}},
+	}
+	if change != nil {
+		change(&o)
+	}
+	return o
+}
+
+// rehearsing is a world whose connectors answer.
+func rehearsing(t *testing.T, shop *shopFront, depot *depotFront) *world {
+	w := answering(t)
+	w.connectors = testConnectors()
+	w.connectors[0].Open = func(cfg connectors.Config) (connectors.Connection, error) { shop.cfg = cfg; return shop, nil }
+	w.connectors[1].Open = func(connectors.Config) (connectors.Connection, error) { return depot, nil }
+	return w
+}
+
+func someOrders() []relay.CartOrder {
+	return []relay.CartOrder{
+		inStock("1001", nil), inStock("1002", nil),
+		inStock("1003", func(o *relay.CartOrder) { o.Lines[0].SKU = "LAMP" }),
+		inStock("1004", func(o *relay.CartOrder) { o.Lines[0].SKU = "LAMP" }),
+		inStock("1005", func(o *relay.CartOrder) { o.ShipTo.Zip = "1218" }),
+		inStock("1006", func(o *relay.CartOrder) { o.ShipTo.Street1 = strings.Repeat("way ", 10) }),
+		inStock("1007", func(o *relay.CartOrder) { o.PlacedAt = noon.AddDate(0, -2, 0) }),
+		inStock("1008", nil), inStock("1009", nil),
+		inStock("1010", func(o *relay.CartOrder) { o.Lines[0].SKU = "SOON" }),
+		inStock("1011", func(o *relay.CartOrder) { o.ShipMethod = "Drone" }),
+	}
+}
+
+const withRules = `    filter: {earliest: 2026-11-01}
+    ship_methods: {map: {Ground: ground}}
+`
+
+func TestDryRunSaysWhatWouldBecomeOfEachOrder(t *testing.T) {
+	shop, depot := &shopFront{orders: someOrders()}, &depotFront{there: map[string]bool{"1002": true}}
+	w := rehearsing(t, shop, depot)
+	w.stdin = strings.Replace(merchantYAML, "    schedule:", withRules+"    schedule:", 1)
+	w.ledger.states = map[relay.ExternalID]relay.OrderState{"x1008": relay.OrderShipped, "x1009": relay.OrderHeld}
+	for _, output := range []string{"table", "json"} {
+		w.ledger.closed, w.ledger.calls = 0, 0
+		code, stdout, stderr := w.ferry(t, "merchant", "onboard", "--file", "-", "--dry-run", "--output", output)
+		require.Equal(t, exitFailed, code, stderr)
+		matchGolden(t, "testdata/merchant-onboard-dry-run."+output, stdout)
+	}
+	require.Empty(t, w.ledger.saved.ID, "nothing is written")
+	require.Empty(t, w.engine.woken)
+	require.Zero(t, w.options, "Temporal is not asked for")
+}
+
+func TestDryRunStopsAtAsManyOrdersAsAsked(t *testing.T) {
+	w := rehearsing(t, &shopFront{orders: someOrders()[:2]}, &depotFront{blind: true})
+	code, stdout, stderr := w.ferry(t, "merchant", "onboard", "--file", "-", "--dry-run")
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, "cart main: 2 orders read\n  would be sent: 2\n  could not be looked for at the warehouse: 2\n")
+	require.Contains(t, stdout, "onboard it with: ferry merchant onboard --file FILE --yes")
+
+	w = rehearsing(t, &shopFront{orders: someOrders()}, &depotFront{})
+	_, stdout, _ = w.ferry(t, "merchant", "onboard", "--file", "-", "--dry-run", "--orders", "4")
+	require.Contains(t, stdout, "cart main: 4 orders read, and there are more")
+
+	w.ledger.closed, w.ledger.calls = 0, 0
+	code, _, stderr = w.ferry(t, "merchant", "onboard", "--file", "-", "--dry-run", "--orders", "0")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "--orders 0: want 1 or more")
+}
+
+// A refresh token that a dry run spent would be lost: it is renewed only where the ledger keeps the new one.
+func TestDryRunSpendsNoToken(t *testing.T) {
+	shop := &shopFront{old: true}
+	w := rehearsing(t, shop, &depotFront{})
+	w.env["SHOP_TOKEN"] = "tok-2"
+	code, stdout, _ := w.ferry(t, "merchant", "onboard", "--file", "-", "--dry-run")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stdout, "onboard it with --paused, then repeat the dry run")
+	require.Contains(t, stdout, "not read: a connection does not answer")
+
+	w.env["SHOP_TOKEN"] = "tok-1" // as it was onboarded
+	w.ledger.closed = 0
+	code, stdout, _ = w.ferry(t, "merchant", "onboard", "--file", "-", "--dry-run")
+	require.Zero(t, code)
+	require.Contains(t, stdout, "account shop of tok-rotated")
+
+	shop.down = errors.New("unauthorised, HTTP 401")
+	w.ledger.closed = 0
+	code, stdout, _ = w.ferry(t, "merchant", "onboard", "--file", "-", "--dry-run")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stdout, "does not work: unauthorised, HTTP 401")
+}
+
+func TestGoingLiveTakesAYesAndADate(t *testing.T) {
+	live := strings.Replace(merchantYAML, "  mode: test\n", "", 1)
+	onboard := func(t *testing.T, file string, args ...string) (*world, int, string) {
+		w := answering(t)
+		w.stdin = strings.Replace(file, "id: acme", "id: fresh", 1)
+		code, _, stderr := w.ferry(t, append([]string{"merchant", "onboard", "--file", "-"}, args...)...)
+		return w, code, stderr
+	}
+	for name, c := range map[string]struct {
+		file string
+		args []string
+		want string // "" when it is taken in
+	}{
+		"test mode":       {merchantYAML, nil, ""},
+		"neither":         {live, nil, "cart main has no earliest date of orders: want filter.earliest in the file or --earliest"},
+		"only yes":        {live, []string{"--yes"}, "cart main has no earliest date of orders"},
+		"only a date":     {live, []string{"--earliest", "2026-11-01"}, "look with --dry-run, then say --yes"},
+		"both":            {live, []string{"--yes", "--earliest", "2026-11-01"}, ""},
+		"date in file":    {strings.Replace(live, "    schedule:", withRules+"    schedule:", 1), []string{"--yes"}, ""},
+		"not a date":      {live, []string{"--yes", "--earliest", "soon"}, `--earliest "soon": want`},
+		"to be looked at": {live, []string{"--yes", "--earliest", "2026-11-01", "--paused"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, code, stderr := onboard(t, c.file, c.args...)
+			if c.want != "" {
+				require.Equal(t, exitUsage, code)
+				require.Contains(t, stderr, c.want)
+				require.Empty(t, w.ledger.saved.ID)
+				return
+			}
+			require.Zero(t, code, stderr)
+			require.Equal(t, relay.MerchantID("fresh"), w.ledger.saved.ID)
+			require.Equal(t, name == "to be looked at", len(w.ledger.paused) == 1)
+			if strings.Contains(strings.Join(c.args, " "), "--earliest") {
+				require.Equal(t, time.Date(2026, 11, 1, 0, 0, 0, 0, time.FixedZone("PDT", -7*3600)).UTC(), w.ledger.saved.Carts[0].Rules.Filter.Earliest.UTC())
+			}
+		})
+	}
+	// Who is live already stays so: new credentials need no ceremony.
+	w := answering(t)
+	w.stdin = live
+	w.ledger.merchants[0].Warehouse.Mode = relay.ModeLive
+	code, _, stderr := w.ferry(t, "merchant", "onboard", "--file", "-")
+	require.Zero(t, code, stderr)
+}
