@@ -74,12 +74,14 @@ func (b *mappingBooks) grown(m relay.MerchantID, size int) {
 	}
 }
 
-// mappings returns a merchant's mappings under its rules, as new as m or newer.
+// mappings returns a merchant's mappings under its rules, as new as m or newer:
+// what is of another version is read anew, also where that is a later one, of a
+// ledger that has been restored from a backup since.
 func (a *Activities) mappings(ctx context.Context, m store.Merchant) (relay.Mappings, error) {
 	book := a.books.of(m.ID)
 	book.reading.Lock()
 	defer book.reading.Unlock()
-	if !book.known || book.kept.Version < m.AliasesVersion {
+	if !book.known || book.kept.Version != m.AliasesVersion {
 		read, err := a.store.Mappings(ctx, m.ID)
 		if err != nil {
 			return relay.Mappings{}, err

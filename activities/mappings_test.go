@@ -114,6 +114,21 @@ func TestMappingsAreReadOnceAVersion(t *testing.T) {
 	require.Equal(t, 1, w.submit().Held)
 }
 
+// A worker that outlives the restoring of a backup has mappings that the ledger
+// knows nothing of: they are read anew.
+func TestMappingsOfARestoredLedger(t *testing.T) {
+	w := newWorld(t, setup{})
+	w.exec(`update merchants set aliases_version = aliases_version + 1`)
+	w.sell()
+	w.pull()
+	require.Equal(t, 1, w.submit().Accepted)
+	w.exec(`update merchants set aliases_version = aliases_version - 1`)
+	w.exec(`delete from aliases`)
+	w.sell()
+	w.pull()
+	require.Equal(t, 1, w.submit().Held)
+}
+
 // A run that began before an edit goes on with what was edited: else it would
 // hold orders for want of an alias that is there, after all who wait for it were
 // looked at.

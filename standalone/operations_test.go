@@ -86,7 +86,7 @@ func TestOperationsPage(t *testing.T) {
 			aliases += fmt.Sprintf("%s,%s\n", a.SKU, a.Code)
 		}
 		o.write("first.csv", aliases)
-		o.ok("merchant", "onboard", "--file", "merchant.yaml")
+		o.ok("merchant", "onboard", "--file", "merchant.yaml", "--yes", "--earliest", "2020-01-01")
 		o.ok("alias", "import", "--merchant", acorn, "first.csv")
 		o.follow(sections, o.troubles(others))
 	})
@@ -609,7 +609,7 @@ type operator struct {
 	db        *pgxpool.Pool
 	ledger    *store.Store
 	temporal  client.Client
-	warehouse shop.Warehouse
+	warehouse *shop.EasyPost
 	door      *door
 	hook      *hook
 	mail      *mailServer
@@ -619,7 +619,7 @@ type operator struct {
 }
 
 func newOperator(w *world) *operator {
-	o := &operator{world: w, warehouse: w.shops.Warehouses[0], skipped: make(map[string]bool)}
+	o := &operator{world: w, warehouse: w.shops.EasyPost(acorn), skipped: make(map[string]bool)}
 	var err error
 	o.db, err = pgxpool.New(w.t.Context(), w.at.DatabaseURL)
 	require.NoError(w.t, err)
@@ -660,9 +660,7 @@ func (o *operator) shown() string {
 const plainSKU = "TOTE-05"
 
 func newOrder(number, sku string) tradegecko.NewOrder {
-	n := shop.Order(0, shop.Ships)
-	n.Number, n.Lines = number, []tradegecko.NewLine{{SKU: sku, Quantity: "1"}}
-	return n
+	return shop.Order{Number: number, Buyer: "Buyer 1", Street: "1 Example Street", Lines: []shop.Line{{SKU: sku, Units: 1}}}.TradeGecko()
 }
 
 func (o *operator) place(n tradegecko.NewOrder) {
@@ -686,7 +684,7 @@ func (o *operator) stock(code string, n int64) {
 
 func (o *operator) inject(f easypost.Fault) {
 	o.t.Helper()
-	require.NoError(o.t, o.warehouse.Inject(f))
+	require.NoError(o.t, o.warehouse.Simulator.Inject(f))
 }
 
 // doubt has an order taken by the warehouse whose answer is lost, and which can't be looked for.

@@ -116,8 +116,8 @@ func (s *Store) RecordLevelsRead(ctx context.Context, warehouse ConnectionID, r 
 // unitsSQL reads a warehouse ($1) of which a whole reading began at a time ($2,
 // see wholeReading): level is its figure for each code, and units what accepted
 // orders take, with what the figure leaves out of it already. A figure net of
-// orders leaves out those accepted before it was read; physical stock what had
-// left by then.
+// orders leaves out those accepted before it was read, but none that the warehouse
+// has only received; physical stock what had left by then.
 const (
 	unitsSQL        = unitsFromSQL + unitsOfSQL
 	unitsOfCodesSQL = unitsFromSQL + ` and code = any($3)` + unitsOfSQL // of some codes only
@@ -131,7 +131,7 @@ const (
 	` + openOrdersSQL + `
 		union all
 		-- Those that ended after the figures were read: the figures may hold them.
-		select id, cart_id, cart_cancelled_at, traits->>'location' from orders
+		select id, cart_id, cart_cancelled_at, traits->>'location', false from orders
 		where warehouse_id = $1 and state = 'confirmed' and updated_at > $2::timestamptz),
 	units as (
 		select o.id as order_id, o.cart_id, coalesce(o.location, '') as location, i.code, sum(i.units)::bigint as units,
@@ -141,18 +141,18 @@ const (
 					where sh.order_id = o.id and l.line_id = i.line_id and sh.seen_at <= level.at) end),
 				(select sum(k.units) from shipment_items k join shipments sh on sh.id = k.shipment_id
 					where sh.order_id = o.id and k.code = i.code and sh.seen_at <= level.at), 0))::bigint
-				when s.resolved_at <= level.at then sum(i.units)::bigint else 0 end as left_out
+				when s.resolved_at <= level.at and not o.unanswered then sum(i.units)::bigint else 0 end as left_out
 		from open_orders o join submissions s on s.order_id = o.id and s.state = 'accepted' join submission_items i on i.submission_id = s.id
 			join level on level.code = i.code
-		group by o.id, o.cart_id, o.location, i.code, level.on_hand, level.at, s.resolved_at)`
+		group by o.id, o.cart_id, o.location, i.code, level.on_hand, level.at, s.resolved_at, o.unanswered)`
 
 	// openOrdersSQL are a warehouse's orders that have not ended, each by an index
 	// of its own; those on hold are there all the same. Its bracket stays open.
 	openOrdersSQL = `open_orders as (
-		select id, cart_id, cart_cancelled_at, traits->>'location' as location from orders
+		select id, cart_id, cart_cancelled_at, traits->>'location' as location, answer_due is not null as unanswered from orders
 		where warehouse_id = $1 and state in ('at_warehouse', 'cancel_requested', 'shipped')
 		union all
-		select id, cart_id, cart_cancelled_at, traits->>'location' from orders
+		select id, cart_id, cart_cancelled_at, traits->>'location', false from orders
 		where warehouse_id = $1 and state = 'held' and warehouse_order_id is not null`
 )
 

@@ -174,6 +174,22 @@ func TestWhatOldWorkersToldCounts(t *testing.T) {
 	require.Empty(t, b.toSend("shop"))
 	b.exec(`update cart_levels set available = 4`)
 	require.Equal(t, levelOf("MUG", 5, 0), b.toSend("shop")["MUG"])
+	b.sent("shop", "")
+	require.Empty(t, list[int64](b, `select 1::bigint from cart_levels`), "should the release before come back, it tells the cart anew")
+}
+
+// What a warehouse has only received is not set aside there yet: its figure holds
+// the units still, however late it was read.
+func TestAFigureHoldsWhatWasOnlyReceived(t *testing.T) {
+	b := newBench(t)
+	b.reading("available", level("MUG", "", 10))
+	sub := b.received(1) // two mugs
+	b.reading("available", level("MUG", "", 10))
+	require.Equal(t, levelOf("MUG", 8, 2), b.toSend("shop")["MUG"])
+	b.progress(working(sub))
+	require.Equal(t, levelOf("MUG", 8, 2), b.toSend("shop")["MUG"], "taken after the reading")
+	b.reading("available", level("MUG", "", 8))
+	require.Equal(t, levelOf("MUG", 8, 2), b.toSend("shop")["MUG"], "taken before the reading")
 }
 
 // What a cart shows is right at every step of an order, whichever way the

@@ -165,6 +165,7 @@ type shipmentWriter struct {
 	lines    []packageLines
 	items    []packageItems
 	orders   []*shippingOrder // that changed
+	taken    []int64          // orders that the warehouse had only received until now
 	packages struct {
 		order, cart                                        []int64
 		key, carrier, service, number, url, tracker, state []string
@@ -194,6 +195,7 @@ func (w *shipmentWriter) report(o *shippingOrder, r Progress) {
 	if o.unanswered && r.answers() {
 		if o.unanswered = false; r.taken() {
 			w.tell(o, EventAcknowledged, map[string]any{"status": plain(r.Status)})
+			w.taken = append(w.taken, int64(o.id))
 		}
 	}
 	switch {
@@ -295,7 +297,7 @@ func (w *shipmentWriter) refuse(o *shippingOrder, r Progress) {
 		return
 	}
 	a.state, a.refused, a.wid = "rejected", r.Refused, o.wid
-	w.tell(o, EventRefused, map[string]any{"submission": a.id, "received": true, "warehouse_order": o.wid, "status": o.status,
+	w.tell(o, EventRefused, map[string]any{"submission": a.id, "received": true, "warehouse_order": o.wid, "warehouse_status": o.status,
 		"code": plain(r.Refused.Code), "headline": r.Refused.Headline()})
 	if o.cancelAsked {
 		// Not as one that was never sent: it is watched for a while.
@@ -412,6 +414,8 @@ func (w *shipmentWriter) write(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	b.Queue(insertEventsSQL, args...)
+	// A figure of stock read before the answer did not leave the order out.
+	b.Queue(`update submissions set resolved_at = now() where order_id = any($1) and state = 'accepted'`, w.taken)
 	b.Queue(confirmSQL, ids, w.actor)
 	return tx.SendBatch(ctx, b).Close()
 }

@@ -492,6 +492,19 @@ func TestAHoldAtTheWarehouseEndsByItself(t *testing.T) {
 	}
 }
 
+// Workers of the release before don't know that such an order must not go: the
+// ledger refuses what they would do, or every later claim would fail on it.
+func TestOldWorkersLetNoStuckOrderGo(t *testing.T) {
+	b := newBench(t)
+	sub := b.atWarehouse(1)
+	b.progress(noStock(sub))
+	for _, state := range []string{"new", "in_doubt", "submitting"} {
+		_, err := b.sql.Exec(t.Context(), `update orders set state = $2, next_look_at = now(), hold_reason = null, held_at = null where id = $1`, sub.Order.ID, state)
+		require.ErrorContains(t, err, "orders_not_there", state)
+	}
+	b.want(sub.Order.ID, relay.OrderHeld)
+}
+
 // What says nothing new ends no hold.
 func TestNoNewsEndsNoHold(t *testing.T) {
 	b := newBench(t)

@@ -342,6 +342,8 @@ func (w *world) cancellations(q connectors.CancellationsQuery) (map[relay.Extern
 func cancelledTold(t *trial) {
 	w := t.world()
 	orders := w.placed(7)
+	_, read := w.pull(connectors.OrdersQuery{Limit: 10}, nil) // a cancel is of an order that the ledger knows
+	w.pull(connectors.OrdersQuery{Cursor: read, Limit: 10}, nil)
 	for _, o := range orders[:5] {
 		w.done(at[Voider](w).VoidOrder(o.ExternalID))
 	}

@@ -31,16 +31,24 @@ func (r fileRef) is(f file) bool {
 	return r.Name == f.name && r.Size == f.size && r.Mod == f.changed.UnixNano()
 }
 
-// run is a place where rows of one key follow each other.
+// run is a place where rows of one key follow each other. It is small, for a file
+// may have millions.
 type run struct {
-	key uint64 // of which it is a hash
-	at  mark
+	key  uint64 // of which it is a hash
+	at   int64
+	line int32
+	file uint16
+	torn bool
+}
+
+func (r run) mark() mark {
+	return mark{File: int(r.file), At: r.at, Line: int(r.line), Torn: r.torn}
 }
 
 // batch is one or more files that are read as one, and what a first reading of
 // all of them found: rows of one key that are not together, which are gathered at
 // the first of them. Two keys of one hash would merely be looked at together. The
-// memory it takes while it reads is 40 bytes a key, and then that of what is split.
+// memory it takes while it reads is 24 bytes a key, and then that of what is split.
 type batch struct {
 	dir   string
 	l     *layout
@@ -70,7 +78,7 @@ func newBatch(fs files, dir string, l *layout, refs []fileRef, base bool) (*batc
 		runs = more
 	}
 	slices.SortFunc(runs, func(x, y run) int {
-		return cmp.Or(cmp.Compare(x.key, y.key), cmp.Compare(x.at.File, y.at.File), cmp.Compare(x.at.At, y.at.At))
+		return cmp.Or(cmp.Compare(x.key, y.key), cmp.Compare(x.file, y.file), cmp.Compare(x.at, y.at))
 	})
 	for i := 0; i < len(runs); {
 		n := i + 1
@@ -78,9 +86,9 @@ func newBatch(fs files, dir string, l *layout, refs []fileRef, base bool) (*batc
 			n++
 		}
 		same := runs[i:n]
-		if base && !b.isBase(same[0].at.File) {
+		if base && !b.isBase(int(same[0].file)) {
 			b.keys = append(b.keys, same[0].key)
-			same = slices.DeleteFunc(same, func(r run) bool { return b.isBase(r.at.File) })
+			same = slices.DeleteFunc(same, func(r run) bool { return b.isBase(int(r.file)) })
 		}
 		if len(same) > 1 {
 			b.split[same[0].key] = slices.Clone(same)
@@ -122,7 +130,7 @@ func (b *batch) survey(fs files, i int, runs []run) ([]run, error) {
 			return nil, err
 		}
 		g.strays = g.strays[:0]
-		runs = append(runs, run{hashKey(group.key), group.from})
+		runs = append(runs, run{hashKey(group.key), group.from.At, int32(group.from.Line), uint16(i), group.from.Torn})
 	}
 	b.files[i].Hash = hex.EncodeToString(sum.Sum(nil)[:16])
 	return runs, nil
@@ -226,12 +234,12 @@ func (b *batch) readFile(fs files, from mark, take func(group) (verdict, error),
 func (b *batch) gather(fs files, g *group) (first bool, err error) {
 	runs := b.split[hashKey(g.key)]
 	for _, r := range runs {
-		if r.at.File == g.from.File && r.at.At == g.from.At {
+		if int(r.file) == g.from.File && r.at == g.from.At {
 			first = true
 			continue
 		}
 		if !first {
-			own, err := b.rowsAt(fs, r.at)
+			own, err := b.rowsAt(fs, r.mark())
 			if err != nil {
 				return false, err
 			}
@@ -240,7 +248,7 @@ func (b *batch) gather(fs files, g *group) (first bool, err error) {
 			}
 			continue
 		}
-		more, err := b.rowsAt(fs, r.at)
+		more, err := b.rowsAt(fs, r.mark())
 		if err != nil {
 			return false, err
 		}

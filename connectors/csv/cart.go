@@ -168,14 +168,15 @@ func (l *layout) timeOr(e entry, field string, otherwise time.Time) time.Time {
 	return t.UTC()
 }
 
-// PullCancellations reads files of cancels, where the profile has them. Orders to
-// watch can't be looked at.
+// PullCancellations reads files of cancels, where the profile has them. A cancel
+// that may be of an order in a file not read yet is told again until that was.
+// Orders to watch can't be looked at.
 func (c *cart) PullCancellations(ctx context.Context, q connectors.CancellationsQuery) (connectors.CancellationsPage, error) {
 	if len(c.cancels.layouts) == 0 {
 		return connectors.CancellationsPage{Cursor: q.Cursor}, nil
 	}
 	var out connectors.CancellationsPage
-	p, err := c.cancels.read(ctx, opPullCancels, q.Cursor, q.Limit, taker{take: func(_ *layout, f fileRef, g group) (bad []entry) {
+	p, err := c.cancels.visit(ctx, opPullCancels, q.Cursor, q.Limit, taker{take: func(_ *layout, f fileRef, g group) (bad []entry) {
 		for _, e := range g.rows {
 			if len(e.faults) > 0 {
 				bad = append(bad, e)
@@ -185,7 +186,7 @@ func (c *cart) PullCancellations(ctx context.Context, q connectors.Cancellations
 			out.Cancelled = append(out.Cancelled, connectors.Cancellation{ID: relay.ExternalID(g.key), Status: "cancelled", At: time.Unix(0, f.Mod).UTC()})
 		}
 		return bad
-	}})
+	}}, (*visit).foretell)
 	if err != nil {
 		return connectors.CancellationsPage{}, err
 	}

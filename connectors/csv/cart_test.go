@@ -1,6 +1,7 @@
 package csv
 
 import (
+	"net/http"
 	"os"
 	"testing"
 	"time"
@@ -174,4 +175,55 @@ func TestAbilitiesAreThoseOfTheProfile(t *testing.T) {
 		_, stock = w.(connectors.InventorySource)
 		require.Equal(t, want.stock, stock, profile)
 	}
+}
+
+// A cancel is read before the orders of the same pull, and of no use for one that
+// nobody knows yet: it is told again until what was dropped before it was read.
+func TestCancelWaitsForItsOrder(t *testing.T) {
+	f := newFolder(t)
+	c := f.open("csv-cart", nil)
+	orders, cancels := &shop{t: t, source: c.(connectors.OrderSource), limit: 10}, ""
+	pull := func() (out []relay.ExternalID) {
+		p, err := c.(connectors.CancellationSource).PullCancellations(t.Context(), connectors.CancellationsQuery{Cursor: cancels, Limit: 10})
+		require.NoError(t, err)
+		cancels = p.Cursor
+		for _, c := range p.Cancelled {
+			out = append(out, c.ID)
+		}
+		return out
+	}
+	f.write("in/can_1.csv", lines("order", "A-1"))
+	f.write("in/ord_1.csv", lines("order,sku,quantity", "A-2,MUG,1"))
+	f.write("in/can_2.csv", lines("order", "A-2"))
+	require.Equal(t, []relay.ExternalID{"A-1", "A-2"}, pull())
+	require.Equal(t, []relay.ExternalID{"A-2"}, pull(), "what was dropped before the order is told once")
+	got, _ := orders.pull()
+	require.Len(t, got, 1)
+	orders.pull() // which puts the file away
+	require.Equal(t, []relay.ExternalID{"A-2"}, pull())
+	require.Empty(t, pull())
+}
+
+// steps hears of steps with files.
+type steps struct {
+	http.RoundTripper
+	heard []string
+}
+
+func (s *steps) Step(name string) (done func()) {
+	s.heard = append(s.heard, name)
+	return func() {}
+}
+
+func TestATransportThatListensHearsOfSteps(t *testing.T) {
+	f := newFolder(t)
+	k := kindNamed(t, "csv")
+	cfg := config(t, k, "file://"+f.dir, nil, nil)
+	var heard steps
+	cfg.Transport = &heard
+	c, err := k.Open(cfg)
+	require.NoError(t, err)
+	_, err = c.(connectors.Canceller).CancelOrder(t.Context(), "A-1")
+	require.NoError(t, err)
+	require.Equal(t, []string{"csv create in", "csv create sent", "csv rename sent", "csv rename in"}, heard.heard)
 }

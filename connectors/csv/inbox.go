@@ -29,6 +29,7 @@ const (
 	maxUnread  = 500      // rows and files that are reported at once
 	filesAPage = 100      // files read in one page
 	batchBytes = 32 << 20 // of files of changes that are read as one
+	maxBatch   = 1000     // of them
 )
 
 // inbox reads the files of some kinds that the partner writes.
@@ -115,8 +116,9 @@ type visit struct {
 	taker
 	fs    files
 	cur   cursor
-	left  int  // groups that the page may still hold
-	waits bool // reading stopped before a group that can't be taken yet
+	left  int    // groups that the page may still hold
+	waits bool   // reading stopped before a group that can't be taken yet
+	held  []file // that wait for files that go first
 	page  page
 }
 
@@ -220,7 +222,12 @@ func (v *visit) settled() ([]file, error) {
 		if i := slices.IndexFunc(v.cur.Looks, func(b look) bool { return b.is(f) }); i >= 0 {
 			l.Since = v.cur.Looks[i].Since
 		}
-		if now.UnixMilli()-l.Since >= v.in.settle.Milliseconds() && !v.in.waits(f, all) {
+		stable := now.UnixMilli()-l.Since >= v.in.settle.Milliseconds()
+		if stable && v.in.waits(f, all) {
+			v.held = append(v.held, f)
+			stable = false
+		}
+		if stable {
 			out = append(out, f)
 		} else if len(looks) < maxLooks {
 			looks = append(looks, l)
@@ -229,6 +236,37 @@ func (v *visit) settled() ([]file, error) {
 	v.cur.Looks = looks
 	slices.SortStableFunc(out, func(a, b file) int { return cmp.Or(a.changed.Compare(b.changed), strings.Compare(a.name, b.name)) })
 	return out, nil
+}
+
+// foretell reads files, and then those that wait, of which it keeps nothing: they
+// are told now, the first thousand rows beyond the page's limit, and again at each
+// reading until they need not wait.
+func (v *visit) foretell() error {
+	if err := v.stream(); err != nil {
+		return err
+	}
+	left := 1000
+	for _, f := range v.held[:min(len(v.held), filesAPage)] {
+		b, err := newBatch(v.fs, v.in.folder, v.in.layoutOf(f.name), []fileRef{refOf(f)}, false)
+		var heading errHeading
+		if errors.As(err, &heading) || errors.Is(err, fs.ErrNotExist) {
+			continue // said when it is its turn
+		}
+		if err != nil {
+			return err
+		}
+		_, _, err = b.read(v.fs, mark{}, func(g group) (verdict, error) {
+			v.take(b.l, b.files[0], g)
+			if left--; left <= 0 {
+				return enough, nil
+			}
+			return goOn, nil
+		}, func(entry) {})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // waits reports whether a file that goes first is there and not younger than f. A
@@ -291,8 +329,13 @@ func (v *visit) begin(list []file, base *fileRef) error {
 	case err != nil:
 		return err
 	}
+	seen := v.cur.Seen
+	if b.l.kind == "inventory" {
+		// Stock comes back to figures that it had before: only the last says nothing new.
+		seen = seen[max(0, len(seen)-1):]
+	}
 	again := func(r fileRef) bool {
-		return slices.ContainsFunc(v.cur.Seen, func(s seenFile) bool { return s.Hash == r.Hash && s.Size == r.Size })
+		return slices.ContainsFunc(seen, func(s seenFile) bool { return s.Hash == r.Hash && s.Size == r.Size })
 	}
 	if slices.ContainsFunc(b.files[:len(list)], again) {
 		var fresh []file

@@ -107,7 +107,7 @@ func (v *visit) choose(waiting []file) ([]file, error) {
 	v.cur.Stands = l.changes
 	if l.changes {
 		n, size := 0, int64(0)
-		for n < len(waiting) && (n == 0 || size+waiting[n].size <= batchBytes) {
+		for n < min(len(waiting), maxBatch) && (n == 0 || size+waiting[n].size <= batchBytes) {
 			size += waiting[n].size
 			n++
 		}

@@ -1,6 +1,7 @@
 package csv
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -127,4 +128,30 @@ func TestChanges(t *testing.T) {
 	require.True(t, p.Changes)
 	reading(t, w, &cursor, 1)
 	require.Len(t, f.names("out/archive"), 3)
+}
+
+// Stock comes back to figures that it had before, in a file of the same content.
+func TestAnEarlierFigureComesBack(t *testing.T) {
+	f := newFolder(t)
+	w := f.warehouse(nil)
+	cursor := ""
+	pull := func() []relay.InventoryLevel {
+		p, err := w.PullInventory(t.Context(), connectors.InventoryQuery{Cursor: cursor, Limit: 10})
+		require.NoError(t, err)
+		cursor = p.Cursor
+		return p.Levels
+	}
+	five, four := lines("sku,quantity", "MUG,5"), lines("sku,quantity", "MUG,4")
+	for i, c := range []struct {
+		text string
+		want relay.Quantity
+	}{{five, relay.Units(5)}, {four, relay.Units(4)}, {five, relay.Units(5)}} {
+		f.write(fmt.Sprintf("out/inv_%d.csv", i), c.text)
+		levels := pull()
+		require.Len(t, levels, 1)
+		require.Equal(t, c.want, levels[0].Quantity)
+		require.Empty(t, pull())
+	}
+	f.write("out/inv_again.csv", five)
+	require.Empty(t, pull(), "it says nothing new")
 }

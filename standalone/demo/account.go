@@ -48,7 +48,7 @@ func Configure(m shop.Merchant, carts []shop.Connection, warehouse shop.Connecti
 			Warehouse: warehouse.Connection,
 		},
 		Credentials: map[relay.ConnectionName]map[string]string{warehouse.Name: warehouse.Credentials},
-		Aliases:     m.Aliases(), Kits: shop.Kits(),
+		Aliases:     m.Aliases(), Kits: m.KitList(),
 	}
 	if a.Name == "" {
 		a.Name = m.ID

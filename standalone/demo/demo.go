@@ -25,9 +25,9 @@ import (
 // warehouse of several sites that answers later, and one that knows only files.
 func Merchants() []shop.Merchant {
 	return []shop.Merchant{
-		{ID: "acorn", Name: "Acorn Outfitters (demo)", Carts: []string{"tradegecko", "csv-cart"}, Warehouse: "easypost"},
-		{ID: "birch", Name: "Birch & Sons (demo)", Carts: []string{"quickbooks-commerce"}, Warehouse: "bergen"},
-		{ID: "cedar", Name: "Cedar Supply (demo)", Carts: []string{"csv-cart"}, Warehouse: "csv"},
+		{ID: "acorn", Name: "Acorn Outfitters (demo)", Carts: []string{"tradegecko", "csv-cart"}, Warehouse: "easypost", Kits: true},
+		{ID: "birch", Name: "Birch & Sons (demo)", Carts: []string{"quickbooks-commerce"}, Warehouse: "bergen", Kits: true},
+		{ID: "cedar", Name: "Cedar Supply (demo)", Carts: []string{"csv-cart"}, Warehouse: "csv", Kits: true},
 	}
 }
 
@@ -190,8 +190,8 @@ func (d *demo) voidHeld(ctx context.Context) error {
 				switch {
 				case f.Cart != cart:
 				case f.State == relay.OrderHeld:
-					_ = c.Void(o.Number) // an earlier run may have done so
-					d.voided[key] = true
+					// A shop on files may have to try again; an earlier run may have done so.
+					d.voided[key] = c.Void(o.Number) == nil
 				case f.State.Ended(): // by an earlier run
 					d.voided[key] = true
 				}

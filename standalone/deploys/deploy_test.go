@@ -27,7 +27,6 @@ import (
 	sdkworker "go.temporal.io/sdk/worker"
 	"google.golang.org/protobuf/encoding/protojson"
 
-	easypost "orderferry/connectors/easypost/simulator"
 	"orderferry/relay"
 	"orderferry/standalone/demo"
 	"orderferry/standalone/proctest"
@@ -80,19 +79,20 @@ func newYard(t *testing.T) *yard {
 	require.NoError(t, err)
 	t.Cleanup(y.client.Close)
 	y.shops, err = shop.Open(shop.Config{
-		Merchants: demo.MerchantIDs(), Seed: 11, AllShip: true,
-		Progress: easypost.Progress{ProcessAfter: 200 * time.Millisecond, ShipAfter: 200 * time.Millisecond, PackagesEvery: 4},
+		Merchants: shop.Plain(merchants()...), Seed: 11, AllShip: true,
+		Progress: shop.Progress{ProcessAfter: 200 * time.Millisecond, ShipAfter: 200 * time.Millisecond, PackagesEvery: 4},
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { y.shops.Close() })
 	require.NoError(t, y.shops.Stock(5000))
-	for i, id := range demo.MerchantIDs() {
-		a := demo.Merchant(id, id, []string{"quickbooks-commerce", "tradegecko"}[i], y.shops.CartURL, y.shops.Warehouses[i].URL, demo.Fast())
-		require.NoError(t, demo.Onboard(t.Context(), y.ledger, y.client, a))
+	for _, a := range y.shops.Merchants {
+		require.NoError(t, demo.Onboard(t.Context(), y.ledger, y.client, demo.Merchant(a, demo.Fast())))
 	}
 	y.sell()
 	return y
 }
+
+func merchants() []string { return []string{"acorn", "birch"} }
 
 // sell goes on selling, a few orders a second, until quiet is called.
 func (y *yard) sell() {
@@ -109,7 +109,7 @@ func (y *yard) sell() {
 			case <-tick.C:
 			}
 			n := int(y.sold.Load())
-			for _, id := range demo.MerchantIDs() {
+			for _, id := range merchants() {
 				if err := y.shops.Sell(id, n, n+3); err != nil {
 					ended <- err
 					return
@@ -186,11 +186,11 @@ func (y *yard) more(n int64, why string) {
 // warehouses' books against what was sold: each order is there once.
 func (y *yard) settle() {
 	y.quiet()
-	all := y.sold.Load() * int64(len(demo.MerchantIDs()))
+	all := y.sold.Load() * int64(len(merchants()))
 	require.Eventually(y.t, func() bool { return y.confirmed() == all }, 2*time.Minute, 200*time.Millisecond)
-	for i := range demo.MerchantIDs() {
+	for _, id := range merchants() {
 		there := make(map[string]int)
-		for _, o := range y.shops.Warehouses[i].Orders(shop.Mode) {
+		for _, o := range y.shops.EasyPost(id).Orders(shop.Mode) {
 			there[o.Description[strings.LastIndexByte(o.Description, ' ')+1:]]++
 		}
 		require.Len(y.t, there, int(y.sold.Load()))
@@ -321,7 +321,7 @@ func TestRollingDeploy(t *testing.T) {
 	require.NoError(t, old[1].Process.Kill()) // it did not even say goodbye
 	_ = old[1].Wait()
 	y.more(30, "this one works alone, in the form of the release before")
-	for _, id := range demo.MerchantIDs() {
+	for _, id := range merchants() {
 		y.renew(id)
 	}
 	y.more(30, "also in runs that it began")
@@ -332,7 +332,7 @@ func TestRollingDeploy(t *testing.T) {
 	}
 	y.more(60, "the release before takes over again")
 	var files []string
-	for _, id := range demo.MerchantIDs() {
+	for _, id := range merchants() {
 		h := y.history(id)
 		require.False(t, cares(h), "%s runs in the form of the release before", id)
 		files = append(files, save(t, h))
@@ -341,7 +341,7 @@ func TestRollingDeploy(t *testing.T) {
 	forward := y.hire("now", now)
 	back.leave()
 	y.more(30, "this one again, without holding back")
-	for _, id := range demo.MerchantIDs() {
+	for _, id := range merchants() {
 		y.renew(id)
 	}
 	y.more(30, "in its own form")
@@ -350,7 +350,7 @@ func TestRollingDeploy(t *testing.T) {
 		c.steady()
 	}
 	var own []string
-	for _, id := range demo.MerchantIDs() {
+	for _, id := range merchants() {
 		h := y.history(id)
 		require.True(t, cares(h), "%s runs in the form of this release", id)
 		own = append(own, save(t, h))
@@ -405,7 +405,7 @@ func TestVersionedDeploy(t *testing.T) {
 	}
 	on := func(build string) {
 		require.Eventually(t, func() bool {
-			for _, id := range demo.MerchantIDs() {
+			for _, id := range merchants() {
 				d, err := y.client.DescribeWorkflowExecution(t.Context(), "merchant/"+id, "")
 				if err != nil || d.WorkflowExecutionInfo.GetVersioningInfo().GetDeploymentVersion().GetBuildId() != build {
 					return false

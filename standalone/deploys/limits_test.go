@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"orderferry/relay"
-	"orderferry/standalone/demo"
 	"orderferry/standalone/shop"
 	"orderferry/workflows"
 )
@@ -23,10 +22,10 @@ func TestTheServersLimits(t *testing.T) {
 	const holds, signals = 2100, 10_100
 	y := newYard(t)
 	y.quiet()
-	merchant := relay.MerchantID(demo.MerchantIDs()[0])
+	merchant := relay.MerchantID(merchants()[0])
 	sold := int(y.sold.Load())
 	crew := y.hire("1", build(t, "../..", "./worker", "worker"))
-	all := int64(sold * len(demo.MerchantIDs()))
+	all := int64(sold * len(merchants()))
 	require.Eventually(t, func() bool { return y.confirmed() == all }, time.Minute, 100*time.Millisecond)
 
 	list, err := y.ledger.Aliases(t.Context(), merchant)
@@ -77,5 +76,5 @@ func TestTheServersLimits(t *testing.T) {
 	require.Eventually(t, func() bool { return open() == 0 }, 2*time.Minute, time.Second, "no hold is left behind")
 	t.Logf("all gone after %s", time.Since(began))
 	crew.steady()
-	require.Len(t, y.shops.Warehouses[0].Orders(shop.Mode), sold+holds)
+	require.Len(t, y.shops.EasyPost(string(merchant)).Orders(shop.Mode), sold+holds)
 }

@@ -23,7 +23,7 @@ func Command(dir *string, stdout, stderr io.Writer) *cobra.Command {
 		Long: `Break everything while orders flow, and then hold the books of the simulated shops
 and warehouses against the ledger. The workers are processes of their own. They
 kill themselves with SIGKILL at named points (before and after each request to a
-vendor and each statement and transaction of the ledger), and are killed at random
+vendor, each step with files and each statement of the ledger), and are killed at random
 in mid work. Postgres is restarted and cut off, Temporal is restarted, and the
 vendors fail in every way that the simulators know. Orders are short of stock,
 unknown, cancelled by the cart and by operators, edited, and shipped in parts.
@@ -67,7 +67,7 @@ means, depends on timing: so a seed repeats a run as far as timing allows.`,
 	}
 	cmd.Flags().IntVar(&cfg.Orders, "orders", 10_000, "orders to sell")
 	cmd.Flags().IntVar(&cfg.Kills, "kills", 1000, "workers to kill")
-	cmd.Flags().IntVar(&cfg.Merchants, "merchants", 32, "merchants: what a killed worker did rests for 15 seconds, so there should be others")
+	cmd.Flags().IntVar(&cfg.Merchants, "merchants", 30, "merchants: what a killed worker did rests for 15 seconds, so there should be others")
 	cmd.Flags().IntVar(&cfg.Workers, "workers", 4, "worker processes at a time")
 	cmd.Flags().Uint64Var(&cfg.Seed, "seed", 0, "what to draw from; 0: a new one, which is printed")
 	cmd.Flags().BoolVar(&cfg.Keep, "keep", false, "keep the directory with the ledger, Temporal's file and the workers' log")

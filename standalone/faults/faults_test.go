@@ -43,7 +43,7 @@ func TestFaults(t *testing.T) {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	require.NoError(t, os.Chmod(dir, 0o711)) // the private Postgres' own user has to pass
 	tally, err := Run(t.Context(), Config{
-		Orders: 360, Kills: 38, Merchants: 20, Workers: 4, Restarts: 1, Cuts: 1, Temporals: 1, VendorEach: 1, Life: 1500 * time.Millisecond,
+		Orders: 360, Kills: 38, Merchants: 18, Workers: 4, Restarts: 1, Cuts: 1, Temporals: 1, VendorEach: 1, Life: 1500 * time.Millisecond,
 		Seed: seed(t), Dir: dir, Pace: pace, Patience: time.Minute, Out: t.Output(),
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError})),
 		Command: func() *exec.Cmd {

@@ -162,7 +162,7 @@ func pairings() []shop.Merchant {
 func merchantOf(i int) shop.Merchant {
 	all := pairings()
 	m := all[i%len(all)]
-	m.ID = string(merchantID(i))
+	m.ID, m.Kits = string(merchantID(i)), true
 	return m
 }
 

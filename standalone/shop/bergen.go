@@ -49,7 +49,9 @@ func bergenVendor() Vendor {
 	for _, k := range bergen.FaultKinds() {
 		kind := FaultKind{Name: string(k)}
 		switch k {
-		case bergen.RepeatedBatch, bergen.ShiftedBatch:
+		case bergen.BadToken: // only what needs one
+			kind.Routes = []string{"*", "PickTicketAdd", "CancelPickTicket", "GetPickTicketObjectByBarCode"}
+		case bergen.RepeatedBatch, bergen.ShiftedBatch: // only batches after the first
 			kind.Routes, kind.Rare = []string{"*"}, true
 		case bergen.Error401, bergen.Error403:
 			kind.Stops = true

@@ -110,8 +110,11 @@ func (m Merchant) Aliases() []relay.Alias {
 	return list
 }
 
-// Kits are those of all shops.
-func Kits() []relay.Kit {
+// KitList is what the merchant's kits are made of.
+func (m Merchant) KitList() []relay.Kit {
+	if !m.Kits {
+		return nil
+	}
 	return []relay.Kit{{SKU: KitSKU, Components: []relay.Component{{SKU: MugSKU, Units: 1}, {SKU: relay.SKU(sku(3)), Units: 2}}}}
 }
 
@@ -204,10 +207,10 @@ func (a *Account) Order(n int, fate Fate) (Cart, Order) {
 	if n%2 == 0 {
 		add(sku((n+7)%products), 2)
 	}
-	if !a.AllShip && n%5 == 1 {
+	if n%5 == 1 {
 		add(MugSKU, 1)
 	}
-	if !a.AllShip && n%7 == 3 {
+	if a.Kits && n%7 == 3 {
 		add(KitSKU, 1)
 	}
 	switch fate {

@@ -28,6 +28,7 @@ type Merchant struct {
 	Name      string   // for people; "" is the id
 	Carts     []string // connectors: tradegecko or quickbooks-commerce, and csv-cart; each at most once
 	Warehouse string   // connector: easypost, bergen or csv
+	Kits      bool     // it sells kits too
 }
 
 // Plain are merchants with a TradeGecko and an EasyPost each.
@@ -211,7 +212,8 @@ func (b *builder) warehouse(merchant, connector string, seed int64) (Warehouse, 
 		login := bergenAccount(merchant)
 		sim, err := bergen.New(bergen.Config{
 			Seed: seed, Accounts: []bergen.Account{login}, Journal: b.journal("bergen-" + merchant),
-			Progress: bergen.Progress{ImportAfter: p.ProcessAfter, PrintAfter: p.ProcessAfter, ShipAfter: p.ShipAfter, CartonsEvery: p.PackagesEvery},
+			Behaviour: bergen.Behaviour{BatchSize: 20}, // so that stock comes in several
+			Progress:  bergen.Progress{ImportAfter: p.ProcessAfter, PrintAfter: p.ProcessAfter, ShipAfter: p.ShipAfter, CartonsEvery: p.PackagesEvery},
 		})
 		if err != nil {
 			return nil, err

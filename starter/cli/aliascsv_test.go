@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/csv"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -113,4 +114,26 @@ func FuzzParseAliases(f *testing.F) {
 			require.NotEmpty(t, r.Code)
 		}
 	})
+}
+
+// BenchmarkAliasFile100k reads and writes a file of 100,000 aliases.
+func BenchmarkAliasFile100k(b *testing.B) {
+	const many = 100_000
+	var file bytes.Buffer
+	write := func() {
+		file.Reset()
+		out, err := newAliasWriter(&file)
+		require.NoError(b, err)
+		for i := range many {
+			require.NoError(b, out.write(relay.Alias{SKU: relay.SKU(fmt.Sprintf("SKU-%06d", i)), Code: relay.ItemCode(fmt.Sprintf("%013d", i))}))
+		}
+		require.NoError(b, out.close())
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		write()
+		list, faults := parseAliases("a.csv", file.Bytes(), carts)
+		require.Empty(b, faults)
+		require.Len(b, list, many)
+	}
 }

@@ -24,12 +24,12 @@ func TestHistoryOfAWarehouseThatAnswersLater(t *testing.T) {
 		require.NoError(t, err)
 	}
 	tell(store.Progress{Status: "imported", Working: true})
-	tell(store.Progress{Status: "CSR", Stuck: &relay.Hold{Reason: relay.HoldInsufficientInventory, Code: "CSR", Words: "none for 12 Main Street"}})
+	tell(store.Progress{Status: "CSR", Stuck: &relay.Hold{Reason: relay.HoldInsufficientInventory, Code: "CSR", Words: "short for 12 Main Street"}})
 	require.Contains(t, l.ferry("hold", "list"), "the warehouse has it as PT-1 (CSR): never sent again, goes on by itself")
 	var v holdDetail
 	require.NoError(t, json.Unmarshal([]byte(l.ferry("hold", "show", "--merchant", "acme", "--order", "SO-1", "--output", "json")), &v))
 	require.Equal(t, nextThere, v.Next)
-	require.Equal(t, "none for …", v.Words)
+	require.Equal(t, "short for …", v.Words)
 	tell(store.Progress{Status: "open", Working: true})
 	tell(store.Progress{Status: "rejected", Refused: &relay.Hold{Reason: relay.HoldRejected, Code: "E9"}})
 	tell(store.Progress{Status: "open", Working: true})

@@ -117,8 +117,9 @@ type fakeLedger struct {
 	saved       relay.Merchant
 	credentials map[relay.ConnectionName]map[string]string
 	fakeMappings
-	states map[relay.ExternalID]relay.OrderState
-	paused []string
+	states  map[relay.ExternalID]relay.OrderState
+	paused  []string
+	pausing func() // when it is
 	fakeTests
 	alerts fakeAlerts
 	fakeBooks

@@ -157,7 +157,7 @@ func TestHoldAnswersThatAreNotAsAsked(t *testing.T) {
 		"more to come": {[]string{"release", "--all"}, workflows.ReleaseAnswer{Released: 1, More: true}, exitDone,
 			"released: 1 of 2 orders of merchant acme on hold\nthe others are being released still\nthey go with the next batches; ferry hold list tells which the warehouse refuses again\n"},
 		"pending": {[]string{"cancel", "--all", "--why", "x"}, workflows.CancelHeldAnswer{Stopped: 1, Pending: 1}, exitFailed,
-			"stopped before sending: 1 of 2 orders of merchant acme on hold\n1 order may be at the warehouse: looked for first, then cancelled there (ferry order show tells how it stands)\n"},
+			"stopped before sending: 1 of 2 orders of merchant acme on hold\nto be cancelled at the warehouse, after a look where nobody knows whether it has it: 1 order (ferry order show tells how it stands)\n"},
 		"all stopped": {[]string{"cancel", "--all", "--why", "x"}, workflows.CancelHeldAnswer{Stopped: 2, More: true}, exitDone,
 			"stopped before sending: 2 of 2 orders of merchant acme on hold\nthe others are being cancelled still\n"},
 	} {

@@ -267,7 +267,7 @@ type cancelHeldView struct {
 	heldMeant
 	Why     string `json:"why"`
 	Stopped int    `json:"stopped"` // before sending; 0 with dry_run
-	Pending int    `json:"pending"` // may be at the warehouse: looked for, and cancelled where they are
+	Pending int    `json:"pending"` // are or may be at the warehouse: looked for, and cancelled where they are
 	More    bool   `json:"more"`    // others are being cancelled still
 }
 
@@ -281,7 +281,7 @@ func (v cancelHeldView) text(p *page) {
 	}
 	p.line("stopped before sending: %s", v.of(int64(v.Stopped)))
 	if v.Pending > 0 {
-		p.line("%s may be at the warehouse, or are: looked for where that is not known, and cancelled there (ferry order show tells how it stands)", relay.Many(v.Pending, "order"))
+		p.line("to be cancelled at the warehouse, after a look where nobody knows whether it has it: %s (ferry order show tells how it stands)", relay.Many(v.Pending, "order"))
 	}
 	if v.More {
 		p.line("the others are being cancelled still")

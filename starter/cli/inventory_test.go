@@ -123,7 +123,7 @@ func TestInventoryListEndsAtItsLimit(t *testing.T) {
 		require.Equal(t, limit < 6, strings.Contains(stderr, "and there are more"))
 	}
 	_, stdout, _ := newWorld(t).ferry(t, "inventory", "list", "--merchant", "acme", "--differs")
-	require.Equal(t, 2, strings.Count(stdout, "\n"), stdout)
+	require.Equal(t, 3, strings.Count(stdout, "\n"), stdout)
 	require.Contains(t, stdout, "and a shipment since")
 }
 

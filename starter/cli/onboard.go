@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -31,7 +32,8 @@ from another integration. The exit code is 1 when something should be seen to fi
 
 A merchant goes live when its warehouse is first onboarded in mode live: that
 takes --yes, and an earliest date of orders for each cart, from the file's filter
-or by --earliest, so that a shop's past is not shipped again.
+or by --earliest, so that a shop's past is not shipped again. The date stays until
+the file or --earliest names another. A cart that comes later needs one, too.
 
 All faults of the file are listed with their lines, and nothing is changed then.
 A credential may be written as ${NAME}; it is read from the environment.`,
@@ -45,7 +47,7 @@ A credential may be written as ${NAME}; it is read from the environment.`,
 	f.IntVar(&r.orders, "orders", 1000, "with --dry-run, the most `orders` to read of each cart")
 	f.BoolVar(&r.yes, "yes", false, "go live: orders are sent to a live warehouse from now on")
 	f.BoolVar(&r.paused, "paused", false, "take it in paused: nothing runs until ferry merchant resume")
-	f.StringVar(&r.earliest, "earliest", "", "leave out orders placed before this `date`, at carts whose filter names none")
+	f.StringVar(&r.earliest, "earliest", "", "leave out orders placed before this `date`, at carts whose filter in the file names none")
 	actorFlag(cmd, &r.actor)
 	needs(cmd, "file")
 	return cmd
@@ -58,6 +60,9 @@ type onboardRequest struct {
 }
 
 func (a *app) onboard(ctx context.Context, r onboardRequest) error {
+	if r.orders < 1 {
+		return usagef("--orders %d: want 1 or more", r.orders)
+	}
 	name, data, err := a.read(r.file)
 	if err != nil {
 		return err
@@ -70,19 +75,19 @@ func (a *app) onboard(ctx context.Context, r onboardRequest) error {
 	if len(faults) > 0 {
 		return a.refuse(name, faults)
 	}
-	if err := r.limit(&f.Merchant); err != nil {
-		return err
-	}
 	l, err := a.vault(ctx)
 	if err != nil {
 		return err
 	}
-	if r.dryRun {
-		return a.rehearse(ctx, l, f, r)
-	}
 	before, err := l.Merchant(ctx, f.Merchant.ID)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
+	}
+	if err := a.limit(r, before, &f.Merchant); err != nil {
+		return err
+	}
+	if r.dryRun {
+		return a.rehearse(ctx, l, f, r)
 	}
 	if err := r.mayGoLive(before, f.Merchant); err != nil {
 		return err
@@ -99,54 +104,68 @@ func (a *app) onboard(ctx context.Context, r onboardRequest) error {
 		credentials[store.AlertsSecret] = map[string]string{"secret": f.WebhookSecret}
 	}
 	v := onboardView{Merchant: f.Merchant.ID, Workflow: workflows.MerchantID(f.Merchant.ID), Connections: connectionsOf(f.Merchant), Warnings: len(f.Warnings)}
-	if v.Created, err = l.SaveMerchant(ctx, f.Merchant, credentials); err != nil {
-		return err
-	}
-	if r.paused {
+	// Before its settings change, where it runs; a new one runs once it is woken.
+	if r.paused && before.ID != "" {
 		if err := l.SetPaused(ctx, f.Merchant.ID, true); err != nil {
 			return err
 		}
 	}
-	v.Paused = r.paused
+	if v.Created, err = l.SaveMerchant(ctx, f.Merchant, credentials); err != nil {
+		return err
+	}
+	if r.paused && before.ID == "" {
+		if err := l.SetPaused(ctx, f.Merchant.ID, true); err != nil {
+			return err
+		}
+	}
+	v.Paused = r.paused || !before.PausedAt.IsZero()
 	if err := a.wake(ctx, f.Merchant.ID, r.actor); err != nil {
 		return fmt.Errorf("merchant %s is in the ledger, but its workflow does not know yet; run this again: %w", f.Merchant.ID, err)
 	}
 	return a.print(v)
 }
 
-// limit gives carts whose filter names no earliest date the one of the flag.
-func (r onboardRequest) limit(m *relay.Merchant) error {
-	if r.orders < 1 {
-		return usagef("--orders %d: want 1 or more", r.orders)
-	}
-	if r.earliest == "" {
-		return nil
-	}
-	at, err := m.Resend.ParseEarliest(r.earliest)
-	if err != nil {
-		return usagef("--earliest %w", err)
+// limit gives carts whose filter names no earliest date the one of the flag, or
+// else the one that they had: forgetting the flag must not ship a shop's past.
+func (a *app) limit(r onboardRequest, before store.Merchant, m *relay.Merchant) error {
+	var flag time.Time
+	if r.earliest != "" {
+		var err error
+		if flag, err = m.Resend.ParseEarliest(r.earliest); err != nil {
+			return usagef("--earliest %w", err)
+		}
 	}
 	for i := range m.Carts {
-		if f := &m.Carts[i].Rules.Filter; f.Earliest.IsZero() {
-			f.Earliest = at
+		f := &m.Carts[i].Rules.Filter
+		had, _ := before.Connection(m.Carts[i].Name)
+		switch {
+		case !f.Earliest.IsZero():
+		case !flag.IsZero():
+			f.Earliest = flag
+		case !had.Rules.Filter.Earliest.IsZero():
+			f.Earliest = had.Rules.Filter.Earliest
+			a.say("cart %s keeps its earliest date of orders, %s: another goes into filter.earliest or --earliest", m.Carts[i].Name, f.Earliest.UTC().Format(time.RFC3339))
 		}
 	}
 	return nil
 }
 
 // mayGoLive refuses to let a merchant go live unless a person has said so and
-// which orders are meant. Who is live already stays so.
+// which orders are meant, and to let a cart join it whose past would be shipped.
+// Who is live already stays so.
 func (r onboardRequest) mayGoLive(before store.Merchant, m relay.Merchant) error {
-	if m.Warehouse.Mode != relay.ModeLive || before.Warehouse.Mode == relay.ModeLive {
+	if m.Warehouse.Mode != relay.ModeLive {
 		return nil
 	}
+	already := before.Warehouse.Mode == relay.ModeLive
 	for _, c := range m.Carts {
-		if c.Rules.Filter.Earliest.IsZero() {
-			return usagef("merchant %s would go live, and cart %s has no earliest date of orders: want filter.earliest in the file or --earliest, such as --earliest %s; nothing was changed",
+		_, known := before.Connection(c.Name)
+		if c.Rules.Filter.Earliest.IsZero() && !(already && known) {
+			return usagef("merchant %s would go live with cart %s, which has no earliest date of orders: want filter.earliest in the file or --earliest, such as --earliest %s; nothing was changed",
 				m.ID, c.Name, "2026-11-01")
 		}
 	}
-	if !r.yes {
+	if !already && !r.yes {
 		return usagef("merchant %s would go live: its orders would be sent to %s for real; look with --dry-run, then say --yes; nothing was changed", m.ID, m.Warehouse.Name)
 	}
 	return nil

@@ -25,6 +25,9 @@ func (l *fakeLedger) Owned(_ context.Context, _ store.ConnectionID, ids []relay.
 
 func (l *fakeLedger) SetPaused(_ context.Context, m relay.MerchantID, paused bool) error {
 	l.paused = append(l.paused, string(m))
+	if l.pausing != nil {
+		l.pausing()
+	}
 	return nil
 }
 
@@ -217,8 +220,8 @@ func TestGoingLiveTakesAYesAndADate(t *testing.T) {
 		want string // "" when it is taken in
 	}{
 		"test mode":       {merchantYAML, nil, ""},
-		"neither":         {live, nil, "cart main has no earliest date of orders: want filter.earliest in the file or --earliest"},
-		"only yes":        {live, []string{"--yes"}, "cart main has no earliest date of orders"},
+		"neither":         {live, nil, "live with cart main, which has no earliest date of orders: want filter.earliest in the file or --earliest"},
+		"only yes":        {live, []string{"--yes"}, "cart main, which has no earliest date of orders"},
 		"only a date":     {live, []string{"--earliest", "2026-11-01"}, "look with --dry-run, then say --yes"},
 		"both":            {live, []string{"--yes", "--earliest", "2026-11-01"}, ""},
 		"date in file":    {strings.Replace(live, "    schedule:", withRules+"    schedule:", 1), []string{"--yes"}, ""},
@@ -247,4 +250,74 @@ func TestGoingLiveTakesAYesAndADate(t *testing.T) {
 	w.ledger.merchants[0].Warehouse.Mode = relay.ModeLive
 	code, _, stderr := w.ferry(t, "merchant", "onboard", "--file", "-")
 	require.Zero(t, code, stderr)
+}
+
+// A cart that joins a merchant who is live has a past, too.
+func TestCartJoinsALiveMerchantWithADate(t *testing.T) {
+	joining := strings.Replace(strings.Replace(merchantYAML, "  mode: test\n", "", 1), "  - name: main\n", "  - name: outlet\n", 1)
+	for date, want := range map[string]string{"": "cart outlet, which has no earliest date of orders", "2026-11-01": ""} {
+		w := answering(t)
+		w.stdin = joining
+		args := []string{"merchant", "onboard", "--file", "-"}
+		if date != "" {
+			args = append(args, "--earliest", date)
+		}
+		code, _, stderr := w.ferry(t, args...)
+		if want == "" {
+			require.Zero(t, code, stderr)
+			continue
+		}
+		require.Equal(t, exitUsage, code)
+		require.Contains(t, stderr, want)
+		require.Empty(t, w.ledger.saved.ID, "nothing was changed")
+	}
+}
+
+// The date of the flag is in no file: the next onboarding must not ship what it left out.
+func TestEarliestDateStaysUntilAnotherIsNamed(t *testing.T) {
+	day := func(month time.Month) time.Time { return time.Date(2026, month, 1, 8, 0, 0, 0, time.UTC) }
+	named := strings.Replace(merchantYAML, "    schedule:", "    filter: {earliest: 2026-03-01}\n    schedule:", 1)
+	for name, c := range map[string]struct {
+		file string
+		args []string
+		want time.Time
+		says bool
+	}{
+		"neither names one": {merchantYAML, nil, day(time.January), true},
+		"the flag does":     {merchantYAML, []string{"--earliest", "2026-02-01T08:00:00Z"}, day(time.February), false},
+		"the file does":     {named, []string{"--earliest", "2026-02-01"}, day(time.March), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := answering(t)
+			w.stdin = c.file
+			w.ledger.merchants[0].Connections[0].Rules.Filter.Earliest = day(time.January)
+			code, _, stderr := w.ferry(t, append([]string{"merchant", "onboard", "--file", "-"}, c.args...)...)
+			require.Zero(t, code, stderr)
+			require.Equal(t, c.want, w.ledger.saved.Carts[0].Rules.Filter.Earliest.UTC())
+			require.Equal(t, c.says, strings.Contains(stderr, "cart main keeps its earliest date of orders, 2026-01-01T08:00:00Z"), stderr)
+		})
+	}
+	// A dry run leaves out the same orders.
+	w := rehearsing(t, &shopFront{orders: []relay.CartOrder{inStock("1001", func(o *relay.CartOrder) { o.PlacedAt = day(time.January).Add(-time.Hour) })}}, &depotFront{})
+	w.ledger.merchants[0].Connections[0].Rules.Filter.Earliest = day(time.January)
+	code, stdout, stderr := w.ferry(t, "merchant", "onboard", "--file", "-", "--dry-run")
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, "would be sent: 0")
+	require.Contains(t, stdout, "before 2026-01-01T08:00:00Z")
+}
+
+func TestOnboardingKeepsAPauseAndBeginsOneFirst(t *testing.T) {
+	w := answering(t)
+	w.ledger.merchants[0].PausedAt = evening
+	w.stdin = merchantYAML
+	code, stdout, stderr := w.ferry(t, "merchant", "onboard", "--file", "-")
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, "it is paused: ferry merchant resume --merchant acme")
+
+	w = answering(t)
+	w.stdin = merchantYAML
+	w.ledger.pausing = func() { require.Empty(t, w.ledger.saved.ID, "paused before the settings change") }
+	code, _, stderr = w.ferry(t, "merchant", "onboard", "--file", "-", "--paused")
+	require.Zero(t, code, stderr)
+	require.Len(t, w.ledger.paused, 1)
 }

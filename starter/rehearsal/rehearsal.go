@@ -1,7 +1,8 @@
 // Package rehearsal says what onboarding a merchant would do, without doing it:
 // it tests the connections, reads the orders that the carts have ready, prepares
 // each as it would be sent, and looks whether the warehouse has it already. It
-// reads only; nothing is written at a vendor's or in the ledger.
+// reads only; nothing is written at a vendor's or in the ledger, but for a token
+// in use that had to be renewed.
 package rehearsal
 
 import (

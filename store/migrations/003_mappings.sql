@@ -70,6 +70,12 @@ create index orders_unanswered on orders (warehouse_id, answer_due) where answer
 -- Orders on hold that the warehouse has: it says itself that they are stuck.
 create index orders_held_there on orders (warehouse_id, id) where state = 'held' and warehouse_order_id is not null;
 
+-- Promise 1: nothing that a warehouse has waits to be sent. Workers of the release
+-- before know no such holds and would let them go: they are refused. Not valid, so
+-- that the table is not read under a lock; it is true of every row before.
+alter table orders add constraint orders_not_there
+  check (warehouse_order_id is null or state not in ('new', 'skipped', 'submitting', 'in_doubt')) not valid;
+
 -- What a cart was last told, by its location; '' is the connection's own. Takes the
 -- place of cart_levels, which workers of the release before still use.
 create table sent_levels (
@@ -97,6 +103,14 @@ begin
   return null;
 end $$;
 create trigger cart_levels_copied after insert or update on cart_levels for each row execute function copy_cart_level();
+-- And what this release tells a cart makes what they know of it stale: they tell it anew.
+create function forget_cart_level() returns trigger language plpgsql as $$
+begin
+  delete from cart_levels where cart_id = new.cart_id and sku = new.sku;
+  return null;
+end $$;
+create trigger sent_levels_forgotten after insert or update on sent_levels for each row
+  when (new.location = '' and pg_trigger_depth() = 0) execute function forget_cart_level();
 
 -- The orders whose units a warehouse's figures may hold, without reading those that ended long ago.
 create index orders_at_warehouse on orders (warehouse_id) where state in ('at_warehouse', 'cancel_requested', 'shipped');
@@ -124,12 +138,12 @@ create table unread (
 
 drop table unread, sent_levels, shipment_items, mapping_changes, kit_components, kits;
 drop trigger cart_levels_copied on cart_levels;
-drop function refuse_mapping_change, copy_cart_level;
+drop function refuse_mapping_change, copy_cart_level, forget_cart_level;
 drop index orders_skipped, orders_unanswered, orders_held_there, orders_at_warehouse, orders_confirmed;
 drop index order_events_alarms;
 create index order_events_alarms on order_events (at)
   where kind in ('back_at_cart', 'changed_too_late', 'duplicate_found', 'cancel_too_late', 'shipped_after_all')
     or (kind = 'cancelled' and detail @> '{"asked": false}') or (kind = 'warehouse_status' and detail @> '{"status": "gone"}');
-alter table orders drop column traits, drop column skip_reason, drop column answer_due;
+alter table orders drop constraint orders_not_there, drop column traits, drop column skip_reason, drop column answer_due;
 alter table connections drop column rules;
 alter table submission_items drop column per;

@@ -45,7 +45,7 @@ func TestWarehouseBooksShipsAndCounts(t *testing.T) {
 	w := openWarehouse(t, dir, Manner{})
 	hand(t, dir, "ord_1.csv", "SO-1,Joan,01234,Ground,MUG,2\nSO-1,Joan,01234,Ground,CAP,1\nSO-2,Joan,01234,Ground,CAP,1\nSO-3,Joan,01234,Ground,HAT,1\n")
 	require.NoError(t, w.Step())
-	require.Equal(t, map[string]string{"ack_000001.csv": "order,status,message\nSO-1,accepted,\nSO-2,out_of_stock,\nSO-3,unknown_sku,\n"}, files(t, filepath.Join(dir, "out")))
+	require.Equal(t, map[string]string{"ack_000001.csv": "order,status,message\nSO-1,accepted,ord_1.csv\nSO-2,out_of_stock,ord_1.csv\nSO-3,unknown_sku,ord_1.csv\n"}, files(t, filepath.Join(dir, "out")))
 	require.Equal(t, map[string]int{"MUG": 3, "CAP": 0}, w.Stock())
 
 	require.ErrorContains(t, w.Ship("SO-1", map[string]int{"MUG": 3}), "has 2 of MUG left")
@@ -90,13 +90,13 @@ func TestWarehouseCancels(t *testing.T) {
 }
 
 func TestFaults(t *testing.T) {
-	const plain = "order,status,message\nSO-1,accepted,\nSO-2,accepted,\n"
+	const plain = "order,status,message\nSO-1,accepted,ord_1.csv\nSO-2,accepted,ord_1.csv\n"
 	for fault, want := range map[Fault]map[string]string{
 		SameAgain:     {"ack_000001.csv": plain, "ack_000001_again.csv": plain},
 		HalfWritten:   {"ack_000001.csv": plain[:len(plain)/2]},
-		BadRow:        {"ack_000001.csv": "order,status,message\nSO-1,accepted,\n,?\nSO-2,accepted,\n"},
-		DuplicateRows: {"ack_000001.csv": "order,status,message\nSO-1,accepted,\nSO-1,accepted,\nSO-2,accepted,\nSO-2,accepted,\n"},
-		CRLF:          {"ack_000001.csv": "order,status,message\r\nSO-1,accepted,\r\nSO-2,accepted,\r\n"},
+		BadRow:        {"ack_000001.csv": "order,status,message\nSO-1,accepted,ord_1.csv\n,?\nSO-2,accepted,ord_1.csv\n"},
+		DuplicateRows: {"ack_000001.csv": "order,status,message\nSO-1,accepted,ord_1.csv\nSO-1,accepted,ord_1.csv\nSO-2,accepted,ord_1.csv\nSO-2,accepted,ord_1.csv\n"},
+		CRLF:          {"ack_000001.csv": "order,status,message\r\nSO-1,accepted,ord_1.csv\r\nSO-2,accepted,ord_1.csv\r\n"},
 		ByteOrderMark: {"ack_000001.csv": "\xef\xbb\xbf" + plain},
 		Late:          {},
 	} {

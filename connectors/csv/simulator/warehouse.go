@@ -223,12 +223,12 @@ func (w *Warehouse) book(file string, rows []map[string]string) {
 			}
 		}
 		w.state.Orders = append(w.state.Orders, o)
-		answer := "accepted"
+		answer := "accepted" // with the name of the file it answers, so that no two answers are one file again
 		if o.State == "refused" {
 			answer = o.Why
 		}
 		if !w.how.Silent || o.State == "refused" {
-			w.state.Answers = append(w.state.Answers, []string{o.Number, answer, ""})
+			w.state.Answers = append(w.state.Answers, []string{o.Number, answer, o.File})
 		}
 	}
 }
