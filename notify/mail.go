@@ -110,15 +110,23 @@ func (m *Mailer) Send(ctx context.Context, to []string, msg relay.AlertMessage) 
 
 // exchange talks to the server, and returns the connection that was made for it.
 func (m *Mailer) exchange(ctx context.Context, copies []*mail.Msg) (conn net.Conn, err error) {
+	ended, stop := ctx, func() bool { return true }
+	defer func() { stop() }()
 	config := &tls.Config{ServerName: m.host, RootCAs: m.roots, MinVersion: tls.VersionTLS12}
 	options := []mail.Option{
 		mail.WithPort(m.port), mail.WithTimeout(mailTimeout), mail.WithTLSConfig(config), mail.WithTLSPolicy(mail.TLSMandatory),
 		mail.WithDialContextFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
 			c, err := m.dial(ctx, network, address)
-			if conn = c; err == nil && m.tls {
+			if err != nil {
+				return nil, err
+			}
+			// The library does not look at ctx once it is connected: neither while it waits
+			// for the greeting nor later.
+			stop = context.AfterFunc(ended, func() { c.Close() })
+			if conn = c; m.tls {
 				conn = tls.Client(c, config)
 			}
-			return conn, err
+			return conn, nil
 		}),
 	}
 	switch {
@@ -143,9 +151,6 @@ func (m *Mailer) exchange(ctx context.Context, copies []*mail.Msg) (conn net.Con
 	if err != nil {
 		return conn, err
 	}
-	// The library does not look at ctx once it is connected.
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
 	err = client.SendWithSMTPClient(session, copies...)
 	_ = client.CloseWithSMTPClient(session) // what was delivered stays delivered
 	return conn, err
