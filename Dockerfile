@@ -9,7 +9,7 @@ RUN go mod download
 COPY . .
 RUN go build -trimpath -ldflags="-s -w" -o /out/ferry ./starter \
  && go build -trimpath -ldflags="-s -w" -o /out/worker ./worker \
- && mkdir -p /out/etc/orderferry \
+ && mkdir -p /out/etc/orderferry /out/srv/orderferry \
  && printf 'ferry:x:65532:65532::/:/sbin/nologin\n' > /out/etc/passwd \
  && printf 'ferry:x:65532:\n' > /out/etc/group
 
@@ -21,8 +21,9 @@ FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=health /bin/busybox /bin/wget
 COPY --from=build /out/etc/passwd /out/etc/group /etc/
-# A volume that is mounted here belongs to the user from the start.
+# Volumes that are mounted here belong to the user from the start.
 COPY --from=build --chown=65532:65532 /out/etc/orderferry /etc/orderferry
+COPY --from=build --chown=65532:65532 /out/srv/orderferry /srv/orderferry
 COPY --from=build /out/ferry /out/worker /
 USER 65532:65532
 ENV ORDERFERRY_KEY_FILE=/etc/orderferry/key.json

@@ -72,6 +72,9 @@ type Traits struct {
 	// Country is the code of the country of the address, which the address may
 	// have by name; "" where it could not be told.
 	Country string `json:"country,omitempty"`
+	// Unknown says that the rest is not known: the order was taken in by a release
+	// that did not keep it.
+	Unknown bool `json:"unknown,omitempty"`
 }
 
 // Digest is a fingerprint of what a warehouse would ship: it changes when

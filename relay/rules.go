@@ -158,10 +158,13 @@ func (r Rules) Carrier(carrier string) string {
 // The words hold no personal data.
 //
 // A status, payment, location, tag or date that the cart does not tell is none
-// of those that are wanted. A country that is no code, and what the connector
-// could not read, is not judged: such an order is held for it instead, where
-// somebody sees it.
+// of those that are wanted; where traits are unknown none is asked for. A country
+// that is no code, and what the connector could not read, is not judged: such an
+// order is held for it instead, where somebody sees it.
 func (f Filter) Skips(o CartOrder) string {
+	if o.Traits.Unknown {
+		f.Statuses, f.Payments, f.Locations, f.Tags = nil, nil, nil, nil
+	}
 	var why []string
 	say := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
 	wants := func(what, is string, list []string) {

@@ -291,6 +291,26 @@ func TestAFilterGoesOnWhereItWas(t *testing.T) {
 	b.want(b.id(2), relay.OrderNew)
 }
 
+// Of orders that the release before took in nobody knows what the cart says of
+// them besides what is to be shipped: a filter judges them by the rest, until the
+// cart shows them again. A worker of that release knows no traits at all.
+func TestOrdersOfTheReleaseBeforeAreNotJudgedByTraits(t *testing.T) {
+	b := newBench(t)
+	b.takeIn(anOrder(1))
+	id := b.id(1)
+	b.exec(`update orders set traits = default`)
+	b.onboard(relay.Filter{Statuses: []string{"finalized"}, Payments: []string{"paid"}, Tags: []string{"vip"}, Locations: []string{"7"}})
+	require.Equal(t, store.Filtered{}, b.filter(10))
+	b.want(id, relay.OrderNew)
+	b.onboard(relay.Filter{NotCountries: []string{"US"}})
+	require.Equal(t, 1, b.filter(10).Skipped)
+	b.onboard(onlyVIP)
+	require.Equal(t, 1, b.filter(10).Unskipped)
+	b.takeIn(later(tagged(1), 1))
+	b.want(id, relay.OrderSkipped)
+	require.Equal(t, "no tag vip", b.reason(id))
+}
+
 // An order is judged by the settings that its cart has when it is stored, so that
 // none is judged by the old ones after the new ones were applied to all.
 func TestTakingInRacesWithAChangedFilter(t *testing.T) {

@@ -37,7 +37,7 @@ type cart struct {
 // reported alone. A later file goes before an earlier one.
 func (c *cart) PullOrders(ctx context.Context, q connectors.OrdersQuery) (connectors.OrdersPage, error) {
 	var out connectors.OrdersPage
-	p, err := c.orders.read(ctx, opPullOrders, q.Cursor, q.Limit, taker{take: func(l *layout, f fileRef, g group) []entry {
+	p, err := c.orders.read(ctx, opPullOrders, q.Cursor, q.Limit, taker{readOnly: q.ReadOnly, take: func(l *layout, f fileRef, g group) []entry {
 		o, ok, bad := l.order(g, time.Unix(0, f.Mod).UTC().Truncate(time.Microsecond))
 		if ok && !o.PlacedAt.Before(q.Earliest) {
 			out.Orders = append(out.Orders, o)

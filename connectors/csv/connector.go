@@ -107,6 +107,12 @@ func newBase(connector string, cfg connectors.Config) (*base, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open csv: settings.profile: %w", err)
 	}
+	for _, folder := range []string{"in_folder", "out_folder"} {
+		// The copies are the proof of what was handed over: the partner must not write among them.
+		if sent, theirs := cfg.Settings["sent_folder"]+"/", cfg.Settings[folder]+"/"; strings.HasPrefix(sent, theirs) || strings.HasPrefix(theirs, sent) {
+			return nil, fmt.Errorf("open csv: settings.sent_folder: want a folder beside %s, not in it or around it", folder)
+		}
+	}
 	at, err := newPlace(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open csv: %w", err)

@@ -127,6 +127,9 @@ type taker struct {
 	take func(l *layout, f fileRef, g group) (bad []entry)
 	// early reports whether a group can't be taken yet, nor any behind it. nil: all can.
 	early func(fs files, g group) (bool, error)
+	// readOnly leaves every file where it is: nobody keeps what is taken. What was
+	// not seen before is not waited for then.
+	readOnly bool
 }
 
 // read reads a page of at most limit groups.
@@ -145,8 +148,10 @@ func (in *inbox) visit(ctx context.Context, op, raw string, limit int, t taker, 
 	}
 	err := in.place.use(ctx, func(fs files) error {
 		v.fs = fs
-		if err := v.putAway(); err != nil {
-			return err
+		if !v.readOnly {
+			if err := v.putAway(); err != nil {
+				return err
+			}
 		}
 		if err := work(v); err != nil {
 			return err
@@ -218,11 +223,15 @@ func (v *visit) settled() ([]file, error) {
 		if v.in.layoutOf(f.name) == nil || slices.ContainsFunc(v.cur.Reading, func(r fileRef) bool { return r.Name == f.name }) {
 			continue
 		}
+		// Only a read-only reading has them still.
+		if slices.ContainsFunc(v.cur.Done, func(d doneFile) bool { return d.is(f) }) {
+			continue
+		}
 		l := look{refOf(f), now.UnixMilli()}
 		if i := slices.IndexFunc(v.cur.Looks, func(b look) bool { return b.is(f) }); i >= 0 {
 			l.Since = v.cur.Looks[i].Since
 		}
-		stable := now.UnixMilli()-l.Since >= v.in.settle.Milliseconds()
+		stable := v.readOnly || now.UnixMilli()-l.Since >= v.in.settle.Milliseconds()
 		if stable && v.in.waits(f, all) {
 			v.held = append(v.held, f)
 			stable = false
@@ -559,6 +568,9 @@ func (v *visit) report() error {
 		case !slices.ContainsFunc(slices.Concat(v.in.layouts, v.in.also), func(l *layout) bool { return l.matches(data) }):
 		case beside && !there[data]:
 			// Its file was removed: that settles it.
+			if v.readOnly {
+				continue
+			}
 			if err := v.fs.remove(path.Join(v.in.at(problemsFolder), f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
@@ -583,13 +595,17 @@ func (v *visit) report() error {
 	return nil
 }
 
+// mostReasons is how many bytes of a file of reasons are read.
+const mostReasons = 1 << 20
+
 func (v *visit) reportReasons(u *unreadList, name string) error {
 	f, err := v.fs.open(path.Join(v.in.at(problemsFolder), name+reasonsSuffix))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	lines := bufio.NewScanner(io.LimitReader(f, 1<<20))
+	lines := bufio.NewScanner(io.LimitReader(f, mostReasons))
+	lines.Buffer(nil, mostReasons+1) // the partner may write there: no line is too long
 	for lines.Scan() {
 		head, message, _ := strings.Cut(lines.Text(), ": ")
 		var line int

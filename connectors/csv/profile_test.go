@@ -102,7 +102,7 @@ func TestLinesWithoutTheirOrder(t *testing.T) {
 	require.Empty(t, orders)
 	require.Equal(t, []connectors.Unread{
 		{Subject: "ord_1.csv", Line: 1, Message: "the order's own row is missing before its lines"},
-		{Subject: "ord_1.csv", Line: 2, Message: `the row is of type "XX": want PH or PD`},
+		{Subject: "ord_1.csv", Line: 2, Message: `the row is of another type: want PH or PD`},
 	}, unread)
 }
 

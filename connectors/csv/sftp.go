@@ -384,5 +384,22 @@ func pathError(op, name string, err error) error {
 	if err == nil {
 		return nil
 	}
+	var said *sftp.StatusError
+	if errors.As(err, &said) {
+		err = &statusError{said, err}
+	}
 	return &fs.PathError{Op: op, Path: name, Err: err}
 }
+
+// statusError keeps the server's own words, which nobody vouches for, out of
+// logs and of Temporal.
+type statusError struct {
+	said  *sftp.StatusError
+	cause error
+}
+
+func (e *statusError) Error() string {
+	return fmt.Sprintf("the server answers with status %d (%s)", e.said.Code, e.said.FxCode())
+}
+
+func (e *statusError) Unwrap() error { return e.cause }

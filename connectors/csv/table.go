@@ -139,7 +139,7 @@ func (t *table) next() (entry, error) {
 	}
 	kind, ok := t.record(r.cells)
 	if !ok {
-		e.fault("", fmt.Sprintf("the row is of type %q: want %s", clip(r.cells[0], 10), t.recordNames()))
+		e.fault("", "the row is of another type: want "+t.recordNames())
 		e.key = t.headKey
 		return e, nil
 	}
@@ -227,7 +227,7 @@ func (t *table) check(e *entry, cells []string, rec record) {
 			}
 		case c.words != nil || c.other != "":
 			if _, ok := c.word(v); !ok {
-				e.fault(c.field, fmt.Sprintf("%q is no word of the profile", clip(v, 20)))
+				e.fault(c.field, "no word of the profile") // which one is not said: it may be a piece of an address
 			}
 		}
 	}

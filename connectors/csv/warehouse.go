@@ -246,7 +246,7 @@ func (w *warehouse) PullShipments(ctx context.Context, q connectors.ShipmentsQue
 		out.Updates = append(out.Updates, updates...)
 		return bad
 	}
-	p, err := w.inbox.read(ctx, opPullShipments, q.Cursor, groupsAPage, taker{take, w.early(ctx, q)})
+	p, err := w.inbox.read(ctx, opPullShipments, q.Cursor, groupsAPage, taker{take: take, early: w.early(ctx, q)})
 	if err != nil {
 		return connectors.ShipmentsPage{}, err
 	}

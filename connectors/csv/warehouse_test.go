@@ -214,7 +214,7 @@ func TestAcknowledgements(t *testing.T) {
 		{ID: "SO-4", Progress: connectors.Cancelled, Status: "cancelled", Adds: true},
 		{ID: "SO-5", Progress: connectors.InTrouble, Status: "backordered", Adds: true, Hold: &relay.Hold{Reason: relay.HoldRejected, Code: "backordered", Words: "MUG"}},
 	}, updates)
-	require.Equal(t, []connectors.Unread{{Subject: "ack_1.csv", Line: 7, Message: `status: "perhaps" is no word of the profile`}}, unread)
+	require.Equal(t, []connectors.Unread{{Subject: "ack_1.csv", Line: 7, Message: `status: no word of the profile`}}, unread)
 }
 
 // A refused order may be handed over again, as another submission.

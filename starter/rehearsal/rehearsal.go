@@ -200,7 +200,7 @@ func (r *rehearsal) cart(ctx context.Context, c relay.Connection, cart, warehous
 	s := sorter{rehearsal: r, cart: c, sink: sink, out: &out, known: newGroups(), skipped: newGroups(), held: newGroups(), there: newGroups()}
 	seen := make(map[relay.ExternalID]bool)
 	for cursor := ""; ; {
-		page, err := source.PullOrders(ctx, connectors.OrdersQuery{Cursor: cursor, Limit: min(250, r.Orders-out.Read)})
+		page, err := source.PullOrders(ctx, connectors.OrdersQuery{Cursor: cursor, Limit: min(250, r.Orders-out.Read), ReadOnly: true})
 		if err != nil {
 			out.Error = err.Error()
 			break

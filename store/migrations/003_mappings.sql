@@ -59,8 +59,9 @@ create table shipment_items (
 -- What filters, ship methods and stock of a cart go by; part of the merchant's file.
 alter table connections add column rules jsonb not null default '{}';
 
--- What a cart says of an order besides what is to be shipped, and why a filter left it out.
-alter table orders add column traits jsonb not null default '{}', add column skip_reason text,
+-- What a cart says of an order besides what is to be shipped, and why a filter left
+-- it out. Workers of the release before give no traits.
+alter table orders add column traits jsonb not null default '{"unknown": true}', add column skip_reason text,
   add check (state <> 'skipped' or skip_reason is not null);
 create index orders_skipped on orders (cart_id, id) where state = 'skipped';
 

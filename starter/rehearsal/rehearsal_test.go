@@ -1,0 +1,73 @@
+package rehearsal_test
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"orderferry/connectors"
+	"orderferry/connectors/csv"
+	"orderferry/relay"
+	"orderferry/starter/rehearsal"
+	"orderferry/store"
+)
+
+// nobody is a ledger that knows no merchant.
+type nobody struct{ rehearsal.Ledger }
+
+func (nobody) Merchant(context.Context, relay.MerchantID) (store.Merchant, error) {
+	return store.Merchant{}, store.ErrNotFound
+}
+
+func (nobody) Mappings(context.Context, relay.MerchantID) (relay.Mappings, error) {
+	return relay.Mappings{}, store.ErrNotFound
+}
+
+// Promise 1: files that a rehearsal put away would be read by nobody.
+func TestNothingIsMovedInFoldersHoweverManyPagesAreRead(t *testing.T) {
+	dir := t.TempDir()
+	for _, folder := range []string{"shop/in", "shop/out", "depot/in", "depot/out"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, folder), 0o750))
+	}
+	for f := range 3 {
+		text := "order,placed_at,name,street1,city,state,zip,country,sku,quantity\n"
+		for n := range 120 {
+			text += fmt.Sprintf("SO-%d-%d,2026-11-02T09:30:00Z,Clerk,1 Test Street,Los Angeles,CA,90001,US,MUG,1\n", f, n)
+		}
+		require.NoError(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("shop/in/ord_%d.csv", f)), []byte(text), 0o640))
+	}
+	in := rehearsal.Input{
+		Merchant: relay.Merchant{ID: "acme", Unaliased: relay.SendUnaliased}, Connectors: csv.Connectors(), Orders: 1000,
+		Now: time.Now(), Say: func(string, ...any) {},
+	}
+	open := func(i int, name, folder string, given connectors.Values) relay.Connection {
+		settings, address, faults := in.Connectors[i].Configure("file://"+filepath.Join(dir, folder), given, nil)
+		require.Empty(t, faults)
+		return relay.Connection{Name: relay.ConnectionName(name), Connector: in.Connectors[i].Name, BaseURL: address, Mode: relay.ModeTest, Settings: settings}
+	}
+	in.Merchant.Warehouse = open(0, "depot", "depot", connectors.Values{"service": "Ground"})
+	in.Merchant.Carts = []relay.Connection{open(1, "shop", "shop", nil)}
+	before := tree(t, dir)
+	report, err := rehearsal.Run(t.Context(), nobody{}, in)
+	require.NoError(t, err)
+	require.True(t, report.Clean(), "%+v", report)
+	require.Equal(t, 360, report.Carts[0].Read)
+	require.Equal(t, 360, report.Carts[0].Send)
+	require.Equal(t, before, tree(t, dir))
+}
+
+// tree lists all that is below a folder.
+func tree(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {
+		names = append(names, name)
+		return err
+	}))
+	return names
+}
