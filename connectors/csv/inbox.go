@@ -44,6 +44,9 @@ type inbox struct {
 
 	mu    sync.Mutex
 	batch *batch // being read: kept between pages, and surveyed anew where it is not
+	// looks are those of the last visit. A cursor is not kept while a snapshot has
+	// bad rows, and what follows it must settle all the same.
+	looks []look
 }
 
 // cursor is how far an inbox has been read. Everything in it is bounded.
@@ -217,7 +220,7 @@ func (v *visit) settled() ([]file, error) {
 	}
 	v.checkReading(all)
 	now := v.in.now()
-	var looks []look
+	var looks, own []look
 	var out []file
 	for _, f := range all {
 		if v.in.layoutOf(f.name) == nil || slices.ContainsFunc(v.cur.Reading, func(r fileRef) bool { return r.Name == f.name }) {
@@ -228,8 +231,13 @@ func (v *visit) settled() ([]file, error) {
 			continue
 		}
 		l := look{refOf(f), now.UnixMilli()}
-		if i := slices.IndexFunc(v.cur.Looks, func(b look) bool { return b.is(f) }); i >= 0 {
-			l.Since = v.cur.Looks[i].Since
+		for _, before := range [][]look{v.in.looks, v.cur.Looks} {
+			if i := slices.IndexFunc(before, func(b look) bool { return b.is(f) }); i >= 0 {
+				l.Since = min(l.Since, before[i].Since)
+			}
+		}
+		if len(own) < maxLooks {
+			own = append(own, l)
 		}
 		stable := v.readOnly || now.UnixMilli()-l.Since >= v.in.settle.Milliseconds()
 		if stable && v.in.waits(f, all) {
@@ -242,7 +250,7 @@ func (v *visit) settled() ([]file, error) {
 			looks = append(looks, l)
 		}
 	}
-	v.cur.Looks = looks
+	v.cur.Looks, v.in.looks = looks, own
 	slices.SortStableFunc(out, func(a, b file) int { return cmp.Or(a.changed.Compare(b.changed), strings.Compare(a.name, b.name)) })
 	return out, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"orderferry/connectors"
 	"orderferry/relay"
@@ -125,11 +126,10 @@ func (v *visit) choose(waiting []file) ([]file, error) {
 	if err := v.begin([]file{newest}, base); err != nil {
 		return nil, err
 	}
-	if len(v.cur.Reading) == 0 { // it was read before, or can't be read
-		return older, nil
+	if len(v.cur.Reading) > 0 || slices.ContainsFunc(v.cur.Done, func(d doneFile) bool { return d.Name == newest.name && len(d.Bad) == 0 }) {
+		v.cur.Newest = newest.changed.UnixNano() // also where it says nothing new: what is older says less
 	}
-	v.cur.Newest = newest.changed.UnixNano()
-	return older, nil
+	return older, nil // it can't be read, or somebody took it away
 }
 
 // base finds the snapshot before, where what is missing now is 0. Where it is not

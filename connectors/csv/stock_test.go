@@ -3,6 +3,7 @@ package csv
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -154,4 +155,41 @@ func TestAnEarlierFigureComesBack(t *testing.T) {
 	}
 	f.write("out/inv_again.csv", five)
 	require.Empty(t, pull(), "it says nothing new")
+}
+
+// A snapshot with a bad row is read again until there is another, since nobody
+// keeps the cursor behind it; and that one settles all the same.
+func TestABadSnapshotGivesWayToTheNext(t *testing.T) {
+	f := newFolder(t)
+	w := f.warehouse(connectors.Values{"settle": "10s"})
+	now := time.Date(2026, 3, 7, 12, 0, 0, 0, time.UTC)
+	w.stock.inbox.now = func() time.Time { return now }
+	cursor := ""
+	pull := func() connectors.InventoryPage {
+		now = now.Add(11 * time.Second)
+		p, err := w.PullInventory(t.Context(), connectors.InventoryQuery{Cursor: cursor, Limit: 10})
+		require.NoError(t, err)
+		if !p.Partial {
+			cursor = p.Cursor
+		}
+		return p
+	}
+	f.write("out/inv_1.csv", lines("sku,quantity", "CUP,1", "MUG,5"))
+	pull()
+	require.Len(t, pull().Levels, 2)
+	f.write("out/inv_2.csv", lines("sku,quantity", "CUP,2", "MUG,many"))
+	pull()
+	for range 3 {
+		p := pull()
+		require.True(t, p.Partial)
+		require.Len(t, p.Unread, 1)
+	}
+	f.write("out/inv_3.csv", lines("sku,quantity", "CUP,1", "MUG,5")) // as it was at first
+	pull()
+	p := pull()
+	require.False(t, p.Partial)
+	pull()
+	p = pull()
+	require.Empty(t, p.Unread)
+	require.Empty(t, f.names("out"), "all are put away")
 }
