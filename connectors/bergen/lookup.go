@@ -3,6 +3,8 @@ package bergen
 import (
 	"context"
 	"errors"
+	"maps"
+	"strconv"
 	"strings"
 
 	"orderferry/connectors"
@@ -233,7 +235,7 @@ func (c *connection) found(o connectors.WarehouseOrder, s standing) connectors.L
 	m := connectors.Match{ID: relay.WarehouseOrderID(c.number(o)), By: "reference"}
 	switch {
 	case s.ticket != nil:
-		if !samePO(s.ticket, o.Number) {
+		if !samePO(s.ticket, o.Number) || !sameItems(s.ticket, o.Items) {
 			return connectors.Lookup{}
 		}
 		m.Cancelled = classOf(s.ticket.Status) == cancelled
@@ -247,6 +249,29 @@ func (c *connection) found(o connectors.WarehouseOrder, s standing) connectors.L
 		return connectors.Lookup{}
 	}
 	return connectors.Lookup{Matches: []connectors.Match{m}}
+}
+
+// sameItems reports whether a ticket asks for the order's items, as far as it
+// tells: two merchants who share an account may number their orders alike, and
+// neither may adopt the other's. Requested quantities stand from the start
+// (section 7.4).
+func sameItems(t *ticketXML, items []relay.Item) bool {
+	theirs := make(map[string]float64)
+	for _, l := range t.Lines {
+		n, err := strconv.ParseFloat(strings.TrimSpace(l.Quantity), 64)
+		if err != nil || canonical(l.UPC) == "" {
+			return true // it does not tell
+		}
+		theirs[canonical(l.UPC)] += n
+	}
+	if len(theirs) == 0 {
+		return true
+	}
+	ours := make(map[string]float64)
+	for _, it := range items {
+		ours[canonical(string(it.Code))] += float64(it.Units)
+	}
+	return maps.Equal(theirs, ours)
 }
 
 // samePO reports whether a ticket's purchase order is the cart's number: a

@@ -238,6 +238,12 @@ func TestSimulatorDuplicate(t *testing.T) {
 	_, err = w.place(other)
 	require.ErrorIs(t, err, relay.Conflict)
 	require.Equal(t, connectors.Lookup{}, find(t, w.connection, other)[0])
+	// Nor that of another merchant of the account who numbers orders alike.
+	for _, items := range [][]relay.Item{{{Code: anOrder().Items[0].Code, Units: 99}}, anOrder().Items[:1], append([]relay.Item{{Code: "other", Units: 1}}, anOrder().Items...)} {
+		alike := again
+		alike.Items = items
+		require.Equal(t, connectors.Lookup{}, find(t, w.connection, alike)[0], items)
+	}
 }
 
 func TestSimulatorCancels(t *testing.T) {
