@@ -304,7 +304,7 @@ func TestTroublesOfOrders(t *testing.T) {
 		headline string
 		over     string // settles it; "" for only a person
 	}{
-		"back at cart": {store.EventBackAtCart, "job pull_orders", `{}`, "back_at_cart", "is cancelled here and ready again at the cart", `update orders set state = 'new'`},
+		"back at cart": {store.EventBackAtCart, "job pull_orders", `{}`, "back_at_cart", "is cancelled here and ready again at the cart", `update orders set state = 'new', warehouse_order_id = null`},
 		"changed too late": {store.EventChangedTooLate, "job pull_orders", `{"changes": [{"field": "lines[MUG].quantity", "was": "2", "is": "3"}, {"field": "ship_to.zip"}]}`,
 			"changed_too_late", "changed at the cart after it was submitted: lines[MUG].quantity: 2 -> 3, ship_to.zip changed",
 			`insert into order_events (order_id, kind, actor) select id, 'changed_back', 'test' from orders`},
