@@ -1,6 +1,7 @@
 package csv
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -315,7 +316,8 @@ func (l *layout) answers(number string, g group) (updates []connectors.OrderUpda
 		}
 		said := e.values["status"]
 		word, _ := status.word(said)
-		u := connectors.OrderUpdate{ID: relay.WarehouseOrderID(number), Status: clip(said, 60), Adds: true, Progress: connectors.InProgress}
+		// Without a status of its own the row is an answer all the same.
+		u := connectors.OrderUpdate{ID: relay.WarehouseOrderID(number), Status: cmp.Or(clip(said, 60), "acknowledged"), Adds: true, Progress: connectors.InProgress}
 		hold := &relay.Hold{Code: clip(said, 60), Words: clip(e.values["message"], 2000)}
 		switch word {
 		case "", wordAccepted:
