@@ -138,6 +138,14 @@ func backOff(attempts int, first, most time.Duration) time.Duration {
 // worker that dies, and as many as a stock adjustment of TradeGecko takes.
 const levelsAtOnce = 100
 
+// pushWithin bounds how long one push of levels takes: with many that the cart
+// refuses, each at the pace of its rate limit. A worker that dies within it leaves
+// it open for so long, and pushGrace, what the cart shows of these levels.
+const (
+	pushWithin = 5 * time.Minute
+	pushGrace  = 15 * time.Second // in which a request that was sent last still counts
+)
+
 // PushInventory tells a cart of stock levels that changed.
 func (a *Activities) PushInventory(ctx context.Context, in JobInput) (PushResult, error) {
 	defer beat(ctx)()
@@ -169,6 +177,11 @@ const skusAtOnce = 10_000
 
 // tellLevels goes through the cart's SKUs once, and gathers what is due.
 func (j *job) tellLevels(ctx context.Context, sink connectors.InventorySink, r *PushResult) error {
+	next, err := j.store.GiveUpPushes(ctx, j.conn.ID)
+	if err != nil {
+		return err
+	}
+	r.again(false, next)
 	q, err := j.cartLevels(ctx, skusAtOnce)
 	if err != nil {
 		return err
@@ -213,11 +226,17 @@ func (j *job) pushLevels(ctx context.Context, sink connectors.InventorySink, lev
 	parts := []string{string(j.merchant.ID), string(j.conn.Name)}
 	for i, l := range levels {
 		push.Targets[i] = connectors.StockTarget{SKU: l.SKU, Location: l.Location, Available: l.Available, Owed: l.Owed}
-		parts = append(parts, string(l.SKU), l.Location, l.Available.String(), l.Owed.String(), l.LastSent.UTC().Format(time.RFC3339Nano))
+		parts = append(parts, string(l.SKU), l.Location, l.Available.String(), l.Owed.String(), l.LastSent.UTC().Format(time.RFC3339Nano), l.Moved.String())
 	}
 	// Until it is recorded as sent, the same push has the same key.
 	push.Key = shortHash(parts...)
-	outcomes, err := sink.PushInventory(ctx, push)
+	begun, err := j.store.BeginPush(ctx, j.conn.ID, levels, pushWithin+pushGrace)
+	if err != nil {
+		return nil, err
+	}
+	within, cancel := context.WithTimeout(ctx, pushWithin)
+	defer cancel()
+	outcomes, err := sink.PushInventory(within, push)
 	if err != nil {
 		return nil, err
 	}
@@ -239,5 +258,7 @@ func (j *job) pushLevels(ctx context.Context, sink connectors.InventorySink, lev
 		r.again(false, time.Now().Add(sent[i].Retry))
 		j.log.Warn("the cart did not take a stock level", "sku", levels[i].SKU, "location", levels[i].Location, "error", o.Err)
 	}
-	return outcomes, j.store.RecordSent(context.WithoutCancel(ctx), j.conn.ID, sent)
+	again, err := j.store.RecordSent(context.WithoutCancel(ctx), j.conn.ID, begun, sent)
+	r.again(again, time.Time{})
+	return outcomes, err
 }

@@ -78,6 +78,8 @@ type plainCart struct {
 	shows  map[string]relay.Quantity // by SKU and, behind "@", location
 	pushes []connectors.InventoryPush
 	refuse map[relay.SKU]error
+	// late, when set, is called once with a push that is about to be written.
+	late func()
 }
 
 func (s *plainCart) Check(context.Context) (connectors.Report, error) {
@@ -85,6 +87,13 @@ func (s *plainCart) Check(context.Context) (connectors.Report, error) {
 }
 
 func (s *plainCart) PushInventory(_ context.Context, push connectors.InventoryPush) ([]connectors.LevelOutcome, error) {
+	s.mu.Lock()
+	late := s.late
+	s.late = nil
+	s.mu.Unlock()
+	if late != nil {
+		late()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pushes = append(s.pushes, push)
@@ -303,6 +312,53 @@ func TestKeysOfStockPushes(t *testing.T) {
 	}
 	require.Equal(t, w.plain.pushes[0].Targets, w.plain.pushes[3].Targets)
 	require.NotEqual(t, key(0), key(3))
+}
+
+// A worker that was taken for dead writes behind the one that took its place, and
+// dies then or lives: what the cart shows comes right.
+func TestAPushThatWasTakenForDead(t *testing.T) {
+	for name, dies := range map[string]bool{"dies": true, "lives": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newStockWorld(t, activities.Options{})
+			w.feed.set("MUG", "", 10)
+			w.pulled()
+			w.push()
+			w.feed.set("MUG", "", 12)
+			w.pulled()
+			w.plain.late = func() {
+				w.feed.set("MUG", "", 9)
+				w.pulled()
+				r := w.push()
+				require.Equal(t, 1, r.Done)
+				require.WithinDuration(t, time.Now().Add(5*time.Minute), r.Next, time.Minute)
+				require.Equal(t, relay.Units(9), w.plain.shows["MUG@"])
+				if dies {
+					_, err := w.sql.Exec(t.Context(), `alter table sent_levels rename to sent_levels_away`)
+					require.NoError(t, err)
+				}
+			}
+			_, err := w.env.ExecuteActivity(w.acts.PushInventory, activities.JobInput{Merchant: "acme", Connection: w.cart})
+			if dies {
+				require.Error(t, err)
+				_, err := w.sql.Exec(t.Context(), `alter table sent_levels_away rename to sent_levels`)
+				require.NoError(t, err)
+				require.Equal(t, relay.Units(12), w.plain.shows["MUG@"])
+				require.Zero(t, w.push().Done, "nothing tells yet that it is wrong")
+				_, err = w.sql.Exec(t.Context(), `update stock_pushes set ends_at = now()`)
+				require.NoError(t, err)
+			} else {
+				require.NoError(t, err)
+			}
+			w.push()
+			require.Equal(t, relay.Units(9), w.plain.shows["MUG@"])
+			require.Zero(t, value[int](w, `select count(*) from stock_pushes`))
+			keys := make(map[string]bool)
+			for _, p := range w.plain.pushes {
+				keys[p.Key] = true
+			}
+			require.Len(t, keys, len(w.plain.pushes), "each has a key of its own")
+		})
+	}
 }
 
 // A level that the cart does not take keeps none of the others waiting, and its

@@ -10,15 +10,10 @@ import (
 )
 
 // AliasEdit is an edit of a merchant's aliases.
-type AliasEdit struct {
-	Set     []relay.Alias // a SKU of a cart at most once
-	Remove  []relay.Alias // by SKU and cart; the code does not matter
-	Replace bool          // and remove all that are not set
-	Actor   string
-}
+type AliasEdit = MappingEdit[relay.Alias]
 
-// args are the edited aliases; one that is removed has no code.
-func (e AliasEdit) args(merchant relay.MerchantID) []any {
+// aliasArgs are the edited aliases; one that is removed has no code.
+func aliasArgs(merchant relay.MerchantID, e AliasEdit) []any {
 	n := len(e.Set) + len(e.Remove)
 	carts, skus, codes := make([]string, 0, n), make([]string, 0, n), make([]string, 0, n)
 	for _, a := range e.Set {
@@ -45,7 +40,7 @@ const (
 		count(*) filter (where after is null), count(*) filter (where named) from diff`
 )
 
-func (e AliasEdit) counts(row pgx.Row) (c MappingCounts, err error) {
+func aliasCounts(e AliasEdit, row pgx.Row) (c MappingCounts, err error) {
 	var named int
 	err = row.Scan(&c.Added, &c.Changed, &c.Removed, &named)
 	c.Unchanged = len(e.Set) + len(e.Remove) - named
@@ -57,7 +52,7 @@ func (e AliasEdit) counts(row pgx.Row) (c MappingCounts, err error) {
 // there is no such merchant.
 func (s *Store) EditAliases(ctx context.Context, merchant relay.MerchantID, e AliasEdit) (MappingCounts, error) {
 	out, err := s.editMappings(ctx, merchant, func(tx pgx.Tx, version int64) (MappingCounts, error) {
-		return e.counts(tx.QueryRow(ctx, aliasDiffSQL+`,
+		return aliasCounts(e, tx.QueryRow(ctx, aliasDiffSQL+`,
 			removed as (
 				delete from aliases a using diff where after is null and a.merchant_id = $1 and a.cart = diff.cart and a.sku = diff.sku),
 			written as (
@@ -65,7 +60,7 @@ func (s *Store) EditAliases(ctx context.Context, merchant relay.MerchantID, e Al
 				on conflict (merchant_id, cart, sku) do update set code = excluded.code, version = excluded.version, changed_at = now(), changed_by = excluded.changed_by),
 			noted as (
 				insert into mapping_changes (merchant_id, version, actor, kind, cart, sku, before, after)
-				select $1, $6, $7, 'alias', cart, sku, before, after from diff)`+countedSQL, append(e.args(merchant), version, e.Actor)...))
+				select $1, $6, $7, 'alias', cart, sku, before, after from diff)`+countedSQL, append(aliasArgs(merchant, e), version, e.Actor)...))
 	})
 	if err != nil {
 		return MappingCounts{}, fmt.Errorf("edit aliases of %s: %w", merchant, err)
@@ -77,11 +72,11 @@ func (s *Store) EditAliases(ctx context.Context, merchant relay.MerchantID, e Al
 // changes, and writes nothing.
 func (s *Store) PreviewAliases(ctx context.Context, merchant relay.MerchantID, e AliasEdit, first int) (MappingPreview, error) {
 	out, err := s.previewMappings(ctx, merchant, func(tx pgx.Tx) (p MappingPreview, err error) {
-		if p.MappingCounts, err = e.counts(tx.QueryRow(ctx, aliasDiffSQL+countedSQL, e.args(merchant)...)); err != nil {
+		if p.MappingCounts, err = aliasCounts(e, tx.QueryRow(ctx, aliasDiffSQL+countedSQL, aliasArgs(merchant, e)...)); err != nil {
 			return p, err
 		}
 		rows, err := tx.Query(ctx, aliasDiffSQL+`
-			select cart, sku, coalesce(before, ''), coalesce(after, '') from diff order by sku, cart limit $6`, append(e.args(merchant), first)...)
+			select cart, sku, coalesce(before, ''), coalesce(after, '') from diff order by sku, cart limit $6`, append(aliasArgs(merchant, e), first)...)
 		if err != nil {
 			return p, err
 		}

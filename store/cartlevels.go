@@ -27,7 +27,7 @@ type CartLevel struct {
 // SentLevel is what a cart was told last.
 type SentLevel struct {
 	Available relay.Quantity
-	Owed      relay.Quantity // negative: a shipment was told since, so the cart shows something else now
+	Owed      relay.Quantity // negative: its stock moved since, as by a shipment that it was told of
 	At        time.Time
 	Error     string    // why the cart did not take it; "" when it did
 	RetryAt   time.Time // with Error: not sent again before, unless the figure changes
@@ -53,7 +53,7 @@ func (l CartLevel) Stands() bool { return l.Known && !l.Differs() && l.Sent.Erro
 func (l CartLevel) ToSend() LevelToSend {
 	t := LevelToSend{SKU: l.SKU, Location: l.Location, Available: wholeUnits(l.Available), Owed: wholeUnits(l.Owed)}
 	if l.Sent != nil {
-		t.LastSent = l.Sent.At
+		t.LastSent, t.Moved = l.Sent.At, min(l.Sent.Owed, 0)
 	}
 	return t
 }
@@ -71,6 +71,9 @@ type LevelToSend struct {
 	Available relay.Quantity
 	Owed      relay.Quantity
 	LastSent  time.Time // zero: never
+	// Moved counts down with each thing that moved the cart's stock since it was
+	// last sent: 0 is nothing.
+	Moved relay.Quantity
 }
 
 // CartLevelsQuery says of which cart and which SKUs levels are computed.
@@ -305,33 +308,4 @@ func (c cartStock) readSent(ctx context.Context, tx pgx.Tx, cart ConnectionID, s
 		return nil
 	})
 	return err
-}
-
-// LevelSent is what came of sending one figure.
-type LevelSent struct {
-	LevelToSend
-	Error   string        // why the cart did not take it; "" when it did
-	Retry   time.Duration // with Error: not sent again before, unless the figure changes
-	ByParts bool          // the cart keeps no stock of the SKU: its orders take of what it is made of
-}
-
-// RecordSent writes what a cart was sent.
-func (s *Store) RecordSent(ctx context.Context, cart ConnectionID, sent []LevelSent) error {
-	n := len(sent)
-	skus, locations, available, owed := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	errs, retry, byParts := make([]string, n), make([]time.Duration, n), make([]bool, n)
-	for i, l := range sent {
-		skus[i], locations[i], available[i], owed[i] = string(l.SKU), l.Location, l.Available.String(), l.Owed.String()
-		errs[i], retry[i], byParts[i] = plain(l.Error), l.Retry, l.ByParts
-	}
-	_, err := s.pool.Exec(ctx, `
-		insert into sent_levels (cart_id, sku, location, available, owed, sent_at, error, retry_at, by_parts)
-		select $1, s, l, a::numeric, o::numeric, now(), nullif(e, ''), case when e <> '' then now() + r end, p
-		from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::interval[], $8::boolean[]) as l(s, l, a, o, e, r, p)
-		on conflict (cart_id, sku, location) do update set available = excluded.available, owed = excluded.owed, sent_at = excluded.sent_at,
-			error = excluded.error, retry_at = excluded.retry_at, by_parts = excluded.by_parts`, cart, skus, locations, available, owed, errs, retry, byParts)
-	if err != nil {
-		return fmt.Errorf("record sent stock levels: %w", err)
-	}
-	return nil
 }

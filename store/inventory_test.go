@@ -88,7 +88,26 @@ func (b *bench) sent(cart relay.ConnectionName, mistake string) {
 	for _, l := range b.levels(cart, store.CartLevel.Due) {
 		list = append(list, store.LevelSent{LevelToSend: l.ToSend(), Error: mistake, Retry: time.Hour})
 	}
-	require.NoError(b.t, b.RecordSent(b.t.Context(), b.cart(cart).ID, list))
+	b.recordSent(cart, list)
+}
+
+// begin begins a push of levels that may take an hour.
+func (b *bench) begin(cart relay.ConnectionName, levels []store.LevelToSend) store.StockPush {
+	b.t.Helper()
+	push, err := b.BeginPush(b.t.Context(), b.cart(cart).ID, levels, time.Hour)
+	require.NoError(b.t, err)
+	return push
+}
+
+func (b *bench) recordSent(cart relay.ConnectionName, list []store.LevelSent) {
+	b.t.Helper()
+	levels := make([]store.LevelToSend, len(list))
+	for i, l := range list {
+		levels[i] = l.LevelToSend
+	}
+	again, err := b.RecordSent(b.t.Context(), b.cart(cart).ID, b.begin(cart, levels), list)
+	require.NoError(b.t, err)
+	require.False(b.t, again)
 }
 
 func levelOf(sku relay.SKU, available, owed int64) store.LevelToSend {
@@ -145,7 +164,7 @@ func TestOnlyChangesAreSent(t *testing.T) {
 	require.Len(t, b.toSend("shop"), 1, "unless the figure changes")
 	b.sent("shop", "")
 	require.Empty(t, b.toSend("shop"))
-	require.NoError(t, b.RecordSent(t.Context(), b.cart("shop").ID, nil))
+	b.recordSent("shop", nil)
 	require.Zero(t, list[int64](b, `select count(*) from cart_levels`)[0], "that is for workers of the release before")
 }
 
@@ -564,7 +583,7 @@ func TestKitsThatTheCartKeepsByParts(t *testing.T) {
 	for _, l := range b.levels("shop", store.CartLevel.Due) {
 		list = append(list, store.LevelSent{LevelToSend: l.ToSend(), ByParts: l.SKU == "SET"})
 	}
-	require.NoError(t, b.RecordSent(t.Context(), b.cart("shop").ID, list))
+	b.recordSent("shop", list)
 	o := anOrder(1)
 	o.Lines = []relay.Line{{ID: "1", SKU: "SET", Quantity: relay.Units(3)}, {ID: "2", SKU: "MUG", Quantity: relay.Units(1)}}
 	b.takeIn(o)

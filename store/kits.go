@@ -13,12 +13,7 @@ import (
 )
 
 // KitEdit is an edit of a merchant's kits.
-type KitEdit struct {
-	Set     []relay.Kit // a SKU of a cart at most once
-	Remove  []relay.Kit // by SKU and cart; the components do not matter
-	Replace bool        // and remove all that are not set
-	Actor   string
-}
+type KitEdit = MappingEdit[relay.Kit]
 
 // NestedKitsError refuses an edit after which kits would hold kits.
 type NestedKitsError struct{ Nested []relay.NestedKit }
@@ -51,8 +46,8 @@ type kitDiff struct {
 	set     []relay.Kit // of the changes, those that stay
 }
 
-// diff compares the edit with a merchant's kits, and refuses kits of kits.
-func (e KitEdit) diff(old []relay.Kit) (kitDiff, error) {
+// diffKits compares an edit with a merchant's kits, and refuses kits of kits.
+func diffKits(e KitEdit, old []relay.Kit) (kitDiff, error) {
 	was, next := make(map[kitKey]relay.Kit, len(old)), make(map[kitKey]relay.Kit, len(old))
 	for _, k := range old {
 		was[keyOf(k)] = k
@@ -125,7 +120,7 @@ func (s *Store) EditKits(ctx context.Context, merchant relay.MerchantID, e KitEd
 		if err != nil {
 			return MappingCounts{}, err
 		}
-		d, err := e.diff(old)
+		d, err := diffKits(e, old)
 		if err != nil {
 			return MappingCounts{}, err
 		}
@@ -145,7 +140,7 @@ func (s *Store) PreviewKits(ctx context.Context, merchant relay.MerchantID, e Ki
 		if err != nil {
 			return MappingPreview{}, err
 		}
-		d, err := e.diff(old)
+		d, err := diffKits(e, old)
 		return MappingPreview{MappingCounts: d.MappingCounts, Changes: d.changes[:min(first, len(d.changes))]}, err
 	})
 	if err != nil {

@@ -15,6 +15,14 @@ import (
 // ErrMappingsChanged tells that aliases or kits were edited since they were read.
 var ErrMappingsChanged = errors.New("the merchant's aliases or kits changed meanwhile")
 
+// MappingEdit is an edit of a merchant's aliases or kits.
+type MappingEdit[M relay.Alias | relay.Kit] struct {
+	Set     []M  // a SKU of a cart at most once
+	Remove  []M  // by SKU and cart; what the SKU stands for does not matter
+	Replace bool // and remove all that are not set
+	Actor   string
+}
+
 // MappingCounts counts what an edit of aliases or kits changed, or would change.
 type MappingCounts struct {
 	Added, Changed, Removed int

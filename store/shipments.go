@@ -362,7 +362,7 @@ func (s *Store) RecordTold(ctx context.Context, actor string, told []Told) (conf
 		// The cart took the units off its stock by itself, of a kit perhaps those of
 		// its parts: what it was sent is not what it shows any more.
 		b.Queue(`
-			update sent_levels c set owed = -1 from (
+			update sent_levels c set owed = least(c.owed, 0) - 1 from (
 				select distinct s.cart_id, q.sku from shipments s join orders n on n.id = s.order_id join shipment_lines l on l.shipment_id = s.id
 					join order_lines o on o.order_id = s.order_id and o.external_id = l.line_id
 					cross join lateral (select btrim(o.sku) as sku union

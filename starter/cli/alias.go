@@ -8,24 +8,30 @@ import (
 	"github.com/spf13/cobra"
 
 	"orderferry/relay"
+	"orderferry/starter/merchantfile"
 	"orderferry/store"
 )
 
-const aliases = "aliases"
+// aliases is the noun of aliases.
+func (a *app) aliases() mappingNoun[relay.Alias] {
+	return mappingNoun[relay.Alias]{
+		app: a, kind: store.AliasMapping, several: "aliases", columns: []string{columnSKU, columnCode, columnCart},
+		named: func(sku relay.SKU, cart relay.ConnectionName) relay.Alias { return relay.Alias{SKU: sku, Cart: cart} },
+		edit:  mappingLedger.EditAliases, preview: mappingLedger.PreviewAliases,
+		parse: func(file string, data []byte, carts []relay.ConnectionName) ([]relay.Alias, func(error) []merchantfile.Fault, []merchantfile.Fault) {
+			list, faults := parseAliases(file, data, carts)
+			return list, func(error) []merchantfile.Fault { return nil }, faults
+		},
+		view: viewAliases, rows: aliasRows,
+	}
+}
 
 func (a *app) aliasCommand() *cobra.Command {
 	group := a.group("alias", "Import, export, edit and explain aliases", "Import, export, edit and explain aliases: which item code of the warehouse a cart's SKU is.", `  ferry alias import --merchant acme aliases.csv
   ferry alias list --merchant acme
   ferry alias show --merchant acme CUP`)
-	group.AddCommand(a.aliasImportCommand(), a.aliasListCommand(), a.aliasExportCommand(), a.aliasSetCommand(), a.aliasRemoveCommand(),
-		a.aliasShowCommand(), a.mappingHistoryCommand(store.AliasMapping, aliases))
-	return group
-}
-
-func (a *app) aliasImportCommand() *cobra.Command {
-	var r importRequest
-	cmd := a.longVerb(cobra.Command{
-		Use:   "import FILE",
+	n := a.aliases()
+	group.AddCommand(n.importVerb(cobra.Command{
 		Short: "Add and change aliases from a CSV file",
 		Long: `Add and change aliases from a CSV file, or from standard input for "-". Its heading
 names the columns sku, item_code and, for aliases of one cart only, cart, in any
@@ -36,51 +42,30 @@ All faults are listed with their lines, and nothing is imported then. With
 changed and removed, and which, as far as --limit allows.`,
 		Example: `  ferry alias import --merchant acme aliases.csv
   ferry alias import --merchant acme --preview --replace aliases.csv`,
-		Args: oneFile,
-	}, aWhile, func(ctx context.Context, args []string) error { return a.importAliases(ctx, r, args[0]) })
-	importFlags(cmd, &r, aliases)
-	return cmd
-}
+	}), n.listVerb(cobra.Command{
+		Short: "List aliases",
+		Example: `  ferry alias list --merchant acme
+  ferry alias list --merchant acme --output json`,
+	}), n.exportVerb(cobra.Command{
+		Long: `Write aliases as CSV that ferry alias import reads: imported again unchanged, it
+changes nothing. What a spreadsheet would take for a formula has an apostrophe
+before it, which an import takes off. They are all of one moment, and are written as
+they are read, however many.`,
+		Example: `  ferry alias export --merchant acme`,
+	}), a.aliasSetCommand(), n.removeVerb(cobra.Command{
+		Long: `Remove aliases, in one transaction. Orders with such a SKU are held from then on,
+unless another alias or a kit has it; what was sent stays as it is.
 
-func (a *app) importAliases(ctx context.Context, r importRequest, path string) error {
-	name, data, err := a.read(path)
-	if err != nil {
-		return err
-	}
-	l, m, err := a.merchant(ctx, r.merchant)
-	if err != nil {
-		return err
-	}
-	list, faults := parseAliases(name, data, cartNames(m))
-	if len(faults) > 0 {
-		return a.refuse(name, faults)
-	}
-	e := store.AliasEdit{Set: list, Replace: r.replace}
-	if r.preview {
-		p, err := l.PreviewAliases(ctx, r.merchant, e, r.limit)
-		if err != nil {
-			return err
-		}
-		return a.printPreview(r.merchant, aliases, p)
-	}
-	return a.editAliases(ctx, l, r.merchant, r.actor, e)
-}
-
-func (a *app) editAliases(ctx context.Context, l mappingLedger, id relay.MerchantID, actor string, e store.AliasEdit) error {
-	v, err := a.edit(ctx, id, aliases, actor, func(by string) (store.MappingCounts, error) {
-		e.Actor = by
-		return l.EditAliases(ctx, id, e)
-	})
-	if err != nil {
-		return err
-	}
-	return a.print(v)
+The exit code is 1 when one of them is not there; the others are removed.`,
+		Example: `  ferry alias remove --merchant acme --sku CUP
+  ferry alias remove --merchant acme --sku CUP --cart main`,
+	}), a.aliasShowCommand(), n.historyVerb())
+	return group
 }
 
 func (a *app) aliasSetCommand() *cobra.Command {
-	var id relay.MerchantID
+	var s mappingScope
 	var al relay.Alias
-	var actor string
 	cmd := a.verb(cobra.Command{
 		Use:   "set",
 		Short: "Add or change one alias",
@@ -89,83 +74,22 @@ Many are changed in one transaction, and under one version, by ferry alias impor
 		Example: `  ferry alias set --merchant acme --sku CUP --code 4006380
   ferry alias set --merchant acme --sku CUP --code 4006399 --cart main`,
 	}, func(ctx context.Context, _ []string) error {
-		l, m, err := a.merchant(ctx, id)
-		if err != nil {
-			return err
-		}
-		if err := cartOf(m, al.Cart); err != nil {
-			return err
-		}
-		return a.editAliases(ctx, l, id, actor, store.AliasEdit{Set: []relay.Alias{al}})
+		al.Cart = s.cart
+		return a.aliases().set(ctx, s, al)
 	})
-	merchantFlag(cmd, &id)
+	s.flags(cmd)
 	cellFlag(cmd, &al.SKU, "sku", "the cart's SKU")
 	cellFlag(cmd, &al.Code, "code", "the warehouse's item code")
-	cartFlag(cmd, &al.Cart)
-	actorFlag(cmd, &actor)
-	needs(cmd, "merchant")
 	return cmd
 }
 
-func (a *app) aliasRemoveCommand() *cobra.Command {
-	var id relay.MerchantID
-	var skus []relay.SKU
-	var cart relay.ConnectionName
-	var actor string
-	cmd := a.verb(cobra.Command{
-		Use:   "remove",
-		Short: "Remove aliases",
-		Long: `Remove aliases, in one transaction. Orders with such a SKU are held from then on,
-unless another alias or a kit has it; what was sent stays as it is.
-
-The exit code is 1 when one of them is not there; the others are removed.`,
-		Example: `  ferry alias remove --merchant acme --sku CUP
-  ferry alias remove --merchant acme --sku CUP --cart main`,
-	}, func(ctx context.Context, _ []string) error {
-		l, _, err := a.merchant(ctx, id)
-		if err != nil {
-			return err
-		}
-		e := store.AliasEdit{}
-		for _, sku := range skus {
-			e.Remove = append(e.Remove, relay.Alias{SKU: sku, Cart: cart})
-		}
-		return a.remove(ctx, id, aliases, actor, func(by string) (store.MappingCounts, error) {
-			e.Actor = by
-			return l.EditAliases(ctx, id, e)
-		})
-	})
-	merchantFlag(cmd, &id)
-	cellsFlag(cmd, &skus, parseCell[relay.SKU], "sku", "text", "the cart's SKU; may be given several times")
-	cartFlag(cmd, &cart)
-	actorFlag(cmd, &actor)
-	needs(cmd, "merchant", "sku")
-	return cmd
-}
-
-func (a *app) aliasListCommand() *cobra.Command {
-	var id relay.MerchantID
-	cmd := a.verb(cobra.Command{Use: "list", Short: "List aliases", Example: `  ferry alias list --merchant acme
-  ferry alias list --merchant acme --output json`}, func(ctx context.Context, _ []string) error { return a.listAliases(ctx, id) })
-	merchantFlag(cmd, &id)
-	needs(cmd, "merchant")
-	return cmd
-}
-
-func (a *app) listAliases(ctx context.Context, id relay.MerchantID) error {
-	l, m, err := a.merchant(ctx, id)
-	if err != nil {
-		return err
-	}
+func viewAliases(ctx context.Context, l mappingLedger, m store.Merchant) (result, error) {
 	v := aliasesView{Merchant: m.ID, Version: m.AliasesVersion, Aliases: []aliasView{}}
-	err = l.EachAlias(ctx, id, func(al relay.Alias) error {
+	err := l.EachAlias(ctx, m.ID, func(al relay.Alias) error {
 		v.Aliases = append(v.Aliases, aliasView(al))
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return a.print(v)
+	return v, err
 }
 
 type aliasesView struct {
@@ -190,44 +114,6 @@ func (v aliasesView) text(p *page) {
 		rows = append(rows, []string{string(a.SKU), string(a.Code), orAll(a.Cart)})
 	}
 	p.table([]string{"SKU", "ITEM CODE", "CART"}, rows)
-}
-
-func (a *app) aliasExportCommand() *cobra.Command {
-	var id relay.MerchantID
-	cmd := a.longVerb(cobra.Command{
-		Use:   "export",
-		Short: "Write aliases as CSV",
-		Long: `Write aliases as CSV that ferry alias import reads: imported again unchanged, it
-changes nothing. What a spreadsheet would take for a formula has an apostrophe
-before it, which an import takes off. They are all of one moment, and are written as
-they are read, however many.`,
-		Example: `  ferry alias export --merchant acme`,
-	}, noLimit, func(ctx context.Context, _ []string) error { return a.exportAliases(ctx, id) })
-	merchantFlag(cmd, &id)
-	needs(cmd, "merchant")
-	return cmd
-}
-
-// exportAliases writes the CSV that import reads; as JSON, what list writes.
-func (a *app) exportAliases(ctx context.Context, id relay.MerchantID) error {
-	if a.output == jsonOut {
-		return a.listAliases(ctx, id)
-	}
-	l, _, err := a.merchant(ctx, id)
-	if err != nil {
-		return err
-	}
-	out, err := newAliasWriter(a.stdout)
-	if err == nil {
-		err = l.EachAlias(ctx, id, out.write)
-	}
-	if err == nil {
-		err = out.close()
-	}
-	if err != nil {
-		return fmt.Errorf("export aliases: %w", err)
-	}
-	return nil
 }
 
 func (a *app) aliasShowCommand() *cobra.Command {

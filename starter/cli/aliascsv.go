@@ -1,8 +1,7 @@
 package cli
 
 import (
-	"encoding/csv"
-	"io"
+	"context"
 
 	"orderferry/relay"
 	"orderferry/starter/merchantfile"
@@ -37,19 +36,7 @@ func parseAliases(file string, data []byte, carts []relay.ConnectionName) ([]rel
 	return list, nil
 }
 
-// aliasWriter writes what parseAliases reads, an alias at a time.
-type aliasWriter struct{ csv *csv.Writer }
-
-func newAliasWriter(w io.Writer) (aliasWriter, error) {
-	out := csv.NewWriter(w)
-	return aliasWriter{out}, out.Write([]string{columnSKU, columnCode, columnCart})
-}
-
-func (w aliasWriter) write(a relay.Alias) error {
-	return w.csv.Write([]string{safeCell(string(a.SKU)), safeCell(string(a.Code)), string(a.Cart)})
-}
-
-func (w aliasWriter) close() error {
-	w.csv.Flush()
-	return w.csv.Error()
+// aliasRows are the rows that parseAliases reads.
+func aliasRows(ctx context.Context, l mappingLedger, m relay.MerchantID, row func(cells ...string) error) error {
+	return l.EachAlias(ctx, m, func(a relay.Alias) error { return row(string(a.SKU), string(a.Code), string(a.Cart)) })
 }

@@ -9,24 +9,30 @@ import (
 	"github.com/spf13/cobra"
 
 	"orderferry/relay"
+	"orderferry/starter/merchantfile"
 	"orderferry/store"
 )
 
-const kits = "kits"
+// kits is the noun of kits.
+func (a *app) kits() mappingNoun[relay.Kit] {
+	return mappingNoun[relay.Kit]{
+		app: a, kind: store.KitMapping, several: "kits", columns: []string{columnSKU, columnComponent, columnUnits, columnCart},
+		named: func(sku relay.SKU, cart relay.ConnectionName) relay.Kit { return relay.Kit{SKU: sku, Cart: cart} },
+		edit:  mappingLedger.EditKits, preview: mappingLedger.PreviewKits,
+		parse: func(file string, data []byte, carts []relay.ConnectionName) ([]relay.Kit, func(error) []merchantfile.Fault, []merchantfile.Fault) {
+			f, faults := parseKits(file, data, carts)
+			return f.kits, f.blame, faults
+		},
+		view: viewKits, rows: kitRows,
+	}
+}
 
 func (a *app) kitCommand() *cobra.Command {
 	group := a.group("kit", "Import, export and edit kits", "Import, export and edit kits: SKUs that are shipped as other SKUs, so many of each.", `  ferry kit set --merchant acme --sku GIFT --component MUG=2 --component BOX
   ferry kit import --merchant acme kits.csv
   ferry kit list --merchant acme`)
-	group.AddCommand(a.kitImportCommand(), a.kitListCommand(), a.kitExportCommand(), a.kitSetCommand(), a.kitRemoveCommand(),
-		a.mappingHistoryCommand(store.KitMapping, kits))
-	return group
-}
-
-func (a *app) kitImportCommand() *cobra.Command {
-	var r importRequest
-	cmd := a.longVerb(cobra.Command{
-		Use:   "import FILE",
+	n := a.kits()
+	group.AddCommand(n.importVerb(cobra.Command{
 		Short: "Add and change kits from a CSV file",
 		Long: `Add and change kits from a CSV file, or from standard input for "-". Its heading
 names the columns sku, component, units and, for kits of one cart only, cart, in any
@@ -40,57 +46,29 @@ itself. All faults are listed with their lines, and nothing is imported then. Wi
 changed and removed, and which, as far as --limit allows.`,
 		Example: `  ferry kit import --merchant acme kits.csv
   ferry kit import --merchant acme --preview --replace kits.csv`,
-		Args: oneFile,
-	}, aWhile, func(ctx context.Context, args []string) error { return a.importKits(ctx, r, args[0]) })
-	importFlags(cmd, &r, kits)
-	return cmd
-}
+	}), n.listVerb(cobra.Command{
+		Short: "List kits and what they hold",
+		Example: `  ferry kit list --merchant acme
+  ferry kit list --merchant acme --output json`,
+	}), n.exportVerb(cobra.Command{
+		Long: `Write kits as CSV that ferry kit import reads: imported again unchanged, it changes
+nothing. What a spreadsheet would take for a formula has an apostrophe before it,
+which an import takes off.`,
+		Example: `  ferry kit export --merchant acme`,
+	}), a.kitSetCommand(), n.removeVerb(cobra.Command{
+		Long: `Remove kits, in one transaction. Their SKUs are then what an alias says; without
+one, orders with them are held. What was sent stays as it is.
 
-func (a *app) importKits(ctx context.Context, r importRequest, path string) error {
-	name, data, err := a.read(path)
-	if err != nil {
-		return err
-	}
-	l, m, err := a.merchant(ctx, r.merchant)
-	if err != nil {
-		return err
-	}
-	f, faults := parseKits(name, data, cartNames(m))
-	if len(faults) > 0 {
-		return a.refuse(name, faults)
-	}
-	e := store.KitEdit{Set: f.kits, Replace: r.replace}
-	if r.preview {
-		var p store.MappingPreview
-		if p, err = l.PreviewKits(ctx, r.merchant, e, r.limit); err == nil {
-			return a.printPreview(r.merchant, kits, p)
-		}
-	} else {
-		err = a.editKits(ctx, l, r.merchant, r.actor, e)
-	}
-	var nested *store.NestedKitsError
-	if errors.As(err, &nested) {
-		return a.refuse(name, f.faults(nested))
-	}
-	return err
-}
-
-func (a *app) editKits(ctx context.Context, l mappingLedger, id relay.MerchantID, actor string, e store.KitEdit) error {
-	v, err := a.edit(ctx, id, kits, actor, func(by string) (store.MappingCounts, error) {
-		e.Actor = by
-		return l.EditKits(ctx, id, e)
-	})
-	if err != nil {
-		return err
-	}
-	return a.print(v)
+The exit code is 1 when one of them is not there; the others are removed.`,
+		Example: `  ferry kit remove --merchant acme --sku GIFT`,
+	}), n.historyVerb())
+	return group
 }
 
 func (a *app) kitSetCommand() *cobra.Command {
-	var id relay.MerchantID
+	var s mappingScope
 	var k relay.Kit
 	var empty bool
-	var actor string
 	cmd := a.verb(cobra.Command{
 		Use:   "set",
 		Short: "Add or change one kit",
@@ -100,32 +78,23 @@ that were held for want of components go on by themselves.`,
 		Example: `  ferry kit set --merchant acme --sku GIFT --component MUG=2 --component BOX
   ferry kit set --merchant acme --sku SOON --empty`,
 	}, func(ctx context.Context, _ []string) error {
-		l, m, err := a.merchant(ctx, id)
-		if err != nil {
-			return err
-		}
-		if err := cartOf(m, k.Cart); err != nil {
-			return err
-		}
+		k.Cart = s.cart
 		if err := k.Check(); err != nil {
 			return &usageError{err}
 		}
-		err = a.editKits(ctx, l, id, actor, store.KitEdit{Set: []relay.Kit{k}})
+		err := a.kits().set(ctx, s, k)
 		var nested *store.NestedKitsError
 		if errors.As(err, &nested) {
-			return &usageError{fmt.Errorf("%w; nothing was changed", err)}
+			return usagef("%w; nothing was changed", err)
 		}
 		return err
 	})
-	merchantFlag(cmd, &id)
+	s.flags(cmd)
 	cellFlag(cmd, &k.SKU, "sku", "the cart's SKU")
 	cellsFlag(cmd, &k.Components, parseComponent, "component", "SKU=UNITS", "what a unit of the kit holds; may be given several times")
 	cmd.Flags().BoolVar(&empty, "empty", false, "a kit whose components are not known yet: its orders are held")
 	cmd.MarkFlagsMutuallyExclusive("component", "empty")
 	cmd.MarkFlagsOneRequired("component", "empty")
-	cartFlag(cmd, &k.Cart)
-	actorFlag(cmd, &actor)
-	needs(cmd, "merchant")
 	return cmd
 }
 
@@ -141,64 +110,10 @@ func parseComponent(s string) (c relay.Component, err error) {
 	return c, err
 }
 
-func (a *app) kitRemoveCommand() *cobra.Command {
-	var id relay.MerchantID
-	var skus []relay.SKU
-	var cart relay.ConnectionName
-	var actor string
-	cmd := a.verb(cobra.Command{
-		Use:   "remove",
-		Short: "Remove kits",
-		Long: `Remove kits, in one transaction. Their SKUs are then what an alias says; without
-one, orders with them are held. What was sent stays as it is.
-
-The exit code is 1 when one of them is not there; the others are removed.`,
-		Example: `  ferry kit remove --merchant acme --sku GIFT`,
-	}, func(ctx context.Context, _ []string) error {
-		l, _, err := a.merchant(ctx, id)
-		if err != nil {
-			return err
-		}
-		e := store.KitEdit{}
-		for _, sku := range skus {
-			e.Remove = append(e.Remove, relay.Kit{SKU: sku, Cart: cart})
-		}
-		return a.remove(ctx, id, kits, actor, func(by string) (store.MappingCounts, error) {
-			e.Actor = by
-			return l.EditKits(ctx, id, e)
-		})
-	})
-	merchantFlag(cmd, &id)
-	cellsFlag(cmd, &skus, parseCell[relay.SKU], "sku", "text", "the cart's SKU; may be given several times")
-	cartFlag(cmd, &cart)
-	actorFlag(cmd, &actor)
-	needs(cmd, "merchant", "sku")
-	return cmd
-}
-
-func (a *app) kitListCommand() *cobra.Command {
-	var id relay.MerchantID
-	cmd := a.verb(cobra.Command{Use: "list", Short: "List kits and what they hold", Example: `  ferry kit list --merchant acme
-  ferry kit list --merchant acme --output json`}, func(ctx context.Context, _ []string) error {
-		v, err := a.kits(ctx, id)
-		if err != nil {
-			return err
-		}
-		return a.print(v)
-	})
-	merchantFlag(cmd, &id)
-	needs(cmd, "merchant")
-	return cmd
-}
-
-func (a *app) kits(ctx context.Context, id relay.MerchantID) (kitsView, error) {
-	l, m, err := a.merchant(ctx, id)
+func viewKits(ctx context.Context, l mappingLedger, m store.Merchant) (result, error) {
+	list, err := l.Kits(ctx, m.ID)
 	if err != nil {
-		return kitsView{}, err
-	}
-	list, err := l.Kits(ctx, id)
-	if err != nil {
-		return kitsView{}, err
+		return nil, err
 	}
 	v := kitsView{Merchant: m.ID, Version: m.AliasesVersion, Kits: []kitView{}, list: list}
 	for _, k := range list {
@@ -240,31 +155,4 @@ func (v kitsView) text(p *page) {
 		rows = append(rows, []string{string(k.SKU), k.Contents(), orAll(k.Cart)})
 	}
 	p.table([]string{"SKU", "COMPONENTS", "CART"}, rows)
-}
-
-func (a *app) kitExportCommand() *cobra.Command {
-	var id relay.MerchantID
-	cmd := a.longVerb(cobra.Command{
-		Use:   "export",
-		Short: "Write kits as CSV",
-		Long: `Write kits as CSV that ferry kit import reads: imported again unchanged, it changes
-nothing. What a spreadsheet would take for a formula has an apostrophe before it,
-which an import takes off.`,
-		Example: `  ferry kit export --merchant acme`,
-	}, noLimit, func(ctx context.Context, _ []string) error {
-		v, err := a.kits(ctx, id)
-		if err != nil {
-			return err
-		}
-		if a.output == jsonOut {
-			return a.print(v)
-		}
-		if err := writeKits(a.stdout, v.list); err != nil {
-			return fmt.Errorf("export kits: %w", err)
-		}
-		return nil
-	})
-	merchantFlag(cmd, &id)
-	needs(cmd, "merchant")
-	return cmd
 }

@@ -1,9 +1,9 @@
 package cli
 
 import (
-	"encoding/csv"
+	"context"
+	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 
@@ -86,8 +86,12 @@ func parseUnits(s string) (int64, error) {
 	return n, nil
 }
 
-// faults tells of kits of kits at the lines of the file that bring them about.
-func (f kitFile) faults(e *store.NestedKitsError) []merchantfile.Fault {
+// blame tells of kits of kits at the lines of the file that bring them about.
+func (f kitFile) blame(err error) []merchantfile.Fault {
+	var e *store.NestedKitsError
+	if !errors.As(err, &e) {
+		return nil
+	}
 	var out []merchantfile.Fault
 	for _, n := range e.Nested {
 		line, field := f.parts[partAt{skuAt{n.Kit.SKU, n.Kit.Cart}, n.Component}], columnComponent
@@ -105,20 +109,25 @@ func (f kitFile) faults(e *store.NestedKitsError) []merchantfile.Fault {
 	return out
 }
 
-// writeKits writes what parseKits reads.
-func writeKits(w io.Writer, kits []relay.Kit) error {
-	out := csv.NewWriter(w)
-	records := [][]string{{columnSKU, columnComponent, columnUnits, columnCart}}
-	for _, k := range kits {
-		row := func(component, units string) {
-			records = append(records, []string{safeCell(string(k.SKU)), safeCell(component), units, string(k.Cart)})
-		}
-		if len(k.Components) == 0 {
-			row("", "")
-		}
+// kitRows are the rows that parseKits reads.
+func kitRows(ctx context.Context, l mappingLedger, m relay.MerchantID, row func(cells ...string) error) error {
+	list, err := l.Kits(ctx, m)
+	if err != nil {
+		return err
+	}
+	for _, k := range list {
+		parts := [][2]string{}
 		for _, c := range k.Components {
-			row(string(c.SKU), strconv.FormatInt(c.Units, 10))
+			parts = append(parts, [2]string{string(c.SKU), strconv.FormatInt(c.Units, 10)})
+		}
+		if len(parts) == 0 {
+			parts = append(parts, [2]string{}) // a kit of which only the SKU is known
+		}
+		for _, p := range parts {
+			if err := row(string(k.SKU), p[0], p[1], string(k.Cart)); err != nil {
+				return err
+			}
 		}
 	}
-	return out.WriteAll(records)
+	return nil
 }

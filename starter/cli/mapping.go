@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"orderferry/relay"
+	"orderferry/starter/merchantfile"
 	"orderferry/store"
 	"orderferry/workflows"
 )
@@ -33,18 +33,33 @@ func translation(ctx context.Context, l mappingLedger, m store.Merchant) (relay.
 	return t.Under(m.Merchant), err
 }
 
-// importRequest is an import of aliases or kits from a file.
-type importRequest struct {
-	merchant         relay.MerchantID
-	replace, preview bool
-	limit            int // of the changes that a preview lists
-	actor            string
+// mappingNoun is a noun whose verbs edit one kind of mappings, and what they
+// need to know of it.
+type mappingNoun[M relay.Alias | relay.Kit] struct {
+	*app
+	kind    store.MappingKind // the noun itself
+	several string            // of it: "aliases"
+	columns []string          // the heading of its files
+
+	// named is a mapping of which only the name matters, as for its removal.
+	named   func(relay.SKU, relay.ConnectionName) M
+	edit    func(mappingLedger, context.Context, relay.MerchantID, store.MappingEdit[M]) (store.MappingCounts, error)
+	preview func(mappingLedger, context.Context, relay.MerchantID, store.MappingEdit[M], int) (store.MappingPreview, error)
+	// parse reads a file. blame tells where in it an error of edit or preview comes
+	// from: of no line when it does not come from the file.
+	parse func(file string, data []byte, carts []relay.ConnectionName) (list []M, blame func(error) []merchantfile.Fault, faults []merchantfile.Fault)
+	// view is the list of all, and rows are the cells of its file.
+	view func(ctx context.Context, l mappingLedger, m store.Merchant) (result, error)
+	rows func(ctx context.Context, l mappingLedger, m relay.MerchantID, row func(cells ...string) error) error
 }
 
-// importFlags are those of an import of what ("aliases").
-func importFlags(cmd *cobra.Command, r *importRequest, what string) {
+// importVerb reads mappings from a file.
+func (n mappingNoun[M]) importVerb(c cobra.Command) *cobra.Command {
+	var r importRequest
+	c.Use, c.Args = "import FILE", oneFile
+	cmd := n.longVerb(c, aWhile, func(ctx context.Context, args []string) error { return n.importFile(ctx, r, args[0]) })
 	merchantFlag(cmd, &r.merchant)
-	cmd.Flags().BoolVar(&r.replace, "replace", false, "remove the "+what+" that the file does not name")
+	cmd.Flags().BoolVar(&r.replace, "replace", false, "remove the "+n.several+" that the file does not name")
 	cmd.Flags().BoolVar(&r.preview, "preview", false, "change nothing, and list what would be changed")
 	// Its name elsewhere, and here before there were previews of kits.
 	cmd.Flags().BoolVar(&r.preview, "dry-run", false, "the same as --preview")
@@ -52,6 +67,15 @@ func importFlags(cmd *cobra.Command, r *importRequest, what string) {
 	cmd.Flags().Lookup("limit").Usage = fmt.Sprintf("most changes that a preview lists, up to %d", mostRows)
 	actorFlag(cmd, &r.actor)
 	needs(cmd, "merchant")
+	return cmd
+}
+
+// importRequest is an import of mappings from a file.
+type importRequest struct {
+	merchant         relay.MerchantID
+	replace, preview bool
+	limit            int // of the changes that a preview lists
+	actor            string
 }
 
 // oneFile is the argument of an import.
@@ -62,52 +86,170 @@ func oneFile(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-// edit changes mappings and tells the merchant's workflow, so that orders which
-// wait for them go on.
-func (a *app) edit(ctx context.Context, id relay.MerchantID, what, actor string, change func(actor string) (store.MappingCounts, error)) (importView, error) {
-	// Before anything is written: orders that wait must be told.
-	if _, err := a.engine(ctx); err != nil {
+func (n mappingNoun[M]) importFile(ctx context.Context, r importRequest, path string) error {
+	name, data, err := n.read(path)
+	if err != nil {
+		return err
+	}
+	l, m, err := n.merchant(ctx, r.merchant)
+	if err != nil {
+		return err
+	}
+	list, blame, faults := n.parse(name, data, cartNames(m))
+	if len(faults) > 0 {
+		return n.refuse(name, faults)
+	}
+	var v importView
+	e := store.MappingEdit[M]{Set: list, Replace: r.replace}
+	if r.preview {
+		v, err = n.foresee(ctx, l, r.merchant, e, r.limit)
+	} else {
+		v, err = n.apply(ctx, l, r.merchant, e, r.actor)
+	}
+	if faults := blame(err); len(faults) > 0 {
+		return n.refuse(name, faults)
+	}
+	if err != nil {
+		return err
+	}
+	return n.print(v)
+}
+
+// foresee tells what an edit would change.
+func (n mappingNoun[M]) foresee(ctx context.Context, l mappingLedger, id relay.MerchantID, e store.MappingEdit[M], limit int) (importView, error) {
+	p, err := n.preview(l, ctx, id, e, limit)
+	if err != nil {
 		return importView{}, err
 	}
-	c, err := change(workflows.ByOperator(a.actor(actor)))
+	v := newImportView(id, n.several, p)
+	v.DryRun = true
+	if v.More = v.Added+v.Changed+v.Removed > len(v.Changes); v.More {
+		n.sayMore(len(v.Changes))
+	}
+	return v, nil
+}
+
+// apply changes mappings and tells the merchant's workflow, so that orders which
+// wait for them go on.
+func (n mappingNoun[M]) apply(ctx context.Context, l mappingLedger, id relay.MerchantID, e store.MappingEdit[M], actor string) (importView, error) {
+	// Before anything is written: orders that wait must be told.
+	if _, err := n.engine(ctx); err != nil {
+		return importView{}, err
+	}
+	e.Actor = workflows.ByOperator(n.actor(actor))
+	c, err := n.edit(l, ctx, id, e)
 	if err != nil {
 		return importView{}, err
 	}
 	// Even when nothing changed: an earlier edit may have failed to say so.
-	if err := a.wake(ctx, id, actor); err != nil {
-		return importView{}, fmt.Errorf("the %s of %s are in the ledger, but its workflow does not know yet; run this again: %w", what, id, err)
+	if err := n.wake(ctx, id, actor); err != nil {
+		return importView{}, fmt.Errorf("the %s of %s are in the ledger, but its workflow does not know yet; run this again: %w", n.several, id, err)
 	}
-	return newImportView(id, what, store.MappingPreview{MappingCounts: c}), nil
+	return newImportView(id, n.several, store.MappingPreview{MappingCounts: c}), nil
 }
 
-// remove is an edit that removes. What is not there is told, and the exit code is 1 then.
-func (a *app) remove(ctx context.Context, id relay.MerchantID, what, actor string, change func(actor string) (store.MappingCounts, error)) error {
-	v, err := a.edit(ctx, id, what, actor, change)
+// mappingScope is whose mappings are edited, and by whom.
+type mappingScope struct {
+	merchant relay.MerchantID
+	cart     relay.ConnectionName // "" for all carts
+	actor    string
+}
+
+func (s *mappingScope) flags(cmd *cobra.Command) {
+	merchantFlag(cmd, &s.merchant)
+	cmd.Flags().Var(word(&s.cart, relay.ParseConnectionName, "name"), "cart", "only of this cart (default: of all carts)")
+	actorFlag(cmd, &s.actor)
+	needs(cmd, "merchant")
+}
+
+// set adds or changes one mapping.
+func (n mappingNoun[M]) set(ctx context.Context, s mappingScope, mapping M) error {
+	l, m, err := n.merchant(ctx, s.merchant)
 	if err != nil {
 		return err
 	}
-	if v.Unchanged > 0 {
-		a.say("%d of them are not there", v.Unchanged)
+	if s.cart != "" && !slices.Contains(cartNames(m), s.cart) {
+		return usagef("--cart %s: no cart of merchant %s; it has %v", s.cart, m.ID, cartNames(m))
 	}
-	return a.conclude(v, v.Unchanged == 0)
+	v, err := n.apply(ctx, l, s.merchant, store.MappingEdit[M]{Set: []M{mapping}}, s.actor)
+	if err != nil {
+		return err
+	}
+	return n.print(v)
 }
 
-// cartFlag names the cart whose mapping it is.
-func cartFlag(cmd *cobra.Command, to *relay.ConnectionName) {
-	cmd.Flags().Var(word(to, relay.ParseConnectionName, "name"), "cart", "only of this cart (default: of all carts)")
-}
-
-// cartOf refuses a cart that the merchant does not have.
-func cartOf(m store.Merchant, cart relay.ConnectionName) error {
-	if cart == "" {
-		return nil
-	}
-	for _, c := range m.Carts {
-		if c.Name == cart {
-			return nil
+// removeVerb removes mappings by SKU. What is not there is told, and the exit code is 1 then.
+func (n mappingNoun[M]) removeVerb(c cobra.Command) *cobra.Command {
+	var s mappingScope
+	var skus []relay.SKU
+	c.Use, c.Short = "remove", "Remove "+n.several
+	cmd := n.verb(c, func(ctx context.Context, _ []string) error {
+		l, _, err := n.merchant(ctx, s.merchant)
+		if err != nil {
+			return err
 		}
+		var e store.MappingEdit[M]
+		for _, sku := range skus {
+			e.Remove = append(e.Remove, n.named(sku, s.cart))
+		}
+		v, err := n.apply(ctx, l, s.merchant, e, s.actor)
+		if err != nil {
+			return err
+		}
+		if v.Unchanged > 0 {
+			n.say("%d of them are not there", v.Unchanged)
+		}
+		return n.conclude(v, v.Unchanged == 0)
+	})
+	s.flags(cmd)
+	cellsFlag(cmd, &skus, parseCell[relay.SKU], "sku", "text", "the cart's SKU; may be given several times")
+	needs(cmd, "sku")
+	return cmd
+}
+
+// listVerb lists all mappings.
+func (n mappingNoun[M]) listVerb(c cobra.Command) *cobra.Command {
+	var id relay.MerchantID
+	c.Use = "list"
+	cmd := n.verb(c, func(ctx context.Context, _ []string) error { return n.list(ctx, id) })
+	merchantFlag(cmd, &id)
+	needs(cmd, "merchant")
+	return cmd
+}
+
+func (n mappingNoun[M]) list(ctx context.Context, id relay.MerchantID) error {
+	l, m, err := n.merchant(ctx, id)
+	if err != nil {
+		return err
 	}
-	return usagef("--cart %s: no cart of merchant %s; it has %v", cart, m.ID, cartNames(m))
+	v, err := n.view(ctx, l, m)
+	if err != nil {
+		return err
+	}
+	return n.print(v)
+}
+
+// exportVerb writes the CSV that an import reads; as JSON, what list writes.
+func (n mappingNoun[M]) exportVerb(c cobra.Command) *cobra.Command {
+	var id relay.MerchantID
+	c.Use, c.Short = "export", "Write "+n.several+" as CSV"
+	cmd := n.longVerb(c, noLimit, func(ctx context.Context, _ []string) error {
+		if n.output == jsonOut {
+			return n.list(ctx, id)
+		}
+		l, _, err := n.merchant(ctx, id)
+		if err != nil {
+			return err
+		}
+		err = writeCSV(n.stdout, n.columns, func(row func(cells ...string) error) error { return n.rows(ctx, l, id, row) })
+		if err != nil {
+			return fmt.Errorf("export %s: %w", n.several, err)
+		}
+		return nil
+	})
+	merchantFlag(cmd, &id)
+	needs(cmd, "merchant")
+	return cmd
 }
 
 // cellFlag is a SKU or an item code given as a flag.
@@ -155,156 +297,4 @@ func cartNames(m store.Merchant) []relay.ConnectionName {
 		names = append(names, c.Name)
 	}
 	return names
-}
-
-// importView tells what an edit of mappings changed, or would change.
-type importView struct {
-	Merchant  relay.MerchantID `json:"merchant"`
-	DryRun    bool             `json:"dry_run"`
-	Added     int              `json:"added"`
-	Changed   int              `json:"changed"`
-	Unchanged int              `json:"unchanged"`
-	Removed   int              `json:"removed"`
-	Version   int64            `json:"version"`           // of the merchant's mappings, afterwards
-	Changes   []changeView     `json:"changes,omitempty"` // of a preview: the first of them
-	More      bool             `json:"more,omitempty"`    // there are more than those
-
-	what string
-}
-
-type changeView struct {
-	Change string `json:"change"` // "added", "changed" or "removed"
-	mappedView
-	Was string `json:"was,omitempty"` // the item code or the components before
-}
-
-// mappedView is an alias or a kit.
-type mappedView struct {
-	SKU        relay.SKU            `json:"sku"`
-	Code       string               `json:"item_code,omitempty"`  // of an alias
-	Components string               `json:"components,omitempty"` // of a kit: "1 x BOX, 2 x CUP"
-	Cart       relay.ConnectionName `json:"cart"`                 // "" for every cart
-}
-
-func newImportView(id relay.MerchantID, what string, p store.MappingPreview) importView {
-	v := importView{
-		Merchant: id, Added: p.Added, Changed: p.Changed, Unchanged: p.Unchanged, Removed: p.Removed, Version: p.Version, what: what,
-	}
-	for _, c := range p.Changes {
-		is := c.After
-		if is == "" {
-			is = c.Before
-		}
-		w := changeView{Change: c.Change(), mappedView: mappedView{SKU: c.SKU, Cart: c.Cart}, Was: c.Before}
-		if c.Kind == store.KitMapping {
-			w.Components = is
-		} else {
-			w.Code = is
-		}
-		v.Changes = append(v.Changes, w)
-	}
-	return v
-}
-
-// printPreview prints what an edit would change.
-func (a *app) printPreview(id relay.MerchantID, what string, p store.MappingPreview) error {
-	v := newImportView(id, what, p)
-	v.DryRun = true
-	if v.More = v.Added+v.Changed+v.Removed > len(v.Changes); v.More {
-		a.sayMore(len(v.Changes))
-	}
-	return a.print(v)
-}
-
-func (v importView) text(p *page) {
-	is := "ITEM CODE"
-	var rows [][]string
-	for _, c := range v.Changes {
-		if c.Components != "" {
-			is = "COMPONENTS"
-		}
-		rows = append(rows, []string{c.Change, string(c.SKU), c.Code + c.Components, c.Was, string(c.Cart)})
-	}
-	p.table([]string{"CHANGE", "SKU", is, "WAS", "CART"}, rows)
-	would := ""
-	if v.DryRun {
-		would = "would be "
-	}
-	p.line("%s of %s: %s%d added, %d changed, %d removed; %d unchanged", v.what, v.Merchant, would, v.Added, v.Changed, v.Removed, v.Unchanged)
-}
-
-// mappingHistoryCommand lists changes of one kind of mappings.
-func (a *app) mappingHistoryCommand(kind store.MappingKind, what string) *cobra.Command {
-	q := store.MappingQuery{Kind: kind}
-	var limit int
-	cmd := a.verb(cobra.Command{
-		Use:   "history",
-		Short: "List who changed which " + string(kind) + " when",
-		Long: `List the changes of ` + what + `, the latest first: who made them when, and what was
-before and after. Aliases and kits have one version together: each import or edit
-that changes anything raises it by one, and each attempt to hand an order over
-keeps the version that it was translated with (ferry order history).`,
-		Example: `  ferry ` + string(kind) + ` history --merchant acme
-  ferry ` + string(kind) + ` history --merchant acme --sku CUP --output json`,
-	}, func(ctx context.Context, _ []string) error {
-		l, m, err := a.merchant(ctx, q.Merchant)
-		if err != nil {
-			return err
-		}
-		list, more, err := limited(a, limit, func(limit int) ([]store.MappingChange, error) { return l.MappingHistory(ctx, q, limit) })
-		if err != nil {
-			return err
-		}
-		v := mappingHistoryView{Merchant: m.ID, Version: m.AliasesVersion, Changes: []mappingChangeView{}, More: more, what: what}
-		for _, c := range list {
-			v.Changes = append(v.Changes, mappingChangeView{c.Version, c.At.UTC(), c.Actor, c.Change(), c.SKU, c.Cart, c.Before, c.After})
-		}
-		return a.print(v)
-	})
-	merchantFlag(cmd, &q.Merchant)
-	cmd.Flags().Var(word(&q.SKU, parseCell[relay.SKU], "text"), "sku", "only changes of this SKU")
-	cmd.Flags().Var(&numberFlag[int64]{&q.Version, 1 << 62, "a version, 1 or more", "number"}, "version", "only what this version brought")
-	limitFlag(cmd, &limit)
-	needs(cmd, "merchant")
-	return cmd
-}
-
-type mappingHistoryView struct {
-	Merchant relay.MerchantID    `json:"merchant"`
-	Version  int64               `json:"version"` // of the merchant's mappings now
-	Changes  []mappingChangeView `json:"changes"` // the latest first
-	More     bool                `json:"more"`
-
-	what string
-}
-
-type mappingChangeView struct {
-	Version int64                `json:"version"`
-	At      time.Time            `json:"at"`
-	Actor   string               `json:"actor"`
-	Change  string               `json:"change"` // "added", "changed" or "removed"
-	SKU     relay.SKU            `json:"sku"`
-	Cart    relay.ConnectionName `json:"cart"` // "" for every cart
-	Was     string               `json:"was,omitempty"`
-	Is      string               `json:"is,omitempty"`
-}
-
-func (v mappingHistoryView) text(p *page) {
-	if len(v.Changes) == 0 {
-		p.line("no such change of %s of merchant %s", v.what, v.Merchant)
-		return
-	}
-	var rows [][]string
-	for _, c := range v.Changes {
-		rows = append(rows, []string{strconv.FormatInt(c.Version, 10), stamp(c.At), c.Actor, c.Change, string(c.SKU), orAll(c.Cart), c.Was, c.Is})
-	}
-	p.table([]string{"VERSION", "AT", "BY", "CHANGE", "SKU", "CART", "WAS", "IS"}, rows)
-}
-
-// orAll names a cart, or says that it is all of them.
-func orAll(cart relay.ConnectionName) string {
-	if cart == "" {
-		return "(all)"
-	}
-	return string(cart)
 }

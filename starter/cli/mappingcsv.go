@@ -198,6 +198,25 @@ func clip(s string) string {
 	return s
 }
 
+// writeCSV writes a heading, and below it the rows that each gives as they come.
+func writeCSV(w io.Writer, heading []string, each func(row func(cells ...string) error) error) error {
+	out := csv.NewWriter(w)
+	if err := out.Write(heading); err != nil {
+		return err
+	}
+	err := each(func(cells ...string) error {
+		for i := range cells {
+			cells[i] = safeCell(cells[i])
+		}
+		return out.Write(cells)
+	})
+	if err != nil {
+		return err
+	}
+	out.Flush()
+	return out.Error()
+}
+
 // A cell that a spreadsheet would take for a formula is written with an
 // apostrophe before it, and read without: a SKU comes from a cart, where others
 // may write it.

@@ -84,7 +84,7 @@ create table sent_levels (
   sku       text not null,
   location  text not null,
   available numeric(14, 4) not null,
-  owed      numeric(14, 4) not null, -- -1: a shipment was told since
+  owed      numeric(14, 4) not null, -- negative: something moved it since; lower each time
   sent_at   timestamptz not null,
   error     text,
   retry_at  timestamptz,
@@ -113,6 +113,18 @@ end $$;
 create trigger sent_levels_forgotten after insert or update on sent_levels for each row
   when (new.location = '' and pg_trigger_depth() = 0) execute function forget_cart_level();
 
+-- What carts are being sent. One that stays tells of a worker that died, or lives on
+-- unheard: by ends_at it has surely done to the cart's stock what it was to do.
+create table stock_pushes (
+  id        bigint generated always as identity primary key,
+  cart_id   bigint not null references connections,
+  skus      text[] not null,
+  locations text[] not null,
+  ends_at   timestamptz not null,
+  overtaken boolean not null default false -- another one of the same SKUs began before it ended
+);
+create index stock_pushes_cart on stock_pushes (cart_id, ends_at);
+
 -- The orders whose units a warehouse's figures may hold, without reading those that ended long ago.
 create index orders_at_warehouse on orders (warehouse_id) where state in ('at_warehouse', 'cancel_requested', 'shipped');
 create index orders_confirmed on orders (warehouse_id, updated_at) where state = 'confirmed';
@@ -137,7 +149,7 @@ create table unread (
 
 ---- create above / drop below ----
 
-drop table unread, sent_levels, shipment_items, mapping_changes, kit_components, kits;
+drop table unread, stock_pushes, sent_levels, shipment_items, mapping_changes, kit_components, kits;
 drop trigger cart_levels_copied on cart_levels;
 drop function refuse_mapping_change, copy_cart_level, forget_cart_level;
 drop index orders_skipped, orders_unanswered, orders_held_there, orders_at_warehouse, orders_confirmed;
