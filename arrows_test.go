@@ -21,13 +21,15 @@ import (
 const module = "orderferry"
 
 // layers says which of our layers each layer may import, besides itself.
-// Simulators import nothing of ours: they prove a connector, so they share no
-// code with it. A folder that is in no layer is refused.
+// Simulators import nothing of ours but simkit: they prove a connector, so they
+// share no code with it. A folder that is in no layer is refused.
 var layers = map[string][]string{
 	"relay":      {},
 	"postal":     {"relay"},
-	"connectors": {"postal", "relay"},
-	"simulator":  {}, // connectors/<system>/simulator
+	"connectors": {"exchange", "postal", "relay"},
+	"exchange":   {"relay"},  // connectors/exchange: it knows no vendor
+	"simulator":  {"simkit"}, // connectors/<system>/simulator
+	"simkit":     {},         // connectors/simkit: what simulators share
 	"store":      {"relay"},
 	"notify":     {"relay"},
 	"activities": {"connectors", "postal", "store", "notify", "relay"},
@@ -40,7 +42,9 @@ var layers = map[string][]string{
 // banned says which of other people's packages a layer may not import, in tests either.
 var banned = map[string][]string{
 	"connectors": {"go.temporal.io/", "github.com/jackc/pgx/"},
+	"exchange":   {"go.temporal.io/", "github.com/jackc/pgx/"},
 	"simulator":  {"go.temporal.io/", "github.com/jackc/pgx/"},
+	"simkit":     {"go.temporal.io/", "github.com/jackc/pgx/"},
 	"store":      {"go.temporal.io/"},
 	"postal":     {"go.temporal.io/", "github.com/jackc/pgx/"},
 	"notify":     {"go.temporal.io/", "github.com/jackc/pgx/"},
@@ -68,6 +72,9 @@ func layerOf(folder string) string {
 	parts := strings.Split(folder, "/")
 	if parts[0] == "connectors" && len(parts) > 2 && parts[2] == "simulator" {
 		return "simulator"
+	}
+	if parts[0] == "connectors" && len(parts) > 1 && (parts[1] == "exchange" || parts[1] == "simkit") {
+		return parts[1]
 	}
 	return parts[0]
 }
@@ -251,6 +258,10 @@ func TestWrongArrowsAreSeen(t *testing.T) {
 		{"connectors/connector.go", "orderferry/relay", false},
 		{"connectors/bergen/client.go", "orderferry/connectors", false},
 		{"connectors/bergen/client.go", "golang.org/x/time/rate", false},
+		{"connectors/bergen/client.go", "orderferry/connectors/exchange", false},
+		{"connectors/exchange/exchange.go", "orderferry/relay", false},
+		{"connectors/exchange/exchange.go", "orderferry/connectors/bergen", true},
+		{"connectors/exchange/exchange.go", "orderferry/connectors", true},
 		{"connectors/bergen/client.go", "orderferry/store", true},
 		{"connectors/bergen/client.go", "orderferry/connectors/bergen/simulator", true},
 		{"connectors/bergen/client_test.go", "orderferry/connectors/bergen/simulator", false},
@@ -263,6 +274,11 @@ func TestWrongArrowsAreSeen(t *testing.T) {
 		{"connectors/bergen/simulator/http.go", "orderferry/connectors/easypost/simulator", true},
 		{"connectors/bergen/simulator/http.go", "orderferry/connectors/bergen/simulator/soap", false},
 		{"connectors/bergen/simulator/http_test.go", "orderferry/connectors/bergen/simulator", false},
+		{"connectors/bergen/simulator/http.go", "orderferry/connectors/simkit", false},
+		{"connectors/bergen/client.go", "orderferry/connectors/simkit", true},
+		{"connectors/bergen/client_test.go", "orderferry/connectors/simkit/simtest", true},
+		{"connectors/simkit/journal.go", "orderferry/connectors/bergen/simulator", true},
+		{"connectors/simkit/journal.go", "orderferry/relay", true},
 		{"store/orders.go", "orderferry/relay", false},
 		{"store/orders.go", "github.com/jackc/pgx/v5", false},
 		{"store/orders.go", "orderferry/connectors", true},

@@ -29,8 +29,9 @@ type OrdersQuery struct {
 	// order at that version, so that its lines and addresses need not be fetched
 	// again. nil: nothing is known.
 	Known func(ctx context.Context, stamps []Stamp) ([]bool, error)
-	// ReadOnly is a rehearsal's: nobody keeps the orders. A source that changes
-	// something where it reads, as one that puts files away, must not then.
+	// ReadOnly is of a reading beside the ordinary one, as a rehearsal and a
+	// comparison of books are. A source that changes something where it reads, as one
+	// that puts files away, must not then. The cursor goes to such readings alone.
 	ReadOnly bool
 }
 

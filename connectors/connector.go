@@ -83,6 +83,16 @@ type Config struct {
 	Log       *slog.Logger
 }
 
+// Logger is the log of the connection, with its keys in every line. It discards
+// them where Log is nil.
+func (c Config) Logger() *slog.Logger {
+	log := c.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return log.With("merchant", c.Merchant, "connection", c.Name)
+}
+
 // Values are settings by name.
 type Values map[string]string
 

@@ -2,10 +2,12 @@ package bergen
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"orderferry/connectors"
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
@@ -17,7 +19,7 @@ func (c *connection) CancelOrder(ctx context.Context, id relay.WarehouseOrderID)
 		return connectors.CancelAnswer{}, err
 	}
 	got, status, err := call[writeAnswer](ctx, c.client, op, cancelTicket, string(id))
-	if err != nil && !kindIs(err, relay.Unknown) {
+	if err != nil && !errors.Is(err, relay.Unknown) {
 		return connectors.CancelAnswer{}, err
 	}
 	failures := got.failures()
@@ -43,7 +45,7 @@ func (c *connection) CancelOrder(ctx context.Context, id relay.WarehouseOrderID)
 	s, err := c.lookAfresh(ctx, op, string(id))
 	if err != nil {
 		if len(failures) == 0 { // it may have been cancelled, which the look's own kind would deny
-			err = withKind(err, relay.Unknown)
+			err = exchange.WithKind(err, relay.Unknown)
 		}
 		return connectors.CancelAnswer{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"orderferry/connectors"
+	"orderferry/connectors/vendortest"
 	"orderferry/relay"
 )
 
@@ -38,8 +39,8 @@ func TestCancel(t *testing.T) {
 		"does not exist, failed":       {unknown, addStatus(1, "Error", "Failed"), notThere(getTicket), connectors.CancelDone, "cancel answered with code 45, no such ticket, its import failed, so nothing of it will ship"},
 		"does not exist, but does":     {unknown, notStagedYet, is("QA in Progress"), connectors.CancelPending, "cancel answered with code 45, no such ticket, status QA in Progress"},
 		"both texts at once":           {both, notStagedYet, is("QA in Progress"), connectors.CancelTooLate, "cancel answered with code 45, no such ticket, status QA in Progress"},
-		"no answer, cancelled":         {hangUp, notStagedYet, is("Cancelled"), connectors.CancelDone, "no answer to the cancel, status Cancelled"},
-		"no answer, going on":          {hangUp, notStagedYet, is("QA in Progress"), connectors.CancelPending, "no answer to the cancel, status QA in Progress"},
+		"no answer, cancelled":         {vendortest.HangUp, notStagedYet, is("Cancelled"), connectors.CancelDone, "no answer to the cancel, status Cancelled"},
+		"no answer, going on":          {vendortest.HangUp, notStagedYet, is("QA in Progress"), connectors.CancelPending, "no answer to the cancel, status QA in Progress"},
 		"empty answer":                 {cancelTicket.says(""), notStagedYet, is("QA in Progress"), connectors.CancelPending, "no answer to the cancel, status QA in Progress"},
 		"server fault, shipped":        {faults("soap:Server", "x"), notStagedYet, left, connectors.CancelTooLate, "no answer to the cancel, status Shipped Complete, tracking 1Z9"},
 	} {
@@ -64,7 +65,7 @@ func TestCancel(t *testing.T) {
 		_, err = v.open(nil).CancelOrder(t.Context(), "a b")
 		require.ErrorIs(t, err, relay.Invalid)
 		v.on(cancelTicket, cancelTicket.notes(0, "Success", ""))
-		v.on(getAddStatus, hangUp)
+		v.on(getAddStatus, vendortest.HangUp)
 		_, err = v.open(nil).CancelOrder(t.Context(), number)
 		require.ErrorIs(t, err, relay.Unknown, "not confirmed is not done")
 		v.on(cancelTicket, cancelTicket.notes(45, "PickTicketError", "PickTicket can not be cancelled"))

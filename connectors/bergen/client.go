@@ -2,35 +2,25 @@ package bergen
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
-	"net/http/httptrace"
-	"net/url"
+	"slices"
 	"strings"
-	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/time/rate"
 
 	"orderferry/connectors"
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
-const (
-	maxBody   = 32 << 20 // bytes of an answer that are read
-	readTries = 3        // a read is tried so often; a write once
-	longPause = 30 * time.Second
-	userAgent = "Orderferry"
-	// youngToken is the age up to which a token is not suspected when an answer is odd.
-	youngToken = time.Minute
-)
+// youngToken is the age up to which a token is not suspected when an answer is odd.
+const youngToken = time.Minute
 
 // client speaks SOAP over HTTP. It is safe for concurrent use.
 type client struct {
@@ -38,7 +28,7 @@ type client struct {
 	http    *http.Client
 	limiter *rate.Limiter
 	timeout time.Duration // of one request, from the first byte to the last
-	pause   time.Duration // before the second try of a read; doubled for the third
+	backoff exchange.Backoff
 	session *session
 }
 
@@ -74,11 +64,7 @@ func newSession(vault connectors.Vault, life time.Duration) *session {
 func (s *session) credentials(ctx context.Context, op string) (login, error) {
 	read, err := s.vault.Read(ctx)
 	if err != nil {
-		var e *relay.Error
-		if errors.As(err, &e) {
-			return login{}, err
-		}
-		return login{}, &relay.Error{Kind: relay.Unavailable, Op: op, Err: &hidden{"could not read the credentials", err}}
+		return login{}, exchange.Unsent(op, "could not read the credentials", err)
 	}
 	l := login{strings.TrimSpace(read["web_address"]), strings.TrimSpace(read["user_name"]), read["password"]}
 	if l.webAddress == "" || l.userName == "" || l.password == "" {
@@ -99,7 +85,7 @@ func (c *client) token(ctx context.Context, op string, atMost time.Duration) (st
 	case s.lock <- struct{}{}:
 		defer func() { <-s.lock }()
 	case <-ctx.Done():
-		return "", time.Time{}, &relay.Error{Kind: relay.Unavailable, Op: op, Err: ctx.Err()}
+		return "", time.Time{}, exchange.Unsent(op, "no time left to wait for the token", ctx.Err())
 	}
 	if s.token != "" && s.of == who && time.Since(s.at) < min(s.life, atMost) {
 		return s.token, s.at, nil
@@ -191,11 +177,11 @@ func call[T answerer](ctx context.Context, c *client, op string, o operation, ar
 	var err error
 	if o.write {
 		// Asking for the token is a read, whatever it is for.
-		if err = c.retry(ctx, login); err == nil {
+		if err = c.backoff.Retry(ctx, login); err == nil {
 			err = try()
 		}
 	} else {
-		err = c.retry(ctx, func() error {
+		err = c.backoff.Retry(ctx, func() error {
 			if err := login(); err != nil {
 				return err
 			}
@@ -213,20 +199,17 @@ func suspect(since time.Time, got answerer, err error) bool {
 	var f *faultXML
 	switch {
 	case errors.As(err, &f):
-		return old || namesAuthentication(f.String)
+		return old || f.refusesToken()
 	case errors.Is(err, errNoResult):
 		return old
 	case err != nil:
 		return false
 	case got.blank():
 		return old
+	case refusesToken(got):
+		return true
 	}
-	for _, n := range got.failures() {
-		if namesAuthentication(n.words()) || (old && !n.expected()) {
-			return true
-		}
-	}
-	return false
+	return old && slices.ContainsFunc(got.failures(), func(n notice) bool { return !n.expected() })
 }
 
 // untaken reports whether an answer shows that a write was not accepted.
@@ -243,224 +226,84 @@ func refused(op string, status int, got answerer, err error) error {
 	if err != nil {
 		return err
 	}
-	for _, n := range got.failures() {
-		if namesAuthentication(n.words()) {
-			e := noticeError(op, relay.Unauthorised, status, got.failures())
-			e.Err = errors.New("the token that was just given is not accepted")
-			return e
-		}
+	if !refusesToken(got) {
+		return nil
 	}
-	return nil
+	e := noticeError(op, relay.Unauthorised, status, got.notices())
+	e.Err = errors.New("the token that was just given is not accepted")
+	return e
 }
 
 // exchange makes one request. Its errors are classified for the operation: what
 // leaves open whether a write was taken is Unknown, and Unavailable for a read.
 func (c *client) exchange(ctx context.Context, op string, o operation, into any, token string, args ...any) (int, error) {
-	kind := relay.Unavailable
-	if o.write {
-		kind = relay.Unknown
-	}
 	a, err := c.post(ctx, op, o, o.request(token, args...))
 	if err != nil {
-		if kindIs(err, relay.Unknown) {
-			err = withKind(err, kind)
-		}
 		return 0, err
 	}
-	// A vendor's words go to the ledger, and a refusal may quote the request.
-	secrets := []string{token}
-	if token == "" {
-		secrets = nil
-		for _, arg := range args {
-			secrets = append(secrets, fmt.Sprint(arg))
-		}
-	} else {
-		a.body = hide(a.body, secrets)
+	// A vendor's words go to the ledger, and a refusal may quote the request. The
+	// answer to a login is the one that has to hold a token.
+	secrets := secretsOf(token, args)
+	quiet := a.Without(secrets...)
+	if token != "" {
+		a = quiet
 	}
-	if a.status == http.StatusTooManyRequests {
-		a.body = hide(a.body, secrets)
-		return a.status, a.err(op, relay.Throttled, nil)
+	if a.Status == http.StatusTooManyRequests {
+		e := quiet.Failure(op, relay.Throttled, nil)
+		e.After = cmp.Or(e.After, unsaidPause)
+		return a.Status, e
 	}
-	if a.cut == nil {
-		err = decode(a.body, o, into)
-	} else {
-		err = describe(a.cut)
+	if err = a.Cut; err == nil {
+		err = decode(a.Body, o, into)
 	}
+	inDoubt := exchange.InDoubt(o.write)
 	var f *faultXML
 	switch {
 	case errors.As(err, &f):
-		f.String = string(hide([]byte(f.String), secrets))
-		return a.status, f.err(op, kind, a.status)
-	case a.ok() && err == nil:
-		return a.status, nil
-	}
-	a.body = hide(a.body, secrets)
-	switch {
-	case a.status >= 400 && a.status < 500 && a.status != http.StatusRequestTimeout:
+		f.String = string(exchange.Redact([]byte(f.String), secrets...))
+		return a.Status, f.err(op, inDoubt, a.Status)
+	case a.OK() && err == nil:
+		return a.Status, nil
+	case a.OK():
+		return a.Status, quiet.Failure(op, inDoubt, err)
+	case a.Status >= 400 && a.Status < 500 && a.Status != http.StatusRequestTimeout:
 		// The web server or something before it: the request did not come through.
 		// That says nothing of the credentials, which travel inside.
-		return a.status, a.err(op, relay.Unavailable, nil)
-	case a.ok():
-		return a.status, a.err(op, kind, err)
+		return a.Status, quiet.Failure(op, relay.Unavailable, nil)
 	}
-	return a.status, a.err(op, kind, nil)
+	return a.Status, quiet.Failure(op, inDoubt, nil)
 }
 
-// hide puts "…" for every secret, also as XML writes it.
-func hide(text []byte, secrets []string) []byte {
-	for _, s := range secrets {
-		var escaped bytes.Buffer
-		_ = xml.EscapeText(&escaped, []byte(s))
-		for _, form := range [][]byte{[]byte(s), escaped.Bytes()} {
-			if len(form) > 0 {
-				text = bytes.ReplaceAll(text, form, []byte("…"))
-			}
+// secretsOf lists what must not be quoted of a request, also as XML writes it:
+// its token, or the credentials that ask for one.
+func secretsOf(token string, args []any) []string {
+	secrets := []string{token}
+	if token == "" {
+		for _, arg := range args {
+			secrets = append(secrets, fmt.Sprint(arg))
 		}
 	}
-	return text
-}
-
-// withKind is the error with another kind.
-func withKind(err error, kind relay.ErrorKind) error {
-	var e *relay.Error
-	if !errors.As(err, &e) {
-		return err
+	for _, s := range secrets {
+		var escaped bytes.Buffer
+		_ = xml.EscapeText(&escaped, []byte(s)) // a buffer takes all
+		secrets = append(secrets, escaped.String())
 	}
-	again := *e
-	again.Kind = kind
-	return &again
+	return secrets
 }
 
-// answer is what came back over HTTP, whatever its status.
-type answer struct {
-	status int
-	header http.Header
-	body   []byte
-	cut    error // the body could not be read to its end
-}
-
-func (a answer) ok() bool { return a.status >= 200 && a.status <= 299 }
-
-// hidden is a cause whose own text may quote the vendor: only a fixed text is printed.
-type hidden struct {
-	text  string
-	cause error
-}
-
-func (h *hidden) Error() string { return h.text }
-func (h *hidden) Unwrap() error { return h.cause }
-
-// post sends one request. When there is no answer, the error's kind is
-// Unavailable if no byte of the request can have left, else Unknown.
-func (c *client) post(ctx context.Context, op string, o operation, body []byte) (answer, error) {
-	if err := c.limiter.Wait(ctx); err != nil {
-		return answer{}, &relay.Error{Kind: relay.Unavailable, Op: op, Err: &hidden{"no time left in the rate limit", errors.Join(err, ctx.Err())}}
+// post sends one request.
+func (c *client) post(ctx context.Context, op string, o operation, body []byte) (exchange.Answer, error) {
+	if err := exchange.Pace(ctx, c.limiter, op); err != nil {
+		return exchange.Answer{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	var t trace
 	// A bytes.Reader gives the request its Content-Length, so it is never chunked.
-	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, t.hooks()), http.MethodPost, c.address, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.address, bytes.NewReader(body))
 	if err != nil {
-		return answer{}, &relay.Error{Kind: relay.Unavailable, Op: op, Err: &hidden{"could not make the request", err}}
+		return exchange.Answer{}, exchange.Unsent(op, "could not make the request", err)
 	}
 	req.Header.Set("Content-Type", "text/xml; charset=utf-8")
 	req.Header.Set("SOAPAction", o.action())
-	req.Header.Set("User-Agent", userAgent)
-	resp, err := c.http.Do(req)
-	if err != nil {
-		kind := relay.Unknown
-		if t.nothingLeft(err) {
-			kind = relay.Unavailable
-		}
-		return answer{}, &relay.Error{Kind: kind, Op: op, Err: describe(err)}
-	}
-	defer func() { _ = resp.Body.Close() }()
-	a := answer{status: resp.StatusCode, header: resp.Header}
-	a.body, a.cut = io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
-	if len(a.body) > maxBody {
-		a.body, a.cut = nil, errors.New("the answer is too long")
-	}
-	return a, nil
-}
-
-// retry tries up to readTries times while the failure may pass.
-func (c *client) retry(ctx context.Context, try func() error) error {
-	for n := 1; ; n++ {
-		err := try()
-		if err == nil || n == readTries {
-			return err
-		}
-		var e *relay.Error
-		if !errors.As(err, &e) || (e.Kind != relay.Unavailable && e.Kind != relay.Throttled) {
-			return err
-		}
-		if e.After > longPause {
-			return err // the caller can wait better than we can
-		}
-		wait := c.pause << (n - 1)
-		wait = max(e.After, wait/2+rand.N(wait/2+1))
-		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
-			return err
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return err
-		}
-	}
-}
-
-// trace watches how far a request got.
-type trace struct{ asked, connected atomic.Bool }
-
-func (t *trace) hooks() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		GetConn: func(string) { t.asked.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { t.connected.Store(true) },
-	}
-}
-
-// nothingLeft reports whether the request surely never reached a connection.
-// Once there is one, bytes may follow even after RoundTrip has returned.
-func (t *trace) nothingLeft(err error) bool {
-	if t.connected.Load() {
-		return false
-	}
-	if t.asked.Load() {
-		return true // DNS, refused, proxy, TLS, or given up while waiting for a connection
-	}
-	var op *net.OpError
-	var dns *net.DNSError
-	return errors.As(err, &dns) || (errors.As(err, &op) && op.Op == "dial")
-}
-
-// describe says what kind of failure it was without the words of the other side.
-func describe(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err // the address of the request is of no use here
-	}
-	var op *net.OpError
-	var dns *net.DNSError
-	var timeout interface{ Timeout() bool }
-	switch {
-	case errors.Is(err, context.Canceled):
-		return &hidden{"cancelled", err}
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return &hidden{"timed out", err}
-	case errors.As(err, &dns):
-		return &hidden{"host name not found", err}
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return &hidden{"connection refused", err}
-	case errors.As(err, &op) && op.Op == "dial":
-		return &hidden{"could not connect", err}
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return &hidden{"connection reset", err}
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return &hidden{"connection closed early", err}
-	}
-	return &hidden{"the exchange failed", err}
+	return exchange.Do(c.http, req, op, o.write)
 }

@@ -2,6 +2,7 @@ package bergen
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"orderferry/connectors"
+	"orderferry/connectors/vendortest"
 	"orderferry/relay"
 )
 
@@ -132,6 +134,74 @@ func TestNewTokenThatIsRefusedStopsTheConnection(t *testing.T) {
 	requireSafe(t, v, err)
 }
 
+// Section 6: neither code nor words of a token that is not accepted are known.
+// Only what can't be anything else may stop a connection.
+func TestOnlyAnAnswerAboutTheTokenStopsTheConnection(t *testing.T) {
+	for name, tc := range map[string]struct {
+		said    []any // code, severity, message, and so on
+		refused bool
+	}{
+		"as we think":              {[]any{2, "AuthenticationError", "Authentication failed"}, true},
+		"by its class":             {[]any{99, "TokenExpired", "Log in again"}, true},
+		"by its class, code seen":  {[]any{1, "AuthenticationError", "Failed: PickTicket was not read"}, true},
+		"by its words":             {[]any{99, "Error", "Invalid authentication string"}, true},
+		"by the element's name":    {[]any{13, "DataNotValid", "AuthenticationString is not valid"}, true},
+		"expired":                  {[]any{99, "", "The security token has expired"}, true},
+		"twice":                    {[]any{2, "AuthenticationError", "Authentication failed", 99, "Error", "Unauthorized"}, true},
+		"no code at all":           {[]any{"x", "Error", "User is not authorized"}, true},
+		"a service":                {[]any{61, "ShipServiceError", "This account is not authorized for GADQ"}, false},
+		"a service, another code":  {[]any{62, "Error", "PickTicket/ShipService is not authorized for this account"}, false},
+		"a carrier's account":      {[]any{63, "ShipViaAccountError", "UPS: unauthorized"}, false},
+		"a part of the ticket":     {[]any{64, "AuthorizationNumberError", "PickTicket/AuthorizationNumber is not valid"}, false},
+		"an item":                  {[]any{33, "UpcCodeError", "PickTicket/LineItem/UPC[item 1] holds an invalid token"}, false},
+		"an item, in its words":    {[]any{99, "Error", "Style AUTHENTICATED-01 is not valid"}, false},
+		"a failed import":          {[]any{1, "Error", "Failed: not authorized to change what is in use"}, false},
+		"a ticket's state":         {[]any{46, "PickTicketError", "Unauthorized once it is printed"}, false},
+		"the token among others":   {[]any{2, "AuthenticationError", "Authentication failed", 56, "ShipViaError", "PickTicket/ShipVia is not valid"}, false},
+		"the token beside success": {[]any{2, "AuthenticationError", "Authentication failed", 0, "Success", "Data saved successfully"}, false},
+		"success":                  {[]any{0, "Success", "Authenticated and saved: was unauthorized"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVendor(t)
+			for _, o := range []operation{addTicket, getBatch} {
+				v.on(o, o.notes(tc.said...))
+			}
+			c := v.open(nil)
+			_, err := c.SubmitOrder(t.Context(), prepared(t, c))
+			require.Equal(t, tc.refused, errors.Is(err, relay.Unauthorised), "%v", err)
+			_, err = c.Check(t.Context())
+			require.Equal(t, tc.refused, errors.Is(err, relay.Unauthorised), "%v", err)
+			require.Len(t, v.requests(addTicket), 1)
+			requireSafe(t, v, err)
+		})
+	}
+}
+
+// What a fault says of a token that is young renews it only where it is the service that speaks of it.
+func TestFaultsThatNameTheToken(t *testing.T) {
+	for said, renewed := range map[string]bool{
+		"Authentication failed": true,
+		"Server was unable to process request. ---&gt; Authentication failed":                                                      true,
+		"Server was unable to process request. ---&gt; Object reference not set to an instance of an object.":                      false,
+		"Server was unable to process request. ---&gt; Unauthorized change of PickTicket":                                          false,
+		"Server was unable to read request. ---&gt; There is an error in XML document (1, 2). ---&gt; '&amp;' is an invalid token": false,
+		"Server did not recognize the value of HTTP Header SOAPAction: not authorized":                                             false,
+	} {
+		v := newVendor(t)
+		v.on(getAddStatus, getAddStatus.notes(87, "PendingImport", "Pending import"), faults("soap:Client", said), getAddStatus.notes(87, "PendingImport", "Pending import"))
+		c := v.open(nil)
+		_, _, err := c.staged(t.Context(), "x", number)
+		require.NoError(t, err)
+		_, _, err = c.staged(t.Context(), "x", number)
+		require.Equal(t, renewed, err == nil, "%s: %v", said, err)
+		if renewed {
+			require.Len(t, v.requests(getToken), 2, said)
+		} else {
+			require.Len(t, v.requests(getToken), 1, said)
+		}
+	}
+}
+
 // A refusal that is about the order does not renew a token that is young.
 func TestYoungTokenIsNotSuspected(t *testing.T) {
 	v := newVendor(t)
@@ -151,10 +221,10 @@ func TestExchangesThatFail(t *testing.T) {
 		answer      reply
 		write, read relay.ErrorKind
 	}{
-		"hung up":      {hangUp, relay.Unknown, relay.Unavailable},
-		"server fault": {faults("soap:Server", "Server was unable to process request. ---&gt; Mira Okafor"), relay.Unknown, relay.Unavailable},
+		"hung up":      {vendortest.HangUp, relay.Unknown, relay.Unavailable},
+		"server fault": {faults("soap:Server", "Server was unable to process request. ---&gt; Käufer Beispiel"), relay.Unknown, relay.Unavailable},
 		"client fault": {faults("soap:Client", "Server was unable to read request. ---&gt; 48 Juniper Way"), relay.Invalid, relay.Invalid},
-		"html 502":     {raw(502, "<html><body>Mira Okafor</body></html>"), relay.Unknown, relay.Unavailable},
+		"html 502":     {raw(502, "<html><body>Käufer Beispiel</body></html>"), relay.Unknown, relay.Unavailable},
 		"html 200":     {raw(200, "<!DOCTYPE html><html></html>"), relay.Unknown, relay.Unavailable},
 		"empty 200":    {raw(200, ""), relay.Unknown, relay.Unavailable},
 		"empty 500":    {raw(500, ""), relay.Unknown, relay.Unavailable},
@@ -254,7 +324,7 @@ func TestSilenceEndsAfterTheTimeout(t *testing.T) {
 
 func TestReadsAreTriedAgain(t *testing.T) {
 	v := newVendor(t)
-	v.on(getTicket, raw(503, ""), hangUp, getTicket.says(`<PickTicket><PickTicketNumber>SO100245</PickTicketNumber></PickTicket>`))
+	v.on(getTicket, raw(503, ""), vendortest.HangUp, getTicket.says(`<PickTicket><PickTicketNumber>SO100245</PickTicketNumber></PickTicket>`))
 	got, err := v.open(nil).read(t.Context(), "read", getTicket, number)
 	require.NoError(t, err)
 	require.Equal(t, number, got.Number)

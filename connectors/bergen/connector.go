@@ -21,7 +21,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -32,6 +31,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"orderferry/connectors"
+	"orderferry/connectors/exchange"
 	"orderferry/postal"
 	"orderferry/relay"
 )
@@ -184,6 +184,18 @@ type ticketDefaults struct {
 	countryForm                             string
 }
 
+// unset names the settings that are not there for an order that names no carrier or service.
+func (t ticketDefaults) unset() []string {
+	var names []string
+	if t.via == "" {
+		names = append(names, "settings.ship_via")
+	}
+	if t.service == "" {
+		names = append(names, "settings.ship_service")
+	}
+	return names
+}
+
 func open(cfg connectors.Config) (connectors.Connection, error) {
 	if err := fits(cfg.Mode, cfg.BaseURL); err != nil {
 		return nil, fmt.Errorf("open bergen: %w", err)
@@ -208,14 +220,6 @@ func open(cfg connectors.Config) (connectors.Connection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open bergen: %w", err)
 	}
-	transport := cfg.Transport
-	if transport == nil {
-		transport = http.DefaultTransport
-	}
-	log := cfg.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
 	useUPS := "0"
 	if v.Bool("use_account_ups") {
 		useUPS = "1"
@@ -223,18 +227,14 @@ func open(cfg connectors.Config) (connectors.Connection, error) {
 	return &connection{
 		client: &client{
 			address: cfg.BaseURL,
-			http: &http.Client{
-				Transport: transport,
-				// A redirect is an answer of its own: following one would send an order again.
-				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-			},
+			http:    exchange.NewClient(cfg.Transport),
 			limiter: rate.NewLimiter(rate.Limit(v.Int("requests_per_second")), 1),
 			timeout: durations["timeout"],
-			pause:   250 * time.Millisecond,
+			backoff: exchange.Backoff{First: 250 * time.Millisecond, Longest: 30 * time.Second},
 			session: newSession(cfg.Vault, durations["token_life"]),
 		},
 		mode:    cfg.Mode,
-		log:     log.With("merchant", cfg.Merchant, "connection", cfg.Name),
+		log:     cfg.Logger(),
 		eastern: eastern,
 		ticket: ticketDefaults{
 			warehouse: wireWord(warehouses(), v["warehouse"]), paymentTerms: wireWord(paymentTerms(), v["payment_terms"]),
@@ -338,8 +338,12 @@ func (c *connection) Check(ctx context.Context) (connectors.Report, error) {
 			missing("settings.sites", name)
 		}
 	}
-	if c.ticket.via == "" || c.ticket.service == "" {
-		report.Missing = append(report.Missing, "no settings.ship_via and settings.ship_service: an order without a ship method, or whose method has no service, can't be sent")
+	// A note, and nothing missing: the merchant's rules may name both for every ship method.
+	switch unset := strings.Join(c.ticket.unset(), " and "); {
+	case c.ticket.via == "":
+		report.Details = append(report.Details, "without "+unset+" an order is held unless its ship method names carrier and service, such as "+exampleService)
+	case c.ticket.service == "":
+		report.Details = append(report.Details, "without "+unset+" an order is held that has no ship method")
 	}
 	return report, nil
 }

@@ -3,22 +3,20 @@ package bergen
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
 const (
-	maxWords      = 2048            // bytes of the vendor's own words that are kept
-	maxProblems   = 100             // of them in one answer
-	maxMessage    = 500             // bytes of one problem's message
-	unsaidPause   = 5 * time.Second // what a 429 without Retry-After asks for
-	longestAdvice = time.Hour       // what a Retry-After may ask for
+	maxProblems = 100             // of them in one answer
+	maxMessage  = 500             // bytes of one problem's message
+	unsaidPause = 5 * time.Second // what a 429 without Retry-After asks for
 )
 
 // Codes that decide something (section 5.1).
@@ -38,7 +36,11 @@ func (n notice) expected() bool {
 }
 
 var (
-	authenticationWords = regexp.MustCompile(`(?i)authenticat|unauthori[sz]ed|not authori[sz]ed|(?:invalid|expired|bad) (?:security )?token|token (?:has |is )?(?:expired|invalid|not valid)|session (?:has )?expired`)
+	tokenClass = regexp.MustCompile(`(?i)authenticat|unauthori[sz]ed|token`)
+	tokenWords = regexp.MustCompile(`(?i)\bauthenticat|unauthori[sz]ed|not authori[sz]ed|(?:invalid|expired|bad) (?:security )?token|token (?:has |is )?(?:expired|invalid|not valid)|session (?:has )?expired`)
+	// A complaint names its part of the ticket or of the product: "PickTicket/ShipVia",
+	// "COLOR[item 1]", "State for ShipToAddress"; and so does its class: "ShipViaError".
+	partWords = regexp.MustCompile(`(?i)[/\[]|pick ?ticket|upc|bar ?code|\bsku|style|colou?r|price|quantit|stock|inventor|ship|bill|carrier|warehouse|country|\bitem|\border`)
 	// A failed import says the same of items; what it says of a ticket is meant here.
 	absentWords    = regexp.MustCompile(`(?i)(?:ticket|bar ?code|number|staging)\b[^.;]{0,40}(?:n[o']t exist|not found|unknown)|(?:no such|unknown|invalid) (?:pick ?)?(?:ticket|bar ?code)`)
 	itemWords      = regexp.MustCompile(`(?i)\bupc|upc\b|upccode|\bsku\b|\bstyle\b`)
@@ -54,48 +56,49 @@ var (
 	numberWords    = regexp.MustCompile(`(?i)pick ?ticket ?number`)
 )
 
-func namesAuthentication(words string) bool { return authenticationWords.MatchString(words) }
+// namesToken reports whether words are about a token that is not accepted. What
+// is said of a part of a ticket, such as a service that the account is not
+// authorized for, is about that.
+func namesToken(words string) bool {
+	return tokenWords.MatchString(words) && !partWords.MatchString(words)
+}
+
+// refusesToken reports whether the notice says that the token is not accepted.
+// Neither code nor words of that are known (section 6). The severity is the
+// error's class (section 5), which decides where it can; a code that was seen
+// means something else; and else the words count.
+func (n notice) refusesToken() bool {
+	return n.bad() && (tokenClass.MatchString(n.Severity) || (!n.expected() && namesToken(n.words())))
+}
+
+// refusesToken reports whether an answer says nothing but that the token is not
+// accepted: a service that tells of anything else has looked at the request for
+// the account.
+func refusesToken(got answerer) bool {
+	list := got.notices()
+	return len(list) > 0 && !slices.ContainsFunc(list, func(n notice) bool { return !n.refusesToken() })
+}
 
 // absent reports whether the words say that a ticket is not there.
 func absent(words string) bool {
 	return absentWords.MatchString(words) && !itemWords.MatchString(words)
 }
 
-// err makes the error of an exchange that gave no result.
-func (a answer) err(op string, kind relay.ErrorKind, cause error) error {
-	if cause == nil {
-		cause = fmt.Errorf("the vendor answered %d", a.status)
-	}
-	e := &relay.Error{Kind: kind, Op: op, Status: a.status, Words: clip(string(a.body[:min(len(a.body), maxWords)]), maxWords), Err: cause}
-	if kind == relay.Throttled || kind == relay.Unavailable {
-		e.After = retryAfter(a.header, time.Now())
-	}
-	if kind == relay.Throttled && e.After == 0 {
-		e.After = unsaidPause
-	}
-	return e
-}
-
-// retryAfter reads seconds or a date; 0 when nothing usable was said.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	v := strings.TrimSpace(h.Get("Retry-After"))
-	if secs, err := strconv.ParseFloat(v, 64); err == nil && secs > 0 {
-		return min(time.Duration(min(secs, 1e6)*float64(time.Second)), longestAdvice)
-	}
-	if at, err := http.ParseTime(v); err == nil && at.After(now) {
-		return min(at.Sub(now), longestAdvice)
-	}
-	return 0
-}
-
 // err makes the error of a fault: a soap:Client was not accepted and never will
 // be; what a soap:Server did, nobody knows (section 2.4).
 func (f *faultXML) err(op string, kind relay.ErrorKind, status int) error {
-	e := &relay.Error{Kind: kind, Op: op, Status: status, Code: f.code(), Words: clip(f.String, maxWords), Err: f}
+	e := &relay.Error{Kind: kind, Op: op, Status: status, Code: f.code(), Words: exchange.Clip(f.String, exchange.MaxWords), Err: f}
 	if f.client() {
 		e.Kind, e.Reason = relay.Invalid, relay.HoldRejected
 	}
 	return e
+}
+
+// refusesToken is the same of a fault. What the framework says of a request that
+// it can't read is about its form (section 2.4).
+func (f *faultXML) refusesToken() bool {
+	said, inside := strings.CutPrefix(f.String, "Server was unable to process request.")
+	return (inside || !strings.HasPrefix(said, "Server ")) && namesToken(said)
 }
 
 // noticeError makes an error of notices, the first of which gives the code.
@@ -114,7 +117,7 @@ func wordsOf(list []notice) string {
 	for _, n := range list[:min(len(list), maxProblems)] {
 		said = append(said, strings.TrimSpace(n.Code+" "+n.words()))
 	}
-	return clip(strings.Join(said, "; "), maxWords)
+	return exchange.Clip(strings.Join(said, "; "), exchange.MaxWords)
 }
 
 // readError is the error of a read that answered with failures.
@@ -143,7 +146,7 @@ func judge(list []notice, items []string) refusal {
 				r.reason = reason // the first that says something
 			}
 		}
-		r.fields = append(r.fields, relay.Problem{Field: field, Value: value, Message: clip(collapse(n.Message), maxMessage)})
+		r.fields = append(r.fields, relay.Problem{Field: field, Value: value, Message: exchange.Clip(collapse(n.Message), maxMessage)})
 	}
 	return r
 }
@@ -193,9 +196,4 @@ func placeField(words string) string {
 		}
 	}
 	return "ship_to"
-}
-
-// kindIs reports whether err is of one of the kinds.
-func kindIs(err error, kinds ...relay.ErrorKind) bool {
-	return slices.ContainsFunc(kinds, func(k relay.ErrorKind) bool { return errors.Is(err, k) })
 }

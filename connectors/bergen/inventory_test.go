@@ -281,11 +281,10 @@ func TestSitesAndCheck(t *testing.T) {
 	}, report)
 	require.Len(t, v.requests(getBatch), 2)
 
-	report, err = v.open(connectors.Values{"warehouse": "BERGEN LOGISTICS HK", "ship_via": "", "sites": "all"}).Check(t.Context())
+	report, err = v.open(connectors.Values{"warehouse": "BERGEN LOGISTICS HK", "sites": "all"}).Check(t.Context())
 	require.NoError(t, err)
-	require.Len(t, report.Missing, 2)
+	require.Len(t, report.Missing, 1)
 	require.Contains(t, report.Missing[0], "BERGEN LOGISTICS HK")
-	require.Contains(t, report.Missing[1], "settings.ship_via")
 
 	v.on(getBatch, getBatch.says("<Notifications /><Inventory />"))
 	report, err = c.Check(t.Context())

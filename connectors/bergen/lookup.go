@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"orderferry/connectors"
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
@@ -219,7 +220,7 @@ func (c *connection) FindOrders(ctx context.Context, q connectors.LookupQuery) (
 			failures = 0
 			out[i] = c.found(r.Order, s)
 			continue
-		case ctx.Err() != nil, kindIs(err, relay.Unauthorised, relay.Throttled):
+		case ctx.Err() != nil, exchange.KindIs(err, relay.Unauthorised, relay.Throttled):
 			return nil, err
 		}
 		// One that can't be read keeps nobody else waiting, an outage does.

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"orderferry/connectors"
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
@@ -80,8 +81,8 @@ func (c *connection) PrepareOrder(o connectors.WarehouseOrder) (connectors.Prepa
 	}
 	via, service := c.shipBy(o.Service)
 	if via == "" || service == "" {
-		return refuse(relay.HoldUnmappedShipMethod, relay.Problem{Field: "service", Value: clip(tidy(string(o.Service)), 100),
-			Message: "want carrier and service, such as UPS/UPS GROUND - Commercial, in the ship method or as settings.ship_via and settings.ship_service"})
+		return refuse(relay.HoldUnmappedShipMethod, relay.Problem{Field: "service", Value: exchange.Clip(tidy(string(o.Service)), 100),
+			Message: c.wantedShipBy(o.Service)})
 	}
 	number := c.number(o)
 	ticket := ticketBody{
@@ -138,6 +139,21 @@ func (c *connection) shipBy(s relay.Service) (via, service string) {
 		return strings.TrimSpace(v), strings.TrimSpace(rest)
 	}
 	return c.ticket.via, text
+}
+
+const exampleService = "UPS/UPS GROUND - Commercial"
+
+// wantedShipBy says what would help a service from which shipBy makes no carrier
+// or no service.
+func (c *connection) wantedShipBy(s relay.Service) string {
+	const want = "want carrier and service in the ship method, such as " + exampleService
+	switch text := tidy(string(s)); {
+	case strings.Contains(text, "/"): // half of it is empty, and the settings don't go with the other half
+		return want
+	case text != "":
+		return want + ", or the carrier as settings.ship_via"
+	}
+	return want + ", or " + strings.Join(c.ticket.unset(), " and ")
 }
 
 // lineBodies merges the items per UPC. A UPC loses its outer blanks and nothing else.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"orderferry/connectors"
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
@@ -103,7 +104,7 @@ func (p *pull) readLists(ctx context.Context) error {
 		case err == nil && got.List == nil:
 			continue
 		case err == nil:
-		case ctx.Err() != nil, kindIs(err, relay.Unauthorised, relay.Throttled):
+		case ctx.Err() != nil, exchange.KindIs(err, relay.Unauthorised, relay.Throttled):
 			return err
 		default: // the orders can be read one by one
 			p.log.Warn("list of tickets could not be read", "list", list.name, "err", err)
@@ -196,12 +197,12 @@ func (p *pull) readOne(ctx context.Context, o connectors.OpenOrder) error {
 		p.failures = 0
 		p.found[o.ID] = u
 		return nil
-	case ctx.Err() != nil, kindIs(err, relay.Unauthorised):
+	case ctx.Err() != nil, errors.Is(err, relay.Unauthorised):
 		return err
 	}
 	p.failures++
 	p.failed = err
-	if kindIs(err, relay.Throttled) {
+	if errors.Is(err, relay.Throttled) {
 		p.failures = maxFailures
 	}
 	p.log.Warn("order could not be read", "warehouse_order", o.ID, "err", err)
@@ -310,7 +311,7 @@ func (p *pull) leftBy(ctx context.Context, id relay.WarehouseOrderID, ticket *ti
 	if c != shipped && c != partShipped {
 		return progressOf(id, status), nil // it moved since the list was read
 	}
-	u := connectors.OrderUpdate{ID: id, Status: clip(status, maxStatus), Progress: connectors.InProgress, Packages: packagesOf(best, row.Tracking, p.eastern)}
+	u := connectors.OrderUpdate{ID: id, Status: exchange.Clip(status, maxStatus), Progress: connectors.InProgress, Packages: packagesOf(best, row.Tracking, p.eastern)}
 	switch {
 	case len(u.Packages) == 0: // without a tracking number there is nothing to tell a cart yet
 	case c == shipped:
@@ -483,7 +484,7 @@ func plainStatus(s string) string {
 
 // noteStatus logs a status of unknown meaning once.
 func (c *connection) noteStatus(status string) {
-	status = clip(collapse(status), maxStatus)
+	status = exchange.Clip(collapse(status), maxStatus)
 	c.mu.Lock()
 	_, known := c.statuses[status]
 	if !known && len(c.statuses) < maxStatuses {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"orderferry/connectors"
+	"orderferry/connectors/vendortest"
 	"orderferry/relay"
 )
 
@@ -118,7 +119,7 @@ func TestViewsOfCartons(t *testing.T) {
 	}
 	t.Run("v2 is down", func(t *testing.T) {
 		v := newVendor(t)
-		v.on(getBoxesV2, hangUp)
+		v.on(getBoxesV2, vendortest.HangUp)
 		v.on(getBoxes, v1(carton("1Z1", "")))
 		v.on(getTicket, plain(""))
 		_, err := v.open(nil).PullShipments(t.Context(), connectors.ShipmentsQuery{Open: []connectors.OpenOrder{{ID: number}}})
@@ -346,7 +347,7 @@ func TestReadsHaveTurns(t *testing.T) {
 
 func TestOneOrderThatFailsKeepsNobodyWaiting(t *testing.T) {
 	v := newVendor(t)
-	fine, broken := anyTicket(getTicket, "New - Pending Printing", ""), faults("soap:Server", "Mira")
+	fine, broken := anyTicket(getTicket, "New - Pending Printing", ""), faults("soap:Server", "Käufer")
 	v.on(getTicket, func(w http.ResponseWriter, r *http.Request) {
 		body := bodyOf(r)
 		r.Body = io.NopCloser(strings.NewReader(body))

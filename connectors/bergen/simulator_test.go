@@ -11,6 +11,7 @@ import (
 
 	"orderferry/connectors"
 	"orderferry/connectors/bergen/simulator"
+	"orderferry/connectors/vendortest"
 	"orderferry/relay"
 )
 
@@ -20,7 +21,7 @@ type world struct {
 	*connection
 	t   *testing.T
 	sim *simulator.Simulator
-	log lockedBuffer
+	log vendortest.Log
 }
 
 func simulated(t *testing.T, behaviour simulator.Behaviour, settings connectors.Values, progress ...simulator.Progress) *world {

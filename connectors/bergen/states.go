@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"orderferry/connectors"
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
@@ -53,7 +54,7 @@ func classOf(status string) class {
 // progressOf is the update that a status alone tells, without packages.
 func progressOf(id relay.WarehouseOrderID, status string) connectors.OrderUpdate {
 	// "" would say that nothing is known of it, and the ticket is there.
-	u := connectors.OrderUpdate{ID: id, Status: cmp.Or(clip(collapse(status), maxStatus), "without a status"), Progress: connectors.InProgress}
+	u := connectors.OrderUpdate{ID: id, Status: cmp.Or(exchange.Clip(collapse(status), maxStatus), "without a status"), Progress: connectors.InProgress}
 	switch classOf(status) {
 	case cancelled:
 		u.Progress = connectors.Cancelled

@@ -345,11 +345,3 @@ func tidy(s string) string {
 		return r
 	}, strings.ToValidUTF8(s, "?")))
 }
-
-// clip bounds a text in bytes, at a character.
-func clip(s string, n int) string {
-	if len(s) > n {
-		s = s[:n]
-	}
-	return strings.ToValidUTF8(s, "")
-}

@@ -11,6 +11,7 @@ import (
 
 	"orderferry/connectors"
 	"orderferry/connectors/bergen/simulator/wsdl"
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
@@ -19,7 +20,7 @@ func everyRequest(t testing.TB) map[string][]byte {
 	c := newVendor(t).open(connectors.Values{"ship_via_account": "A1B2C3", "billing_option": "freight collect", "use_account_ups": "true"})
 	o := anOrder()
 	o.ShipTo.Country, o.ShipTo.State = "DE", "Bayern & Söhne <b>"
-	o.ShipTo.Name, o.ShipTo.Company = "Ana María ]]> \t\x01 Núñez", "Ünïcode \U0001F4E6 & Co\uFFFE"
+	o.ShipTo.Name, o.ShipTo.Company = "Señora Ejemplo ]]> \t\x01 Núm", "Ünïcode \U0001F4E6 & Co\uFFFE"
 	o.Number = "#1001 \"quoted\" 'n' \x00\x0b"
 	o.Renewed = 2
 	p, err := c.PrepareOrder(o)
@@ -94,9 +95,9 @@ func TestTicketOnTheWire(t *testing.T) {
 	walk(call.Inside[1], 0)
 	place := func(name string) string {
 		return " PickTicket " + name + " \n" + strings.Join([]string{
-			"  CustomerOrder FirstName Mira", "  CustomerOrder LastName Okafor", "  CustomerOrder CompanyName Mira Okafor",
+			"  CustomerOrder FirstName Käufer", "  CustomerOrder LastName Beispiel", "  CustomerOrder CompanyName Käufer Beispiel",
 			"  CustomerOrder Address1 48 Juniper Way", "  CustomerOrder Address2 Apt 3", "  CustomerOrder City Troy", "  CustomerOrder State NY",
-			"  CustomerOrder Zip 12180", "  CustomerOrder Country United States", "  CustomerOrder Phone 518-555-0142", "  CustomerOrder Email mira@example.test",
+			"  CustomerOrder Zip 12180", "  CustomerOrder Country United States", "  CustomerOrder Phone 518-555-0142", "  CustomerOrder Email buyer@example.test",
 		}, "\n")
 	}
 	require.Equal(t, strings.Join([]string{
@@ -187,18 +188,18 @@ func TestDecodeRefusesWhatIsNoAnswer(t *testing.T) {
 
 func TestDecodeReadsFaults(t *testing.T) {
 	for code, client := range map[string]bool{"soap:Client": true, "s:Client": true, "Client": true, "soap:Sender": true, " soap:Server ": false, "": false, "soap:VersionMismatch": true} {
-		body := envelopeHead + `<soap:Fault><faultcode>` + code + `</faultcode><faultstring>Server was unable. ---&gt; Mira at 48 Juniper Way</faultstring></soap:Fault>` + envelopeTail
+		body := envelopeHead + `<soap:Fault><faultcode>` + code + `</faultcode><faultstring>Server was unable. ---&gt; Käufer at 48 Juniper Way</faultstring></soap:Fault>` + envelopeTail
 		err := decode([]byte(body), listByDate, &listAnswer{})
 		var f *faultXML
 		require.ErrorAs(t, err, &f, code)
 		require.Equal(t, client, f.client(), code)
-		require.NotContains(t, err.Error(), "Mira")
+		require.NotContains(t, err.Error(), "Käufer")
 	}
 }
 
 func TestHugeAnswerIsCut(t *testing.T) {
 	v := newVendor(t)
-	huge := listDocument(`<GetPickTicketStatusesByDateResult>` + strings.Repeat(" ", maxBody) + `</GetPickTicketStatusesByDateResult>`)
+	huge := listDocument(`<GetPickTicketStatusesByDateResult>` + strings.Repeat(" ", exchange.MaxBody) + `</GetPickTicketStatusesByDateResult>`)
 	v.on(addTicket, raw(200, huge))
 	c := v.open(nil)
 	_, err := c.SubmitOrder(t.Context(), prepared(t, c))

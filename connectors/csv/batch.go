@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
+	"time"
 )
 
 // fileRef names a version of a file.
@@ -18,11 +20,16 @@ type fileRef struct {
 	Size int64  `json:"s"`
 	Mod  int64  `json:"m"` // ns since 1970
 	Hash string `json:"h,omitempty"`
+	// Again is the time of a file with the same content that was read before, where
+	// some of what this one says may be news all the same; 0 for none.
+	Again int64 `json:"g,omitempty"`
 }
 
 func refOf(f file) fileRef {
 	return fileRef{Name: f.name, Size: f.size, Mod: f.changed.UnixNano()}
 }
+
+func (r fileRef) file() file { return file{r.Name, r.Size, time.Unix(0, r.Mod)} }
 
 // put reports whether the file was put away: its name has a folder.
 func (r fileRef) put() bool { return strings.Contains(r.Name, "/") }
@@ -134,6 +141,31 @@ func (b *batch) survey(fs files, i int, runs []run) ([]run, error) {
 	}
 	b.files[i].Hash = hex.EncodeToString(sum.Sum(nil)[:16])
 	return runs, nil
+}
+
+// eachGroup reads a file to its end, if it is there and of its layout.
+func eachGroup(f files, name string, l *layout, take func(group)) error {
+	r, err := f.open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	g, err := newGroups(r, l, mark{})
+	for err == nil {
+		var next group
+		if next, _, err = g.next(); err == nil {
+			take(next)
+		}
+		g.strays = g.strays[:0]
+	}
+	var heading errHeading
+	if errors.Is(err, io.EOF) || errors.As(err, &heading) {
+		return nil
+	}
+	return err
 }
 
 // tee notes what is read. Nobody seeks in it.

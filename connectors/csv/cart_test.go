@@ -177,6 +177,28 @@ func TestAbilitiesAreThoseOfTheProfile(t *testing.T) {
 	}
 }
 
+// An order that was wanted again may be cancelled again, in a file like the first.
+func TestSecondCancelInTheSameWords(t *testing.T) {
+	f := newFolder(t)
+	source, cursor := f.open("csv-cart", nil).(connectors.CancellationSource), ""
+	pull := func() int {
+		p, err := source.PullCancellations(t.Context(), connectors.CancellationsQuery{Cursor: cursor, Limit: 10})
+		require.NoError(t, err)
+		cursor = p.Cursor
+		return len(p.Cancelled)
+	}
+	f.write("in/can_1.csv", lines("order", "A-1"))
+	written := f.tick
+	require.Equal(t, 1, pull())
+	require.Zero(t, pull())
+	f.write("in/can_1.csv", lines("order", "A-1"))
+	require.Equal(t, 1, pull())
+	require.Zero(t, pull())
+	f.write("in/can_1.csv", lines("order", "A-1"))
+	require.NoError(t, os.Chtimes(f.dir+"/in/can_1.csv", written, written))
+	require.Zero(t, pull(), "it is the very file, put back")
+}
+
 // A cancel is read before the orders of the same pull, and of no use for one that
 // nobody knows yet: it is told again until what was dropped before it was read.
 func TestCancelWaitsForItsOrder(t *testing.T) {

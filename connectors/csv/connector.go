@@ -1,6 +1,7 @@
 package csv
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -44,6 +46,8 @@ func describe(name, title string, role connectors.Role, checkProfile func(string
 			{Name: "out_folder", Default: "out", Check: checkFolder, Doc: "Folder of files from the warehouse, below the address."},
 			{Name: "sent_folder", Default: "sent", Check: checkFolder,
 				Doc: "Folder, below the address, of copies of what we wrote; made when missing. Nobody else may write there."},
+			{Name: "keep_files", Default: defaultKept, Check: checkKept,
+				Doc: "Days for which files that were read, and copies of what we wrote, are kept, by their own times: 90 or more; 0 keeps them for ever."},
 			{Name: "settle", Default: "10s", Check: connectors.DurationBetween(0, time.Hour),
 				Doc: "How long the size of a file must stay the same before it is read; 0s where files are renamed into place."},
 			{Name: "user", Doc: "Account on the SFTP server."},
@@ -161,7 +165,13 @@ func (b *base) inbox(cfg connectors.Config, folder string, layouts ...*layout) (
 		return nil, fmt.Errorf("open csv: settings.settle: %w", err)
 	}
 	layouts = slices.DeleteFunc(layouts, func(l *layout) bool { return l == nil || len(l.read) == 0 })
+	days, err := strconv.Atoi(cmp.Or(cfg.Settings["keep_files"], defaultKept)) // connections of before the setting have none
+	if err != nil {
+		return nil, fmt.Errorf("open csv: settings.keep_files: %w", err)
+	}
 	in := &inbox{place: b.place, folder: folder, layouts: layouts, settle: settle, now: time.Now}
+	in.janitor.keep = time.Duration(days) * 24 * time.Hour
+	in.janitor.attics = []attic{{dir: path.Join(folder, archiveFolder), mine: func(name string) bool { return in.layoutOf(named(name)) != nil }}}
 	b.inboxes = append(b.inboxes, in)
 	return in, nil
 }
@@ -213,6 +223,7 @@ func openWarehouse(cfg connectors.Config) (connectors.Connection, error) {
 	if w.inbox, err = b.inbox(cfg, out, b.profile.acknowledgements, b.profile.shipments); err != nil {
 		return nil, err
 	}
+	w.inbox.janitor.attics = append(w.inbox.janitor.attics, attic{dir: path.Join(w.outbox.copies, cancelsGroup)})
 	if b.profile.inventory == nil || len(b.profile.inventory.read) == 0 {
 		return w, nil
 	}
@@ -236,6 +247,7 @@ func openCart(cfg connectors.Config) (connectors.Connection, error) {
 	if c.cancels, err = b.inbox(cfg, in, b.profile.cancels); err != nil {
 		return nil, err
 	}
+	c.orders.janitor.attics = append(c.orders.janitor.attics, attic{dir: c.outbox.copies})
 	c.orders.also = c.cancels.layouts
 	c.cancels.behind = c.orders.layouts
 	takesStock := b.profile.inventory != nil && b.profile.inventory.write != ""

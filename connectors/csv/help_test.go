@@ -76,7 +76,7 @@ func (f *folder) remove(name string) {
 // test, which reads files at once.
 func config(t *testing.T, kind connectors.Connector, address string, given connectors.Values, secrets connectors.Credentials) connectors.Config {
 	t.Helper()
-	settings := connectors.Values{"settle": "0s"}
+	settings := connectors.Values{"settle": "0s", "keep_files": "0"} // files of tests have times of their own
 	maps.Copy(settings, given)
 	values, base, faults := kind.Configure(address, settings, secrets)
 	require.Empty(t, faults)

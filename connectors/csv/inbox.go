@@ -25,6 +25,8 @@ const (
 
 	maxSeen    = 128      // files that are known again
 	maxLooks   = 2000     // files that were looked at once
+	maxHeld    = 50       // files of which something waits
+	maxLater   = 200      // groups that wait in them
 	maxBad     = 50       // rows of a file that are reported one by one
 	maxUnread  = 500      // rows and files that are reported at once
 	filesAPage = 100      // files read in one page
@@ -37,8 +39,9 @@ type inbox struct {
 	place   place
 	folder  string
 	layouts []*layout
-	also    []*layout     // whose problems are reported here, since their own answers can't hold them
-	behind  []*layout     // whose files go first: one that is not younger than such a file waits until that was put away
+	also    []*layout // whose problems are reported here, since their own answers can't hold them
+	behind  []*layout // whose files go first: one that is not younger than such a file waits until that was put away
+	janitor janitor
 	settle  time.Duration // for which a file's size must stay the same
 	now     func() time.Time
 
@@ -60,11 +63,20 @@ type cursor struct {
 	Bad     []badRow  `json:"bad,omitempty"`
 	More    int       `json:"more,omitempty"` // bad rows beyond those
 	Rows    int       `json:"rows,omitempty"` // applied
+	// Later are groups of them that can't be told yet. Only, where it is given, are
+	// those that are left of a file that was held, of which all else was told.
+	Later []laterGroup `json:"later,omitempty"`
+	Only  []laterGroup `json:"only,omitempty"`
+	// Held are files that were read to their end but for such groups, oldest first.
+	Held []heldFile `json:"held,omitempty"`
 	// Done are files that were read to their end. They are put away once this
 	// cursor comes back, for then our caller has committed what they held.
 	Done  []doneFile `json:"done,omitempty"`
 	Seen  []seenFile `json:"seen,omitempty"`
 	Looks []look     `json:"looks,omitempty"`
+	// Past is the last file that a read-only reading, which puts none away, came to
+	// the end of.
+	Past *fileRef `json:"past,omitempty"`
 	// Of stock: where the last snapshot was put, and the time of the newest, in ns since 1970.
 	Last   string `json:"last,omitempty"`
 	Newest int64  `json:"newest,omitempty"`
@@ -73,6 +85,9 @@ type cursor struct {
 // valid reports whether the parts of a cursor fit each other.
 func (c *cursor) valid() bool {
 	if c.At.File < 0 || c.At.At < 0 || c.At.File > 0 && c.At.File >= len(c.Reading) || c.Base && len(c.Reading) < 2 {
+		return false
+	}
+	if slices.ContainsFunc(c.Held, func(h heldFile) bool { return len(h.Groups) == 0 || h.Groups[0].At < 0 || h.Groups[0].File != 0 }) {
 		return false
 	}
 	return !slices.ContainsFunc(c.Bad, func(b badRow) bool { return b.File < 0 || b.File >= len(c.Reading) })
@@ -91,7 +106,20 @@ type doneFile struct {
 	Snapshot bool     `json:"snap,omitempty"`
 }
 
-// seenFile is a file that was read: the same again, under whatever name, is not.
+// laterGroup is a group that can't be told yet, and where it begins.
+type laterGroup struct {
+	Key string `json:"k"`
+	mark
+}
+
+// heldFile is a file of which groups can't be told yet. It stays where it is.
+type heldFile struct {
+	doneFile
+	Rows   int          `json:"rows,omitempty"` // applied
+	Groups []laterGroup `json:"later"`
+}
+
+// seenFile is a file that was read.
 type seenFile struct {
 	fileRef
 	Rows int `json:"r"`
@@ -117,23 +145,35 @@ type page struct {
 type visit struct {
 	in *inbox
 	taker
-	fs    files
-	cur   cursor
-	left  int    // groups that the page may still hold
-	waits bool   // reading stopped before a group that can't be taken yet
-	held  []file // that wait for files that go first
-	page  page
+	fs     files
+	cur    cursor
+	left   int    // groups that the page may still hold
+	waits  bool   // reading stopped before a group that can't be told yet
+	behind []file // that wait for files that go first
+	again  []file // held files that were not asked about in this visit
+	page   page
 }
 
 // taker takes what is read.
 type taker struct {
 	take func(l *layout, f fileRef, g group) (bad []entry)
-	// early reports whether a group can't be taken yet, nor any behind it. nil: all can.
-	early func(fs files, g group) (bool, error)
-	// readOnly leaves every file where it is: nobody keeps what is taken. What was
-	// not seen before is not waited for then.
+	// judge says what is to become of a group. nil: all are told.
+	judge func(fs files, f fileRef, g group) (fate, error)
+	// tidy removes what else is of the past, as much of it at once as is good; most says
+	// that there is more. nil: nothing.
+	tidy func(fs files, before time.Time) (most bool, err error)
+	// readOnly leaves every file where it is. Its cursor is of such readings alone.
 	readOnly bool
 }
+
+// fate is what becomes of a group.
+type fate int
+
+const (
+	told  fate = iota
+	later      // it can't be told yet
+	never      // it says nothing new
+)
 
 // read reads a page of at most limit groups.
 func (in *inbox) read(ctx context.Context, op, raw string, limit int, t taker) (page, error) {
@@ -159,7 +199,16 @@ func (in *inbox) visit(ctx context.Context, op, raw string, limit int, t taker, 
 		if err := work(v); err != nil {
 			return err
 		}
-		return v.report()
+		if err := v.report(); err != nil {
+			return err
+		}
+		if err := v.prune(); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			v.page.unread = append(v.page.unread, connectors.Unread{Subject: "keep_files", Message: "old files can't be removed: " + err.Error()})
+		}
+		return nil
 	})
 	if err != nil {
 		return page{}, failure(op, in.place, err)
@@ -183,29 +232,68 @@ func (in *inbox) layoutOf(name string) *layout {
 
 func (in *inbox) at(name string) string { return path.Join(in.folder, name) }
 
-// stream reads file after file, in the order of their times.
+// stream reads what is left of held files, and then file after file, in the order
+// of their times.
 func (v *visit) stream() error {
 	waiting, err := v.settled()
 	if err != nil {
 		return err
 	}
-	for n := 0; v.left > 0 && !v.waits; n++ {
-		if len(v.cur.Reading) == 0 {
-			if len(waiting) == 0 || n >= filesAPage {
-				break
+	for n := 0; v.left > 0 && !v.waits; {
+		switch {
+		case len(v.cur.Reading) > 0:
+			if err := v.goOn(); err != nil {
+				return err
 			}
+		case len(v.again) > 0:
+			v.takeUp(v.again[0])
+			v.again = v.again[1:]
+		case len(waiting) > 0 && n < filesAPage:
 			if err := v.begin(waiting[:1], nil); err != nil {
 				return err
 			}
 			waiting = waiting[1:]
-			continue
-		}
-		if err := v.goOn(); err != nil {
-			return err
+			n++
+		default:
+			v.page.more = len(waiting) > 0
+			return nil
 		}
 	}
-	v.page.more = !v.waits && (len(v.cur.Reading) > 0 || len(waiting) > 0)
+	v.page.more = !v.waits && (len(v.cur.Reading)+len(v.again)+len(waiting) > 0)
 	return nil
+}
+
+// takeUp begins to read those groups of a held file that could not be told before.
+func (v *visit) takeUp(f file) {
+	i := slices.IndexFunc(v.cur.Held, func(h heldFile) bool { return h.is(f) })
+	h := v.cur.Held[i]
+	v.cur.Held = slices.Delete(v.cur.Held, i, i+1)
+	v.cur.Reading, v.cur.At, v.cur.Only = []fileRef{h.fileRef}, h.Groups[0].mark, h.Groups
+	v.cur.Bad, v.cur.More, v.cur.Rows = h.Bad, h.More, h.Rows
+}
+
+// hold keeps a file where it is until its groups can be told.
+func (v *visit) hold(h heldFile) {
+	v.cur.Held = append(v.cur.Held, h)
+	slices.SortFunc(v.cur.Held, func(a, b heldFile) int { return cmp.Or(cmp.Compare(a.Mod, b.Mod), strings.Compare(a.Name, b.Name)) })
+}
+
+// mayHold reports whether one more group may wait. The cursor is bounded.
+func (v *visit) mayHold() bool {
+	groups := len(v.cur.Later)
+	for _, h := range v.cur.Held {
+		groups += len(h.Groups)
+	}
+	return groups < maxLater && (len(v.cur.Later) > 0 || len(v.cur.Held) < maxHeld)
+}
+
+// waitsBefore reports whether what an earlier place says under a key waits: what
+// comes behind must not go before it.
+func (v *visit) waitsBefore(f fileRef, key string) bool {
+	has := func(l laterGroup) bool { return strings.EqualFold(l.Key, key) }
+	return slices.ContainsFunc(v.cur.Later, has) || slices.ContainsFunc(v.cur.Held, func(h heldFile) bool {
+		return cmp.Or(cmp.Compare(h.Mod, f.Mod), strings.Compare(h.Name, f.Name)) < 0 && slices.ContainsFunc(h.Groups, has)
+	})
 }
 
 // settled lists the files that may be read, oldest first, and notes what was seen
@@ -219,6 +307,9 @@ func (v *visit) settled() ([]file, error) {
 		return nil, err
 	}
 	v.checkReading(all)
+	v.cur.Held = slices.DeleteFunc(v.cur.Held, func(h heldFile) bool { // one that changed is another file
+		return !slices.ContainsFunc(all, h.is) || v.in.layoutOf(h.Name) == nil
+	})
 	now := v.in.now()
 	var looks, own []look
 	var out []file
@@ -226,8 +317,11 @@ func (v *visit) settled() ([]file, error) {
 		if v.in.layoutOf(f.name) == nil || slices.ContainsFunc(v.cur.Reading, func(r fileRef) bool { return r.Name == f.name }) {
 			continue
 		}
-		// Only a read-only reading has them still.
-		if slices.ContainsFunc(v.cur.Done, func(d doneFile) bool { return d.is(f) }) {
+		if v.readOnly && v.cur.Past != nil && byTime(f, v.cur.Past.file()) <= 0 {
+			continue
+		}
+		if slices.ContainsFunc(v.cur.Held, func(h heldFile) bool { return h.is(f) }) {
+			v.again = append(v.again, f)
 			continue
 		}
 		l := look{refOf(f), now.UnixMilli()}
@@ -239,9 +333,12 @@ func (v *visit) settled() ([]file, error) {
 		if len(own) < maxLooks {
 			own = append(own, l)
 		}
-		stable := v.readOnly || now.UnixMilli()-l.Since >= v.in.settle.Milliseconds()
+		stable := now.UnixMilli()-l.Since >= v.in.settle.Milliseconds()
+		if v.readOnly && now.Sub(f.changed) >= v.in.settle {
+			stable = true // nobody keeps its looks, so it goes by the file's own time too
+		}
 		if stable && v.in.waits(f, all) {
-			v.held = append(v.held, f)
+			v.behind = append(v.behind, f)
 			stable = false
 		}
 		if stable {
@@ -250,9 +347,18 @@ func (v *visit) settled() ([]file, error) {
 			looks = append(looks, l)
 		}
 	}
-	v.cur.Looks, v.in.looks = looks, own
-	slices.SortStableFunc(out, func(a, b file) int { return cmp.Or(a.changed.Compare(b.changed), strings.Compare(a.name, b.name)) })
+	v.cur.Looks = looks
+	if !v.readOnly {
+		v.in.looks = own
+	}
+	slices.SortFunc(out, byTime)
+	slices.SortFunc(v.again, byTime)
 	return out, nil
+}
+
+// byTime is the order in which files are read.
+func byTime(a, b file) int {
+	return cmp.Or(a.changed.Compare(b.changed), strings.Compare(a.name, b.name))
 }
 
 // foretell reads files, and then those that wait, of which it keeps nothing: they
@@ -263,7 +369,7 @@ func (v *visit) foretell() error {
 		return err
 	}
 	left := 1000
-	for _, f := range v.held[:min(len(v.held), filesAPage)] {
+	for _, f := range v.behind[:min(len(v.behind), filesAPage)] {
 		b, err := newBatch(v.fs, v.in.folder, v.in.layoutOf(f.name), []fileRef{refOf(f)}, false)
 		var heading errHeading
 		if errors.As(err, &heading) || errors.Is(err, fs.ErrNotExist) {
@@ -308,6 +414,7 @@ func (v *visit) checkReading(all []file) {
 
 func (v *visit) forget() {
 	v.cur.Reading, v.cur.Base, v.cur.At, v.cur.Bad, v.cur.More, v.cur.Rows = nil, false, mark{}, nil, 0, 0
+	v.cur.Later, v.cur.Only = nil, nil
 }
 
 // begin surveys files to be read as one, with the snapshot before them if that is
@@ -346,23 +453,15 @@ func (v *visit) begin(list []file, base *fileRef) error {
 	case err != nil:
 		return err
 	}
-	seen := v.cur.Seen
-	if b.l.kind == "inventory" {
-		// Stock comes back to figures that it had before: only the last says nothing new.
-		seen = seen[max(0, len(seen)-1):]
-	}
-	again := func(r fileRef) bool {
-		return slices.ContainsFunc(seen, func(s seenFile) bool { return s.Hash == r.Hash && s.Size == r.Size })
-	}
-	if slices.ContainsFunc(b.files[:len(list)], again) {
-		var fresh []file
-		for i, r := range b.files[:len(list)] {
-			if again(r) {
-				v.cur.Done = append(v.cur.Done, doneFile{fileRef: r})
-			} else {
-				fresh = append(fresh, list[i])
-			}
+	var fresh []file
+	for i := range list {
+		if v.repeats(b.l.kind, &b.files[i]) {
+			v.finish(doneFile{fileRef: b.files[i]})
+		} else {
+			fresh = append(fresh, list[i])
 		}
+	}
+	if len(fresh) < len(list) {
 		if len(fresh) > 0 {
 			return v.begin(fresh, base)
 		}
@@ -373,11 +472,55 @@ func (v *visit) begin(list []file, base *fileRef) error {
 	return nil
 }
 
+// repeats reports whether all that a file says was read before. A version of a
+// file, known by its name, size and time, is never read twice: partners mirror their
+// folders, and put back what we had moved. Of another file with the same content
+// the kind decides whether it can be news.
+func (v *visit) repeats(kind string, r *fileRef) bool {
+	var same []fileRef
+	note := func(s fileRef) {
+		if s.Hash == r.Hash && s.Size == r.Size {
+			same = append(same, s)
+		}
+	}
+	for _, s := range v.cur.Seen {
+		note(s.fileRef)
+	}
+	for _, h := range v.cur.Held {
+		note(h.fileRef)
+	}
+	switch {
+	case len(same) == 0:
+		return false
+	case slices.ContainsFunc(same, func(s fileRef) bool { return s.Name == r.Name && s.Mod == r.Mod }):
+		return true
+	case kind == "inventory": // stock comes back to figures that it had before: only the last says nothing new
+		return slices.ContainsFunc(v.cur.Seen[max(0, len(v.cur.Seen)-1):], func(s seenFile) bool { return s.Hash == r.Hash })
+	case kind == "cancels": // an order that was wanted again may be cancelled again; one that was not is cancelled already
+		return false
+	case kind == "acknowledgements": // an order that was handed over again may be refused again: judge decides
+		r.Again = same[len(same)-1].Mod
+		return false
+	}
+	return true
+}
+
 // done notes that a file was read to its end.
 func (v *visit) done(d doneFile, rows int) {
-	v.cur.Done = append(v.cur.Done, d)
+	v.finish(d)
 	v.cur.Seen = append(v.cur.Seen, seenFile{d.fileRef, rows})
 	v.cur.Seen = v.cur.Seen[max(0, len(v.cur.Seen)-maxSeen):]
+}
+
+// finish has a file put away, or, in a read-only reading, passed over from now on.
+func (v *visit) finish(d doneFile) {
+	if v.readOnly {
+		v.cur.Past = &d.fileRef
+		if len(d.Bad) == 0 || len(v.cur.Done) >= filesAPage {
+			return // those with bad rows are kept to be reported
+		}
+	}
+	v.cur.Done = append(v.cur.Done, d)
 }
 
 // resume returns the batch that is being read; nil when its files are not those
@@ -412,7 +555,12 @@ func (v *visit) goOn() error {
 		return nil
 	}
 	v.page.nothing = false
-	next, over, err := b.read(v.fs, v.cur.At, func(g group) (verdict, error) { return v.apply(b, g) }, v.bad)
+	stray := func(e entry) {
+		if v.cur.Only == nil && b.files[e.file].Again == 0 { // else noted when it was read first
+			v.bad(e)
+		}
+	}
+	next, over, err := b.read(v.fs, v.cur.At, func(g group) (verdict, error) { return v.apply(b, g) }, stray)
 	if err != nil {
 		return err
 	}
@@ -424,25 +572,47 @@ func (v *visit) goOn() error {
 }
 
 func (v *visit) apply(b *batch, g group) (verdict, error) {
-	if v.early != nil {
-		early, err := v.early(v.fs, g)
-		if err != nil {
-			return goOn, err
-		}
-		if early {
-			v.waits = true
-			return notYet, nil
-		}
+	f := b.files[g.from.File]
+	if v.cur.Only != nil && !slices.ContainsFunc(v.cur.Only, func(l laterGroup) bool { return l.At == g.from.At }) {
+		return goOn, nil // it was told
 	}
-	bad := v.take(b.l, b.files[g.from.File], g)
+	becomes, err := v.judged(f, g)
+	switch {
+	case err != nil:
+		return goOn, err
+	case becomes == never:
+		return v.count(), nil // to find that out may have taken questions
+	case becomes == later && v.mayHold():
+		v.cur.Later = append(v.cur.Later, laterGroup{g.key, g.from})
+		return goOn, nil
+	case becomes == later:
+		v.waits = true
+		return notYet, nil
+	}
+	bad := v.take(b.l, f, g)
 	for _, e := range bad {
 		v.bad(e)
 	}
 	v.cur.Rows += len(g.rows) - len(bad)
+	return v.count(), nil
+}
+
+// count takes one of the groups that the page may hold.
+func (v *visit) count() verdict {
 	if v.left--; v.left <= 0 {
-		return enough, nil
+		return enough
 	}
-	return goOn, nil
+	return goOn
+}
+
+func (v *visit) judged(f fileRef, g group) (fate, error) {
+	switch {
+	case v.judge == nil:
+		return told, nil
+	case v.waitsBefore(f, g.key):
+		return later, nil
+	}
+	return v.judge(v.fs, f, g)
 }
 
 // bad notes a row that could not be read.
@@ -475,7 +645,17 @@ func (v *visit) end(b *batch) {
 		if len(d.Bad) > 0 {
 			d.More = v.cur.More
 		}
-		v.done(d, v.cur.Rows)
+		var groups []laterGroup
+		for _, l := range v.cur.Later {
+			if l.File == i {
+				groups = append(groups, laterGroup{l.Key, mark{At: l.At, Line: l.Line, Torn: l.Torn}})
+			}
+		}
+		if len(groups) > 0 {
+			v.hold(heldFile{d, v.cur.Rows, groups})
+		} else {
+			v.done(d, v.cur.Rows)
+		}
 	}
 	v.in.batch = nil
 	v.forget()
@@ -590,7 +770,11 @@ func (v *visit) report() error {
 			}
 		}
 	}
-	for _, d := range v.cur.Done {
+	read := slices.Clone(v.cur.Done)
+	for _, h := range v.cur.Held {
+		read = append(read, h.doneFile)
+	}
+	for _, d := range read {
 		for _, b := range d.Bad {
 			u.add(d.Name, b.Line, b.Message)
 		}

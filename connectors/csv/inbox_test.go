@@ -197,6 +197,71 @@ func TestMissingFolderAndForeignCursor(t *testing.T) {
 	}
 }
 
+// tree lists all that is below a folder, with the times of the files.
+func (f *folder) tree() (names []string) {
+	f.t.Helper()
+	require.NoError(f.t, filepath.WalkDir(f.dir, func(name string, d os.DirEntry, err error) error {
+		require.NoError(f.t, err)
+		i, err := d.Info()
+		if err == nil && !d.IsDir() {
+			name += i.ModTime().String()
+		}
+		names = append(names, name)
+		return err
+	}))
+	return names
+}
+
+// A reading beside the ordinary one, such as a rehearsal's, reads what has settled,
+// to the end, and moves and marks nothing; the ordinary one reads it all the same.
+func TestReadOnlyReading(t *testing.T) {
+	f := newFolder(t)
+	files := filesAPage + 5
+	for i := range files {
+		f.write(fmt.Sprintf("in/ord_%03d.csv", i), lines("order,sku,quantity", fmt.Sprintf("A-%d,MUG,1", i), fmt.Sprintf("B-%d,MUG,1", i)))
+	}
+	f.write("in/ord_bad.csv", lines("order,sku,quantity", "C-1,MUG,1", ",MUG,1"))
+	f.write("in/ord_none.csv", "")
+	f.tick = time.Now().Add(-5 * time.Second).Add(-time.Minute)
+	f.write("in/ord_new.csv", lines("order,sku,quantity", "NEW-1,MUG,1")) // perhaps half of it
+	// What somebody had removed is settled only by the ordinary reading.
+	require.NoError(t, os.Mkdir(filepath.Join(f.dir, "in/problems"), 0o755))
+	f.write("in/problems/ord_x.csv.why", "line 1: x\n")
+	before := f.tree()
+	kind := connectors.Values{"settle": "10s"}
+	source := f.open("csv-cart", kind).(connectors.OrderSource)
+	q := connectors.OrdersQuery{Limit: 7, ReadOnly: true}
+	seen, pages := make(map[relay.ExternalID]bool), 0
+	var unread []connectors.Unread
+	for more := true; more; pages++ {
+		require.Less(t, pages, 1000)
+		if pages%2 == 1 { // in another process
+			source = f.open("csv-cart", kind).(connectors.OrderSource)
+		}
+		p, err := source.PullOrders(t.Context(), q)
+		require.NoError(t, err)
+		for _, o := range p.Orders {
+			require.False(t, seen[o.ExternalID], "%s is told twice", o.ExternalID)
+			seen[o.ExternalID] = true
+		}
+		require.Less(t, len(p.Cursor), 32<<10, "the cursor is bounded")
+		more, unread, q.Cursor = p.More, p.Unread, p.Cursor
+	}
+	require.Len(t, seen, 2*files+1)
+	require.Equal(t, []string{"ord_bad.csv:3", "ord_none.csv:1"}, subjects(unread))
+	require.Equal(t, before, f.tree())
+
+	// The ordinary reading begins where it was; and that of a comparison, to which its
+	// own cursor is given again and again, moves nothing either.
+	c := &shop{t: t, source: f.open("csv-cart", nil).(connectors.OrderSource), limit: 100}
+	orders, _ := c.pull()
+	require.Len(t, orders, 2*files+2)
+	before = f.tree()
+	_, err := source.PullOrders(t.Context(), q)
+	require.NoError(t, err)
+	require.Equal(t, before, f.tree())
+}
+
 // A huge file is read in pages, in memory that does not grow with its text.
 func TestHugeFile(t *testing.T) {
 	const rows = 250_000

@@ -80,6 +80,15 @@ func (o *outbox) handOver(f files, l letter) (found bool, err error) {
 			return false, err
 		}
 	}
+	if begun, err := exists(f, part); err != nil {
+		return false, err
+	} else if begun {
+		// Promise 1: a copy without its hidden file says that it was handed over, so
+		// that of an earlier try goes before create replaces the hidden one.
+		if err := f.remove(kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+	}
 	if err := f.create(part, l.content); err != nil {
 		return false, err
 	}
@@ -149,6 +158,9 @@ func exists(f files, name string) (bool, error) {
 // same compares a file with what is to be written.
 func same(f files, name string, content []byte) error {
 	r, err := f.open(name)
+	if errors.Is(err, errNoFile) {
+		return fmt.Errorf("%w: %s", errOther, name)
+	}
 	if err != nil {
 		return err
 	}

@@ -30,16 +30,19 @@ type place interface {
 // what the place said.
 type files interface {
 	list(dir string) ([]file, error)
+	folders(dir string) ([]file, error) // those in it that are not hidden
+	// stat follows no link: one takes its name as a file does.
 	stat(name string) (file, error)
 	open(name string) (io.ReadSeekCloser, error)
-	// create writes a file, in the place of one of that name, and has it on the
-	// disk where the server can be asked for it.
+	// create writes a new file, and has it on the disk where the server can be asked
+	// for it. What had its name is removed before, and no link is followed: the
+	// partner, who may put one there, can't have it written over another file.
 	create(name string, content []byte) error
 	// rename gives a file a name that is free, or fails with fs.ErrExist. An
 	// *unsure error says that it may have happened.
 	rename(from, to string) error
-	mkdir(dir string) error // with those above it; one that exists is fine
-	remove(name string) error
+	mkdir(dir string) error   // with those above it; one that exists is fine
+	remove(name string) error // of a folder, an empty one
 }
 
 // file is a regular file as a list shows it.
@@ -74,11 +77,14 @@ func parseAddress(s string) (*url.URL, error) {
 
 // listed leaves out what is no file to be read: folders, links, hidden and
 // half-written files, and names that could lead elsewhere.
-func listed(all []fs.FileInfo) []file {
+func listed(all []fs.FileInfo) []file { return chosen(all, fs.FileMode.IsRegular) }
+
+// chosen lists what is of a kind, by name.
+func chosen(all []fs.FileInfo, kind func(fs.FileMode) bool) []file {
 	var out []file
 	for _, i := range all {
 		n := i.Name()
-		if i.Mode().IsRegular() && !strings.HasPrefix(n, ".") && !strings.ContainsFunc(n, func(c rune) bool { return c < ' ' || c == '/' || c == '\\' || c == 0x7f }) {
+		if kind(i.Mode()) && !strings.HasPrefix(n, ".") && !strings.ContainsFunc(n, func(c rune) bool { return c < ' ' || c == '/' || c == '\\' || c == 0x7f }) {
 			out = append(out, file{n, i.Size(), i.ModTime()})
 		}
 	}
@@ -130,6 +136,16 @@ type localFiles struct {
 }
 
 func (l *localFiles) list(dir string) ([]file, error) {
+	all, err := l.readDir(dir)
+	return listed(all), err
+}
+
+func (l *localFiles) folders(dir string) ([]file, error) {
+	all, err := l.readDir(dir)
+	return chosen(all, fs.FileMode.IsDir), err
+}
+
+func (l *localFiles) readDir(dir string) ([]fs.FileInfo, error) {
 	if err := l.ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -138,33 +154,55 @@ func (l *localFiles) list(dir string) ([]file, error) {
 		return nil, err
 	}
 	defer d.Close()
-	all, err := d.Readdir(-1)
-	if err != nil {
-		return nil, err
-	}
-	return listed(all), nil
+	return d.Readdir(-1)
 }
 
 func (l *localFiles) stat(name string) (file, error) {
-	i, err := l.root.Stat(filepath.FromSlash(name))
+	i, err := l.root.Lstat(filepath.FromSlash(name))
 	if err != nil {
 		return file{}, err
 	}
 	return file{i.Name(), i.Size(), i.ModTime()}, nil
 }
 
+// errNoFile is a link, or another thing that is no file, under a file's name.
+var errNoFile = errors.New("this is no regular file")
+
 func (l *localFiles) open(name string) (io.ReadSeekCloser, error) {
 	if err := l.ctx.Err(); err != nil {
 		return nil, err
 	}
-	return l.root.Open(filepath.FromSlash(name))
+	named, err := l.root.Lstat(filepath.FromSlash(name))
+	if err != nil {
+		return nil, err
+	}
+	if !named.Mode().IsRegular() { // not even opened: a pipe would wait for a writer
+		return nil, &fs.PathError{Op: "open", Path: name, Err: errNoFile}
+	}
+	f, err := l.root.Open(filepath.FromSlash(name))
+	if err != nil {
+		return nil, err
+	}
+	if opened, err := f.Stat(); err != nil || !os.SameFile(named, opened) { // it was swapped meanwhile
+		return nil, errors.Join(&fs.PathError{Op: "open", Path: name, Err: errNoFile}, err, f.Close())
+	}
+	return f, nil
 }
 
 func (l *localFiles) create(name string, content []byte) error {
 	if err := l.ctx.Err(); err != nil {
 		return err
 	}
-	f, err := l.root.OpenFile(filepath.FromSlash(name), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o640)
+	create := func() (*os.File, error) {
+		return l.root.OpenFile(filepath.FromSlash(name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o640)
+	}
+	f, err := create()
+	if errors.Is(err, fs.ErrExist) {
+		if err := l.remove(name); err != nil {
+			return err
+		}
+		f, err = create()
+	}
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,9 @@ package csv
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"path"
@@ -410,13 +412,16 @@ func (l *layout) check() error {
 	if !ok {
 		return errors.New("write: files of this kind are only read")
 	}
-	if !plainName(placeholder.ReplaceAllString(l.write, "")) {
-		return fmt.Errorf("write: %q: want a file name of letters, digits and any of _-. in it", clip(l.write, 40))
+	if !plainName(placeholder.ReplaceAllString(l.write, "")) || strings.HasPrefix(l.write, ".") || strings.HasSuffix(l.write, ".") {
+		return fmt.Errorf("write: %q: want a file name of letters, digits and any of _-. in it, without a point at either end", clip(l.write, 40))
 	}
 	for _, m := range placeholder.FindAllStringSubmatch(l.write, -1) {
 		if !slices.Contains(allowed.need, m[1]) && !slices.Contains(allowed.may, m[1]) {
 			return fmt.Errorf("write: {%s}: want %s in braces", m[1], strings.Join(append(slices.Clone(allowed.need), allowed.may...), " or "))
 		}
+	}
+	if longest := len(l.name(func(field string) string { return strings.Repeat("x", valueLength(field)) })); longest > maxName {
+		return fmt.Errorf("write: %q: names of up to %d characters would come of it: want at most %d, so fewer fields in braces or less around them", clip(l.write, 40), longest, maxName)
 	}
 	for _, need := range allowed.need {
 		if !strings.Contains(l.write, "{"+need+"}") {
@@ -434,9 +439,40 @@ func (l *layout) matches(name string) bool {
 	})
 }
 
+// maxName is how long the name of a file that we write may be. Servers take 255
+// bytes, of which partName and numbered need some.
+const maxName = 240
+
+// valueLength is how long the value of a field may be in a file's name: enough for
+// all of a key (connectors.ShipmentPush) and of a reference.
+func valueLength(field string) int {
+	if field == "key" {
+		return 64
+	}
+	return 40
+}
+
+// name fills in the name of a file to write.
+func (l *layout) name(value func(field string) string) string {
+	return placeholder.ReplaceAllStringFunc(l.write, func(p string) string { return value(strings.Trim(p, "{}")) })
+}
+
 // fileName is the name of the file to write.
 func (l *layout) fileName(values map[string]string) string {
-	return placeholder.ReplaceAllStringFunc(l.write, func(p string) string { return safe(values[strings.Trim(p, "{}")]) })
+	return l.name(func(field string) string { return namePart(values[field], valueLength(field)) })
+}
+
+// namePart is a value as it stands in a file's name, in characters that all
+// systems take. What is longer than most is cut, with a digest of the whole at its
+// end: it is told apart and, mostly, recognised.
+func namePart(s string, most int) string {
+	plain := safe(s)
+	if len(plain) <= most {
+		return plain
+	}
+	sum := sha256.Sum256([]byte(s))
+	tail := "-" + hex.EncodeToString(sum[:8])
+	return plain[:most-len(tail)] + tail
 }
 
 // safe maps what is no plain character of a file name to "_".

@@ -2,6 +2,7 @@ package csv
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -231,7 +232,56 @@ func TestBadProfiles(t *testing.T) {
 	} {
 		require.ErrorContains(t, checkWarehouseProfile(text), want, text)
 	}
+	for write, want := range map[string]string{
+		"a_{order}_{token}.": "without a point at either end",
+		"{order}_{token}_{number}_{number}_{number}_{number}": "names of up to 245 characters would come of it: want at most 240",
+	} {
+		require.ErrorContains(t, checkWarehouseProfile(shipments+"orders: {write: '"+write+"', columns: [order, sku, quantity]}"), want)
+	}
 	require.ErrorContains(t, checkCartProfile("shipments: {read: ['s*'], columns: [order, tracking]}\n"+orders), "want shipments with write")
+}
+
+// A number of any length and of any characters makes a name that every system
+// takes, and another than that of any other number.
+func TestNamesOfFilesAreBounded(t *testing.T) {
+	f := newFolder(t)
+	w := f.warehouse(connectors.Values{"profile": "extends: standard\norders: {write: 'ord_{number}_{time}_{order}_{token}.csv', columns: [order, sku, quantity]}"})
+	for number, name := range map[string]string{
+		"#1001":                                  "ord__1001_",
+		`A<B>C:D"E/F\G|H?I*J.K` + " ü":           "ord_A_B_C_D_E_F_G_H_I_J_K___",
+		strings.Repeat("9", 40):                  "ord_" + strings.Repeat("9", 40) + "_",
+		"web/" + strings.Repeat("9", 400):        "ord_web_9999999999999999999-",
+		"web/" + strings.Repeat("9", 400) + "-2": "ord_web_9999999999999999999-",
+	} {
+		o := anOrder("SO-1")
+		o.Number, o.Reference = number, relay.Reference(fmt.Sprintf("SO-%d", len(number)))
+		_, err := submit(t, w, o)
+		require.NoError(t, err, number)
+		require.Equal(t, "token", find(t, w, o).Matches[0].By)
+		var names []string
+		for _, n := range f.names("in") {
+			if strings.Contains(n, "_"+string(o.Reference)+"_") {
+				names = append(names, n)
+			}
+		}
+		require.Len(t, names, 1, number)
+		require.True(t, strings.HasPrefix(names[0], name), names[0])
+		require.LessOrEqual(t, len(names[0]), maxName)
+	}
+	a, b := namePart(strings.Repeat("9", 41), 40), namePart(strings.Repeat("9", 42), 40)
+	require.Len(t, a, 40)
+	require.NotEqual(t, a, b)
+
+	// The cart's id of an order as well.
+	out, err := f.open("csv-cart", connectors.Values{"profile": "extends: standard\nshipments: {write: 'shp_{order}_{key}.csv', columns: [order, tracking]}"}).(connectors.ShipmentSink).PushShipments(t.Context(),
+		[]connectors.ShipmentPush{{Key: strings.Repeat("k", 64), Order: relay.ExternalID(strings.Repeat("8", 300)), TrackingNumber: "1Z1", Lines: []relay.ShippedLine{{Line: "/MUG", Units: 1}}}})
+	require.NoError(t, err)
+	require.NoError(t, out[0].Err)
+	require.Contains(t, out[0].CartID, strings.Repeat("k", 64), "a key is never cut")
+
+	// What names a folder is no number of ours when it is longer than ours are.
+	_, err = w.CancelOrder(t.Context(), relay.WarehouseOrderID(strings.Repeat("9", 300)))
+	require.ErrorIs(t, err, relay.NotFound)
 }
 
 func TestAddresses(t *testing.T) {

@@ -318,21 +318,31 @@ func (r *remoteFiles) at(name string) string { return path.Join(r.dir, name) }
 
 func (r *remoteFiles) list(dir string) ([]file, error) {
 	all, err := r.client.ReadDirContext(r.ctx, r.at(dir))
-	if err != nil {
-		return nil, pathError("list", dir, err)
-	}
-	return listed(all), nil
+	return listed(all), pathError("list", dir, err)
+}
+
+func (r *remoteFiles) folders(dir string) ([]file, error) {
+	all, err := r.client.ReadDirContext(r.ctx, r.at(dir))
+	return chosen(all, fs.FileMode.IsDir), pathError("list", dir, err)
 }
 
 func (r *remoteFiles) stat(name string) (file, error) {
-	i, err := r.client.Stat(r.at(name))
+	i, err := r.client.Lstat(r.at(name))
 	if err != nil {
 		return file{}, pathError("stat", name, err)
 	}
 	return file{path.Base(name), i.Size(), i.ModTime()}, nil
 }
 
+// open asks first: the server follows links, and the protocol can't ask it not to.
 func (r *remoteFiles) open(name string) (io.ReadSeekCloser, error) {
+	named, err := r.client.Lstat(r.at(name))
+	if err == nil && !named.Mode().IsRegular() {
+		err = errNoFile
+	}
+	if err != nil {
+		return nil, pathError("open", name, err)
+	}
 	f, err := r.client.Open(r.at(name))
 	if err != nil {
 		return nil, pathError("open", name, err)
@@ -341,7 +351,20 @@ func (r *remoteFiles) open(name string) (io.ReadSeekCloser, error) {
 }
 
 func (r *remoteFiles) create(name string, content []byte) error {
-	f, err := r.client.OpenFile(r.at(name), os.O_CREATE|os.O_WRONLY|os.O_TRUNC)
+	create := func() (*sftp.File, error) {
+		return r.client.OpenFile(r.at(name), os.O_CREATE|os.O_EXCL|os.O_WRONLY)
+	}
+	f, err := create()
+	if err != nil {
+		// A taken name has no status of its own.
+		if _, serr := r.client.Lstat(r.at(name)); serr != nil {
+			return pathError("create", name, err)
+		}
+		if err := r.remove(name); err != nil {
+			return err
+		}
+		f, err = create()
+	}
 	if err != nil {
 		return pathError("create", name, err)
 	}
@@ -366,7 +389,7 @@ func (r *remoteFiles) rename(from, to string) error {
 		return &unsure{pathError("rename", from, err)}
 	}
 	// A taken name has no status of its own.
-	if _, serr := r.client.Stat(r.at(to)); serr == nil {
+	if _, serr := r.client.Lstat(r.at(to)); serr == nil {
 		return pathError("rename", to, fs.ErrExist)
 	}
 	return pathError("rename", from, err)

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -54,7 +56,8 @@ func orderNumber(o connectors.WarehouseOrder) string {
 	return string(o.Reference) + "_" + strconv.Itoa(o.Renewed+1)
 }
 
-var numberForm = regexp.MustCompile(`^[A-Z0-9](?:[A-Z0-9-]*[A-Z0-9])?(?:_[0-9]+)?$`)
+// numberForm is bounded as a reference is, since it names a folder.
+var numberForm = regexp.MustCompile(`^[A-Z0-9](?:[A-Z0-9-]{0,18}[A-Z0-9])?(?:_[0-9]{1,6})?$`)
 
 // request is the body of a prepared order: the exact file.
 type request struct {
@@ -195,6 +198,9 @@ func (w *warehouse) lookUp(f files, o connectors.WarehouseOrder) (connectors.Loo
 	return connectors.Lookup{Certain: true}, nil
 }
 
+// cancelsGroup is the folder of copies of cancels. It is no order's.
+const cancelsGroup = "cancels"
+
 // CancelOrder hands a cancel over where the profile has one; its answer comes by a
 // file. Else a person must be asked, and the evidence says so.
 func (w *warehouse) CancelOrder(ctx context.Context, id relay.WarehouseOrderID) (connectors.CancelAnswer, error) {
@@ -213,7 +219,7 @@ func (w *warehouse) CancelOrder(ctx context.Context, id relay.WarehouseOrderID) 
 		return connectors.CancelAnswer{}, &relay.Error{Kind: relay.Invalid, Op: opCancel, Fields: problems}
 	}
 	name := l.fileName(values)
-	if _, err := w.outbox.hand(ctx, opCancel, letter{group: "cancels", name: name, content: out.text}); err != nil {
+	if _, err := w.outbox.hand(ctx, opCancel, letter{group: cancelsGroup, name: name, content: out.text}); err != nil {
 		return connectors.CancelAnswer{}, err
 	}
 	return connectors.CancelAnswer{Result: connectors.CancelPending, Evidence: "asked by the file " + name + "; the warehouse has not answered"}, nil
@@ -226,7 +232,8 @@ const doubtful = 24 * time.Hour
 // PullShipments reads acknowledgements and shipments. Its cursor goes over files,
 // so an order is told of when a file names it, whether or not it was asked for. A
 // file is told once: what it says of an order that we handed over, and whose
-// outcome the ledger does not know yet, waits, and what is behind it too.
+// outcome the ledger does not know yet, waits, and the file with it; what it says
+// of others does not.
 func (w *warehouse) PullShipments(ctx context.Context, q connectors.ShipmentsQuery) (connectors.ShipmentsPage, error) {
 	var out connectors.ShipmentsPage
 	var refused []string
@@ -247,7 +254,7 @@ func (w *warehouse) PullShipments(ctx context.Context, q connectors.ShipmentsQue
 		out.Updates = append(out.Updates, updates...)
 		return bad
 	}
-	p, err := w.inbox.read(ctx, opPullShipments, q.Cursor, groupsAPage, taker{take: take, early: w.early(ctx, q)})
+	p, err := w.inbox.read(ctx, opPullShipments, q.Cursor, groupsAPage, taker{take: take, judge: w.judge(ctx, q), tidy: w.tidy(ctx, q)})
 	if err != nil {
 		return connectors.ShipmentsPage{}, err
 	}
@@ -258,33 +265,125 @@ func (w *warehouse) PullShipments(ctx context.Context, q connectors.ShipmentsQue
 	return out, nil
 }
 
-// early reports of which orders nothing may be told yet.
-func (w *warehouse) early(ctx context.Context, q connectors.ShipmentsQuery) func(files, group) (bool, error) {
-	if q.Known == nil {
-		return nil
-	}
+// judge says what may be told of an order now.
+func (w *warehouse) judge(ctx context.Context, q connectors.ShipmentsQuery) func(files, fileRef, group) (fate, error) {
 	open := make(map[string]bool, len(q.Open))
 	for _, o := range q.Open {
 		open[string(o.ID)] = true
 	}
-	return func(f files, g group) (bool, error) {
+	var standing map[answer]bool // nil: not read yet
+	return func(f files, from fileRef, g group) (fate, error) {
+		if l := w.inbox.layoutOf(from.Name); l != nil && l.kind == "acknowledgements" {
+			if standing == nil {
+				var err error
+				if standing, err = w.standing(f); err != nil {
+					return told, err
+				}
+			}
+			if last, ok := lastAnswer(g); ok && standing[last] {
+				return never, nil
+			}
+		}
 		number := strings.ToUpper(g.key)
-		if open[number] || !numberForm.MatchString(number) {
-			return false, nil
+		repeated, sure := from.Again != 0, q.Known == nil || open[number]
+		switch ours := numberForm.MatchString(number); {
+		case repeated && !ours:
+			return never, nil
+		case !repeated && (sure || !ours):
+			return told, nil
 		}
 		handed, err := w.outbox.handed(f, number)
-		if err != nil || !slices.ContainsFunc(handed, func(h handedOver) bool { return time.Since(h.at) < doubtful }) {
-			return false, err
+		switch {
+		case err != nil:
+			return told, err
+		case repeated && !handedBetween(handed, from):
+			return never, nil
+		case sure || !slices.ContainsFunc(handed, func(h handedOver) bool { return time.Since(h.at) < doubtful }):
+			return told, nil
 		}
-		known, err := q.Known(ctx, []relay.WarehouseOrderID{relay.WarehouseOrderID(number)})
-		if err == nil && len(known) != 1 {
-			err = errors.New("the answer has another length than the question")
+		there, err := known(ctx, q, []relay.WarehouseOrderID{relay.WarehouseOrderID(number)})
+		if err == nil && !there[0] {
+			return later, nil
 		}
-		if err != nil {
-			return false, &relay.Error{Op: opPullShipments, Kind: relay.Unavailable, Err: fmt.Errorf("ask whether an order is known: %w", err)}
-		}
-		return !known[0], nil
+		return told, err
 	}
+}
+
+// answer is a row of acknowledgements that could be read.
+type answer struct{ number, status, message string }
+
+// lastAnswer is the row that counts of those of one order.
+func lastAnswer(g group) (a answer, ok bool) {
+	for _, e := range g.rows {
+		if len(e.faults) == 0 {
+			a, ok = answer{strings.ToUpper(e.key), e.values["status"], e.values["message"]}, true
+		}
+	}
+	return a, ok
+}
+
+// standing are the answers in files that lie in problems: told already, and not to be
+// told again when the mended file is dropped in as a whole.
+//
+// Promise 1: an order that was refused by such a file may have been handed over
+// again since, and nothing in the mended one is about that.
+func (w *warehouse) standing(f files) (map[answer]bool, error) {
+	out := make(map[answer]bool)
+	dir := w.inbox.at(problemsFolder)
+	all, err := f.list(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return out, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, bad := range all {
+		l := w.inbox.layoutOf(named(bad.name))
+		if l == nil || l.kind != "acknowledgements" {
+			continue
+		}
+		if err := eachGroup(f, path.Join(dir, bad.name), l, func(g group) {
+			if a, ok := lastAnswer(g); ok {
+				out[a] = true
+			}
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// handedBetween reports whether an order was handed over between two files that
+// say the same of it, by the times that their place gave them: then the second is
+// the answer to that. Promise 1: the first one sent again, whenever it comes, must
+// not refuse what was handed over later still.
+func handedBetween(handed []handedOver, from fileRef) bool {
+	return slices.ContainsFunc(handed, func(h handedOver) bool {
+		at := h.at.UnixNano()
+		return from.Again <= at && at <= from.Mod
+	})
+}
+
+// tidy removes old copies, where the ledger can be asked of which orders it knows.
+func (w *warehouse) tidy(ctx context.Context, q connectors.ShipmentsQuery) func(files, time.Time) (bool, error) {
+	if q.Known == nil {
+		return nil
+	}
+	return func(f files, before time.Time) (bool, error) {
+		return w.outbox.forgetOld(f, before, func(ids []relay.WarehouseOrderID) ([]bool, error) { return known(ctx, q, ids) })
+	}
+}
+
+// known asks the ledger which orders it has, or had, here.
+func known(ctx context.Context, q connectors.ShipmentsQuery, ids []relay.WarehouseOrderID) ([]bool, error) {
+	out, err := q.Known(ctx, ids)
+	if err == nil && len(out) != len(ids) {
+		err = errors.New("the answer has another length than the question")
+	}
+	if err != nil {
+		return nil, &relay.Error{Op: opPullShipments, Kind: relay.Unavailable, Err: fmt.Errorf("ask whether orders are known: %w", err)}
+	}
+	return out, nil
 }
 
 // forgetRefused puts the copies of refused orders aside, before anybody is told of

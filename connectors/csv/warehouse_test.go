@@ -3,6 +3,8 @@ package csv
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -189,6 +191,126 @@ func TestNothingLeadsOutOfTheFolder(t *testing.T) {
 	}
 }
 
+// A partner may put links into the folders. What we write lands on none of the
+// files that they lead to, and a link is never taken for a file.
+func TestNoLinkIsFollowed(t *testing.T) {
+	s := newSSHD(t)
+	here := newFolder(t)
+	for name, c := range map[string]struct {
+		f *folder
+		w *stockedWarehouse
+	}{"folder": {here, here.warehouse(nil)}, "sftp": {s.folder, s.warehouse(nil)}} {
+		t.Run(name, func(t *testing.T) {
+			f, w := c.f, c.w
+			link := func(to, at string) {
+				t.Helper()
+				require.NoError(t, os.Symlink(to, filepath.Join(f.dir, at)))
+			}
+			f.write("precious", "x")
+			link("../precious", "in/."+orderFile+".part")
+			link("../missing", "in/.ord_SO-2_abcdefghijklmnop.csv.part")
+			for _, number := range []string{"SO-1", "SO-2"} {
+				_, err := submit(t, w, anOrder(number))
+				require.NoError(t, err)
+			}
+			require.Equal(t, "x", f.read("precious"))
+			require.NoFileExists(t, filepath.Join(f.dir, "missing"))
+			is, err := os.Lstat(filepath.Join(f.dir, "in", orderFile))
+			require.NoError(t, err)
+			require.True(t, is.Mode().IsRegular())
+
+			// The reasons beside a file that could not be read.
+			f.write("out/shp_1.csv", "bad\n")
+			require.NoError(t, os.MkdirAll(filepath.Join(f.dir, "out/problems"), 0o777))
+			require.NoError(t, os.Chmod(filepath.Join(f.dir, "out/problems"), 0o777))
+			link("../../precious", "out/problems/shp_1.csv.why")
+			d := &depot{t: t, source: w}
+			d.pull()
+			_, unread := d.pull()
+			require.Len(t, unread, 1)
+			require.Equal(t, "x", f.read("precious"))
+			require.Contains(t, f.read("out/problems/shp_1.csv.why"), "line 1: ")
+
+			// The name of a file is taken by a link that leads nowhere, too.
+			f.remove("in/" + orderFile)
+			link("../missing", "in/"+orderFile)
+			_, err = submit(t, w, anOrder("SO-1"))
+			require.ErrorIs(t, err, relay.Conflict)
+			require.NoError(t, w.place.use(t.Context(), func(fs files) error {
+				require.NoError(t, fs.create("in/a", []byte("a")))
+				require.ErrorIs(t, fs.rename("in/a", "in/"+orderFile), os.ErrExist)
+				link("../precious", "in/way")
+				_, err := fs.open("in/way")
+				require.ErrorIs(t, err, errNoFile)
+				return nil
+			}))
+			require.NoFileExists(t, filepath.Join(f.dir, "missing"))
+		})
+	}
+}
+
+// dying is a place whose process dies before its nth step that changes something.
+type dying struct {
+	files
+	left int
+}
+
+var errDied = errors.New("died")
+
+func (d *dying) step(do func() error) error {
+	if d.left--; d.left < 0 {
+		return errDied
+	}
+	return do()
+}
+
+// create removes what has the name, and then writes.
+func (d *dying) create(name string, content []byte) error {
+	if there, err := exists(d.files, name); there || err != nil {
+		if err := errors.Join(err, d.remove(name)); err != nil {
+			return err
+		}
+	}
+	return d.step(func() error { return d.files.create(name, content) })
+}
+
+func (d *dying) rename(from, to string) error {
+	return d.step(func() error { return d.files.rename(from, to) })
+}
+
+func (d *dying) remove(name string) error {
+	return d.step(func() error { return d.files.remove(name) })
+}
+
+// Promise 1: a process may die again and again over one file. As long as it was not
+// renamed nothing says that it was handed over.
+func TestDyingTwiceWhileHandingOver(t *testing.T) {
+	for first := range 6 {
+		for second := range 8 {
+			f := newFolder(t)
+			w := f.warehouse(nil)
+			p, err := w.PrepareOrder(anOrder("SO-1"))
+			require.NoError(t, err)
+			var r request
+			require.NoError(t, json.Unmarshal(p.Body, &r))
+			for _, steps := range []int{first, second} {
+				err := w.place.use(t.Context(), func(fs files) error {
+					_, err := w.outbox.handOver(&dying{fs, steps}, w.letter(r))
+					return err
+				})
+				if err != nil {
+					require.ErrorIs(t, err, errDied)
+				}
+				there := len(f.names("in")) == 1 && f.names("in")[0] == orderFile
+				require.Equal(t, there, len(find(t, w, anOrder("SO-1")).Matches) == 1, "died before step %d and then %d", first, second)
+			}
+			_, err = w.SubmitOrder(t.Context(), p)
+			require.NoError(t, err)
+			require.Equal(t, string(r.Content), f.read("in/"+orderFile))
+		}
+	}
+}
+
 func TestCancelledContextWritesNothing(t *testing.T) {
 	f := newFolder(t)
 	w := f.warehouse(nil)
@@ -233,6 +355,157 @@ func TestRefusedOrderIsHandedOverAnew(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, f.names("in"), "ord_SO-1_zzzzzzzzzzzzzzzz.csv")
 	require.Equal(t, "token", find(t, w, next).Matches[0].By)
+}
+
+// handOver hands an order over, an hour after the last file was written.
+func (f *folder) handOver(w *stockedWarehouse, number string, token relay.Token) {
+	f.t.Helper()
+	o := anOrder(number)
+	o.Token = token
+	_, err := submit(f.t, w, o)
+	require.NoError(f.t, err)
+	f.tick = f.tick.Add(time.Hour)
+	require.NoError(f.t, os.Chtimes(filepath.Join(f.dir, "sent", number, w.profile.orders.orderFile(o)), f.tick, f.tick))
+}
+
+// A warehouse that refuses an order twice may write the same file twice. The second
+// is news of what was handed over between the two, and of nothing else.
+func TestSecondRefusalInTheSameWords(t *testing.T) {
+	const no = "order,status,message\nSO-1,rejected,\nSO-2,rejected,\nSO-9,rejected,\n"
+	for name, second := range map[string]string{"same name": "out/ack_1.csv", "another name": "out/ack_2.csv"} {
+		t.Run(name, func(t *testing.T) {
+			f := newFolder(t)
+			w := f.warehouse(nil)
+			d := &depot{t: t, source: w}
+			refused := func() []string {
+				t.Helper()
+				updates, unread := d.pull()
+				require.Empty(t, unread)
+				for _, u := range updates {
+					require.Equal(t, connectors.Refused, u.Progress)
+				}
+				return numbers(updates)
+			}
+			f.handOver(w, "SO-1", "aaaaaaaaaaaaaaaa")
+			f.handOver(w, "SO-2", "aaaaaaaaaaaaaaaa")
+			f.write("out/ack_1.csv", no)
+			require.Equal(t, []string{"SO-1", "SO-2", "SO-9"}, refused())
+			require.Empty(t, refused())
+			require.Equal(t, []string{"ack_1.csv"}, f.names("out/archive"))
+
+			f.handOver(w, "SO-1", "bbbbbbbbbbbbbbbb")
+			f.write(second, no)
+			require.Equal(t, []string{"SO-1"}, refused(), "SO-2 was not handed over again")
+			f.handOver(w, "SO-1", "cccccccccccccccc") // which it may be at once
+			require.Empty(t, refused())
+			require.Len(t, f.names("out/archive"), 2)
+
+			f.write("out/ack_3.csv", no)
+			require.Equal(t, []string{"SO-1"}, refused(), "and a third time")
+		})
+	}
+}
+
+// Promise 1: what was said of an earlier file of orders is never taken for the
+// answer to a later one, which would be sent again though the warehouse has it.
+func TestRefusalThatComesAgainIsNoSecondOne(t *testing.T) {
+	const no = "order,status,message\nSO-1,rejected,\n"
+	f := newFolder(t)
+	w := f.warehouse(nil)
+	d := &depot{t: t, source: w}
+	f.handOver(w, "SO-1", "aaaaaaaaaaaaaaaa")
+	f.write("out/ack_1.csv", no)
+	written := f.tick
+	updates, _ := d.pull()
+	require.Equal(t, []string{"SO-1"}, numbers(updates))
+	d.pull()
+	f.write("out/ack_1_again.csv", no) // before the order was handed over again, though it is read after that
+	f.handOver(w, "SO-1", "bbbbbbbbbbbbbbbb")
+	updates, _ = d.pull()
+	require.Empty(t, updates)
+
+	// The partner's mirror puts the very file back.
+	f.write("out/ack_1.csv", no)
+	require.NoError(t, os.Chtimes(filepath.Join(f.dir, "out", "ack_1.csv"), written, written))
+	updates, _ = d.pull()
+	require.Empty(t, updates)
+	d.pull()
+	require.Len(t, f.names("out/archive"), 3)
+	require.Len(t, find(t, w, anOrder("SO-1")).Matches, 1, "it is still handed over")
+}
+
+// Promise 1: a mended file is dropped in as a whole. What its good rows refuse was
+// refused when they were read first, and may have been handed over again since.
+func TestMendedFileRefusesNothingAgain(t *testing.T) {
+	f := newFolder(t)
+	w := f.warehouse(nil)
+	d := &depot{t: t, source: w}
+	said := func() (out []string) {
+		updates, _ := d.pull()
+		for _, u := range updates {
+			out = append(out, string(u.ID)+" "+u.Status)
+		}
+		return out
+	}
+	f.handOver(w, "SO-1", "aaaaaaaaaaaaaaaa")
+	f.handOver(w, "SO-2", "aaaaaaaaaaaaaaaa")
+	f.write("out/ack_1.csv", lines("order,status,message", "SO-1,rejected,", "SO-2,perhaps,", "SO-3,accepted,"))
+	require.Equal(t, []string{"SO-1 rejected", "SO-3 accepted"}, said())
+	require.Empty(t, said())
+	f.handOver(w, "SO-1", "bbbbbbbbbbbbbbbb")
+	f.write("out/ack_1_mended.csv", lines("order,status,message", "SO-1,rejected,", "SO-2,rejected,", "SO-3,accepted,"))
+	require.Equal(t, []string{"SO-2 rejected"}, said())
+	require.Empty(t, said())
+	require.Equal(t, []string{"ack_1_mended.csv"}, f.names("out/archive"))
+
+	// In other words it is another answer; and in the same, once the problem is settled.
+	f.write("out/ack_2.csv", lines("order,status,message", "SO-1,rejected,closed"))
+	require.Equal(t, []string{"SO-1 rejected"}, said())
+	f.handOver(w, "SO-1", "cccccccccccccccc")
+	f.remove("out/problems/ack_1.csv")
+	f.write("out/ack_3.csv", lines("order,status,message", "SO-1,rejected,"))
+	require.Equal(t, []string{"SO-1 rejected"}, said())
+}
+
+// What is not news is gone through page by page like what is.
+func TestLongFileThatComesAgain(t *testing.T) {
+	f := newFolder(t)
+	d := &depot{t: t, source: f.warehouse(nil)}
+	text := "order,status,message\n"
+	for n := range groupsAPage + 1 {
+		text += fmt.Sprintf("SO-%d,rejected,\n", n)
+	}
+	f.write("out/ack_1.csv", text)
+	updates, _ := d.pull()
+	require.Len(t, updates, groupsAPage+1)
+	f.write("out/ack_2.csv", text)
+	p, err := d.source.PullShipments(t.Context(), connectors.ShipmentsQuery{Cursor: d.cursor})
+	require.NoError(t, err)
+	require.Empty(t, p.Updates)
+	require.True(t, p.More)
+	updates, _ = d.pull()
+	require.Empty(t, updates)
+}
+
+// A file that can't be put away is not read again for that.
+func TestFileThatCantBePutAway(t *testing.T) {
+	f := newFolder(t)
+	w := f.warehouse(nil)
+	d := &depot{t: t, source: w}
+	f.handOver(w, "SO-1", "aaaaaaaaaaaaaaaa")
+	f.write("out/archive", "in the way")
+	f.write("out/ack_1.csv", lines("order,status,message", "SO-1,rejected,"))
+	updates, _ := d.pull()
+	require.Equal(t, []string{"SO-1"}, numbers(updates))
+	f.handOver(w, "SO-1", "bbbbbbbbbbbbbbbb")
+	for range 2 {
+		_, err := w.PullShipments(t.Context(), connectors.ShipmentsQuery{Cursor: d.cursor})
+		require.ErrorIs(t, err, relay.Unavailable)
+	}
+	f.remove("out/archive")
+	updates, _ = d.pull()
+	require.Empty(t, updates)
+	require.Equal(t, []string{"ack_1.csv"}, f.names("out/archive"))
 }
 
 func TestOrdersThatNoFileCanHold(t *testing.T) {
@@ -389,36 +662,158 @@ shipments: {read: ["shp_*.csv"], whole_orders: true, columns: [order, tracking]}
 	require.Equal(t, connectors.FullShipped, updates[0].Progress)
 }
 
-// A crash between handing an order over and writing that down leaves it in doubt.
-// What files tell of it meanwhile waits until the ledger has found it.
-func TestNothingIsToldOfAnOrderInDoubt(t *testing.T) {
-	f := newFolder(t)
-	w := f.warehouse(nil)
-	_, err := submit(t, w, anOrder("SO-1"))
-	require.NoError(t, err)
-	f.write("out/ack_1.csv", lines("order,status,message", "OTHER-1,accepted,", "SO-1,accepted,", "OTHER-2,accepted,"))
-	f.write("out/shp_1.csv", lines(shipHeading, shipment("SO-1", "1Z1")))
-	ledger := false
-	q := connectors.ShipmentsQuery{Known: func(_ context.Context, ids []relay.WarehouseOrderID) ([]bool, error) {
-		require.Equal(t, []relay.WarehouseOrderID{"SO-1"}, ids, "only of what we handed over")
-		return []bool{ledger}, nil
-	}}
-	pull := func() []string {
-		t.Helper()
-		p, err := w.PullShipments(t.Context(), q)
+// doubts is a ledger that does not know yet which of the orders that were handed
+// over it has, and the warehouse that it reads.
+type doubts struct {
+	t     *testing.T
+	f     *folder
+	q     connectors.ShipmentsQuery
+	knows map[relay.WarehouseOrderID]bool
+	asked map[relay.WarehouseOrderID]bool
+}
+
+func newDoubts(t *testing.T, handed ...string) *doubts {
+	d := &doubts{t: t, f: newFolder(t), knows: map[relay.WarehouseOrderID]bool{}, asked: map[relay.WarehouseOrderID]bool{}}
+	for _, number := range handed {
+		_, err := submit(t, d.f.warehouse(nil), anOrder(number))
 		require.NoError(t, err)
-		require.False(t, p.More)
-		q.Cursor = p.Cursor
-		return numbers(p.Updates)
 	}
-	require.Equal(t, []string{"OTHER-1"}, pull())
-	require.Empty(t, pull())
-	require.Equal(t, []string{"ack_1.csv", "shp_1.csv"}, f.names("out"))
-	ledger = true
-	require.Equal(t, []string{"SO-1", "OTHER-2", "SO-1"}, pull())
+	d.q.Known = func(_ context.Context, ids []relay.WarehouseOrderID) ([]bool, error) {
+		require.Len(t, ids, 1)
+		d.asked[ids[0]] = true
+		return []bool{d.knows[ids[0]]}, nil
+	}
+	return d
+}
+
+// pull reads all there is, each page in another process.
+func (d *doubts) pull() (told []string, unread []connectors.Unread) {
+	d.t.Helper()
+	for range 100 {
+		p, err := d.f.warehouse(nil).PullShipments(d.t.Context(), d.q)
+		require.NoError(d.t, err)
+		d.q.Cursor = p.Cursor
+		for _, u := range p.Updates {
+			said := u.Status
+			for _, parcel := range u.Packages {
+				said = parcel.TrackingNumber
+			}
+			told = append(told, string(u.ID)+" "+said)
+		}
+		if !p.More {
+			return told, p.Unread
+		}
+	}
+	d.t.Fatal("the pages do not end")
+	return nil, nil
+}
+
+// A crash between handing an order over and writing that down leaves it in doubt.
+// What files tell of it meanwhile waits until the ledger has found it, and nothing
+// else does.
+func TestNothingIsToldOfAnOrderInDoubt(t *testing.T) {
+	d := newDoubts(t, "SO-1")
+	d.f.write("out/ack_1.csv", lines("order,status,message", "OTHER-1,accepted,", "SO-1,accepted,", ",accepted,", "OTHER-2,accepted,"))
+	d.f.write("out/shp_1.csv", lines(shipHeading, shipment("so-1", "1Z1"), shipment("OTHER-1", "1Z2")))
+	told, unread := d.pull()
+	require.Equal(t, []string{"OTHER-1 accepted", "OTHER-2 accepted", "OTHER-1 1Z2"}, told)
+	require.Equal(t, []string{"ack_1.csv:4"}, subjects(unread))
+
+	// Files that come later are read and put away; these stay.
+	d.f.write("out/shp_2.csv", lines(shipHeading, shipment("OTHER-2", "1Z3")))
+	told, _ = d.pull()
+	require.Equal(t, []string{"OTHER-2 1Z3"}, told)
+	told, unread = d.pull()
+	require.Empty(t, told)
+	require.Equal(t, []string{"ack_1.csv:4"}, subjects(unread))
+	require.Equal(t, []string{"ack_1.csv", "shp_1.csv"}, d.f.names("out"))
+	require.Equal(t, []string{"shp_2.csv"}, d.f.names("out/archive"))
+	require.Equal(t, map[relay.WarehouseOrderID]bool{"SO-1": true}, d.asked, "only of what we handed over")
+
+	// Now it is known: in the order in which it was written, once.
+	d.knows["SO-1"] = true
+	told, _ = d.pull()
+	require.Equal(t, []string{"SO-1 accepted", "SO-1 1Z1"}, told)
+	told, unread = d.pull()
+	require.Empty(t, told)
+	require.Equal(t, []string{"ack_1.csv:4"}, subjects(unread))
+	require.Empty(t, d.f.names("out"))
+	require.Equal(t, []string{"ack_1.csv", "ack_1.csv.why"}, d.f.names("out/problems"))
+	require.Equal(t, []string{"shp_1.csv", "shp_2.csv"}, d.f.names("out/archive"))
 
 	// One that is open is known without asking.
-	f.write("out/shp_2.csv", lines(shipHeading, shipment("SO-1", "1Z2")))
-	q.Open, ledger = []connectors.OpenOrder{{ID: "SO-1"}}, false
-	require.Equal(t, []string{"SO-1"}, pull())
+	d.f.write("out/shp_3.csv", lines(shipHeading, shipment("SO-1", "1Z4")))
+	d.q.Open, d.knows["SO-1"] = []connectors.OpenOrder{{ID: "SO-1"}}, false
+	told, _ = d.pull()
+	require.Equal(t, []string{"SO-1 1Z4"}, told)
+}
+
+// The ledger finds the order between two files of one page: what the first says of
+// it still goes before what the second says.
+func TestWhatWaitsIsToldInOrder(t *testing.T) {
+	d := newDoubts(t, "SO-1")
+	asked := 0
+	d.q.Known = func(context.Context, []relay.WarehouseOrderID) ([]bool, error) {
+		asked++
+		return []bool{asked > 1}, nil
+	}
+	d.f.write("out/ack_1.csv", lines("order,status,message", "SO-1,accepted,"))
+	d.f.write("out/ack_2.csv", lines("order,status,message", "SO-1,rejected,"))
+	told, _ := d.pull()
+	require.Empty(t, told)
+	told, _ = d.pull()
+	require.Equal(t, []string{"SO-1 accepted", "SO-1 rejected"}, told)
+}
+
+// A file of which something waits may be mended, or taken away.
+func TestFileThatWaitsIsChanged(t *testing.T) {
+	d := newDoubts(t, "SO-1")
+	d.f.write("out/ack_1.csv", lines("order,status,message", "SO-1,accepted,", "OTHER-1,accepted,"))
+	told, _ := d.pull()
+	require.Equal(t, []string{"OTHER-1 accepted"}, told)
+	d.f.write("out/ack_1.csv", lines("order,status,message", "OTHER-2,accepted,", "SO-1,accepted,"))
+	told, _ = d.pull()
+	require.Equal(t, []string{"OTHER-2 accepted"}, told)
+	d.f.remove("out/ack_1.csv")
+	d.knows["SO-1"] = true
+	told, _ = d.pull()
+	require.Empty(t, told)
+	var c cursor
+	require.NoError(t, json.Unmarshal([]byte(d.q.Cursor), &c))
+	require.Empty(t, c.Held)
+}
+
+// More than the cursor has room for: what is beyond that waits with all behind it.
+func TestManyOrdersInDoubt(t *testing.T) {
+	var numbers []string
+	for n := range maxLater + 20 {
+		numbers = append(numbers, fmt.Sprintf("SO-%03d", n))
+	}
+	d := newDoubts(t, numbers...)
+	text, want := "order,status,message\n", []string(nil)
+	for _, n := range numbers {
+		text += n + ",accepted,\n"
+		want = append(want, n+" accepted")
+	}
+	d.f.write("out/ack_1.csv", text+"OTHER-1,accepted,\n")
+	for range 2 {
+		told, _ := d.pull()
+		require.Empty(t, told)
+	}
+	require.Less(t, len(d.q.Cursor), 32<<10)
+	for _, n := range numbers[10:] {
+		d.knows[relay.WarehouseOrderID(n)] = true
+	}
+	told, _ := d.pull()
+	first := told
+	require.NotContains(t, told, want[0])
+	for _, n := range numbers {
+		d.knows[relay.WarehouseOrderID(n)] = true
+	}
+	for range 2 {
+		told, _ = d.pull()
+		first = append(first, told...)
+	}
+	require.ElementsMatch(t, append(want, "OTHER-1 accepted"), first)
+	require.Equal(t, []string{"ack_1.csv"}, d.f.names("out/archive"))
 }

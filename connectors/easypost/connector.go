@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -20,6 +19,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"orderferry/connectors"
+	"orderferry/connectors/exchange"
 	"orderferry/postal"
 	"orderferry/relay"
 )
@@ -133,38 +133,26 @@ func open(cfg connectors.Config) (connectors.Connection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open easypost: settings.address_limits: %w", err)
 	}
-	transport := cfg.Transport
-	if transport == nil {
-		transport = http.DefaultTransport
-	}
 	shipping, err := shippingBase(cfg.BaseURL, v["shipping_base_url"])
 	if err != nil {
 		return nil, fmt.Errorf("open easypost: %w", err)
 	}
-	log := cfg.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
 	c := &client{
-		base: strings.TrimRight(cfg.BaseURL, "/"),
-		http: &http.Client{
-			Transport: transport,
-			// A redirect is an answer of its own: following one would send an order again.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		base:      strings.TrimRight(cfg.BaseURL, "/"),
+		http:      exchange.NewClient(cfg.Transport),
 		key:       keyOf(cfg),
 		limiter:   rate.NewLimiter(rate.Limit(v.Int("requests_per_second")), 1),
 		lists:     make(chan struct{}, 1),
 		timeout:   timeout,
-		pause:     250 * time.Millisecond,
+		backoff:   exchange.Backoff{First: 250 * time.Millisecond, Longest: 30 * time.Second},
 		pageSize:  v.Int("page_size"),
 		firstPage: v.Int("first_page"),
 	}
 	return &connection{
 		client: c,
-		sdk:    &adapter{fulfillment: c, base: shipping, transport: transport},
+		sdk:    &adapter{fulfillment: c, base: shipping, transport: c.http.Transport},
 		mode:   cfg.Mode,
-		log:    log.With("merchant", cfg.Merchant, "connection", cfg.Name),
+		log:    cfg.Logger(),
 		tokens: tokens{
 			stock: upper(v.List("stock_tokens")), item: upper(v.List("item_tokens")),
 			address: upper(v.List("address_tokens")), service: upper(v.List("service_tokens")),

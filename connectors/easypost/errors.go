@@ -2,8 +2,8 @@ package easypost
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -13,27 +13,24 @@ import (
 	"strings"
 	"time"
 
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
 const (
-	maxWords      = 2048            // bytes of the vendor's own words that are kept
-	maxFaults     = 100             // inner errors that are kept
-	maxMessage    = 500             // bytes of one inner error's message
-	unsaidPause   = 2 * time.Second // what a 429 without Retry-After asks for
-	longestAdvice = time.Hour       // what a Retry-After may ask for
+	maxFaults   = 100             // inner errors that are kept
+	maxMessage  = 500             // bytes of one inner error's message
+	unsaidPause = 2 * time.Second // what a 429 without Retry-After asks for
 )
 
 // refusal is an answer that is not 2xx, whatever envelope it came in
 // (wire/easypost-fulfillment.md section 11.1).
 type refusal struct {
-	status    int
+	answer    exchange.Answer
 	code      string
 	message   string
 	faults    []fault
-	raw       string
 	requestID string
-	after     time.Duration
 }
 
 // fault is one inner error.
@@ -42,14 +39,9 @@ type fault struct{ code, field, message string }
 // parseRefusal accepts {"errors":{...}}, {"errors":[{...}]}, {"errors":["..."]},
 // {"error":{...}}, {"error":"..."}, {"code","message"}, {"message"}, an empty
 // body, HTML and plain text.
-func parseRefusal(a answer) refusal {
-	r := refusal{
-		status:    a.status,
-		raw:       clip(string(a.body[:min(len(a.body), maxWords)]), maxWords),
-		requestID: wordOr(a.header.Get("X-Ep-Request-Uuid"), ""),
-		after:     retryAfter(a.header, time.Now()),
-	}
-	body := bytes.TrimSpace(a.body)
+func parseRefusal(a exchange.Answer) refusal {
+	r := refusal{answer: a, requestID: wordOr(a.Header.Get("X-Ep-Request-Uuid"), "")}
+	body := bytes.TrimSpace(a.Body)
 	switch {
 	case json.Valid(body):
 		var v any
@@ -59,7 +51,7 @@ func parseRefusal(a answer) refusal {
 			r.read(v)
 		}
 	case len(body) > 0 && body[0] != '<': // a page of HTML says nothing we could use
-		r.message = r.raw
+		r.message = a.Words()
 	}
 	r.code = wordOr(r.code, "")
 	if r.message == "" {
@@ -67,7 +59,7 @@ func parseRefusal(a answer) refusal {
 		for _, f := range r.faults {
 			said = append(said, f.message)
 		}
-		r.message = clip(strings.Join(said, "; "), maxWords)
+		r.message = exchange.Clip(strings.Join(said, "; "), exchange.MaxWords)
 	}
 	return r
 }
@@ -101,7 +93,7 @@ func (r *refusal) read(v any) {
 func (r *refusal) envelope(v any) {
 	switch v := v.(type) {
 	case string:
-		r.message = clip(v, maxWords)
+		r.message = exchange.Clip(v, exchange.MaxWords)
 	case []any:
 		r.addFaults(v)
 		if len(r.faults) > 0 {
@@ -116,7 +108,7 @@ func (r *refusal) envelope(v any) {
 			return
 		}
 		r.code = words(v["code"], 0)
-		r.message = clip(words(v["message"], 0), maxWords)
+		r.message = exchange.Clip(words(v["message"], 0), exchange.MaxWords)
 		switch inner := v["errors"].(type) {
 		case []any:
 			r.addFaults(inner)
@@ -126,7 +118,7 @@ func (r *refusal) envelope(v any) {
 			r.addFaults([]any{inner})
 		}
 		if field := words(v["field"], 0); field != "" {
-			r.faults = append(r.faults, fault{code: r.code, field: field, message: clip(r.message, maxMessage)})
+			r.faults = append(r.faults, fault{code: r.code, field: field, message: exchange.Clip(r.message, maxMessage)})
 		}
 	}
 }
@@ -136,9 +128,9 @@ func (r *refusal) addFaults(list []any) {
 		if len(r.faults) == maxFaults {
 			return
 		}
-		f := fault{message: clip(words(e, 0), maxMessage)}
+		f := fault{message: exchange.Clip(words(e, 0), maxMessage)}
 		if m, ok := e.(map[string]any); ok {
-			f = fault{code: wordOr(words(m["code"], 0), ""), field: words(m["field"], 0), message: clip(words(m["message"], 0), maxMessage)}
+			f = fault{code: wordOr(words(m["code"], 0), ""), field: words(m["field"], 0), message: exchange.Clip(words(m["message"], 0), maxMessage)}
 		}
 		if f != (fault{}) {
 			r.faults = append(r.faults, f)
@@ -151,7 +143,7 @@ func (r *refusal) addByField(m map[string]any) {
 		if len(r.faults) == maxFaults {
 			return
 		}
-		r.faults = append(r.faults, fault{field: field, message: clip(words(m[field], 0), maxMessage)})
+		r.faults = append(r.faults, fault{field: field, message: exchange.Clip(words(m[field], 0), maxMessage)})
 	}
 }
 
@@ -192,36 +184,22 @@ func wordOr(s, instead string) string {
 	return instead
 }
 
-// retryAfter reads seconds or a date; 0 when nothing usable was said.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	v := strings.TrimSpace(h.Get("Retry-After"))
-	if secs, err := strconv.ParseFloat(v, 64); err == nil && secs > 0 {
-		return min(time.Duration(min(secs, 1e6)*float64(time.Second)), longestAdvice)
-	}
-	if at, err := http.ParseTime(v); err == nil && at.After(now) {
-		return min(at.Sub(now), longestAdvice)
-	}
-	return 0
-}
-
 // cause is what a refusal's error wraps: the SDK's typed error of the same
 // status under a text that quotes nothing but status and request id.
 func (r refusal) cause() error {
-	text := fmt.Sprintf("the vendor answered %d", r.status)
+	text := fmt.Sprintf("the vendor answered %d", r.answer.Status)
 	if r.requestID != "" {
 		text += ", request " + r.requestID
 	}
-	return &hidden{text, sdkError(r)}
+	return exchange.Masked(text, sdkError(r))
 }
 
 // err makes the error of a refusal that no order is to blame for.
 func (r refusal) err(op string, kind relay.ErrorKind) *relay.Error {
-	e := &relay.Error{Kind: kind, Op: op, Status: r.status, Code: r.code, Words: r.raw, Err: r.cause()}
-	if kind == relay.Throttled || kind == relay.Unavailable {
-		e.After = r.after
-	}
-	if kind == relay.Throttled && e.After == 0 {
-		e.After = unsaidPause
+	e := r.answer.Failure(op, kind, r.cause())
+	e.Code = r.code
+	if kind == relay.Throttled {
+		e.After = cmp.Or(e.After, unsaidPause)
 	}
 	return e
 }
@@ -245,14 +223,14 @@ func undecided(status int) bool {
 }
 
 // readRefusal classifies a refused read.
-func readRefusal(op string, a answer) error {
+func readRefusal(op string, a exchange.Answer) error {
 	r := parseRefusal(a)
-	kind, ok := passing(a.status)
+	kind, ok := passing(a.Status)
 	switch {
 	case ok:
-	case undecided(a.status):
+	case undecided(a.Status):
 		kind = relay.Unavailable
-	case a.status == http.StatusNotFound, a.status == http.StatusGone:
+	case a.Status == http.StatusNotFound, a.Status == http.StatusGone:
 		kind = relay.NotFound
 	default:
 		kind = relay.Invalid
@@ -261,12 +239,12 @@ func readRefusal(op string, a answer) error {
 }
 
 // unreadable is a 2xx answer that says nothing we understand.
-func unreadable(op string, kind relay.ErrorKind, a answer) error {
+func unreadable(op string, kind relay.ErrorKind, a exchange.Answer) error {
 	cause := errUnreadable
-	if a.cut != nil {
-		cause = describe(a.cut)
+	if a.Cut != nil {
+		cause = a.Cut
 	}
-	return &relay.Error{Kind: kind, Op: op, Status: a.status, Words: clip(string(a.body[:min(len(a.body), maxWords)]), maxWords), Err: cause}
+	return a.Failure(op, kind, cause)
 }
 
 // tokens decide why an order was refused; they are upper-case.
@@ -296,12 +274,12 @@ func (t tokens) reason(r refusal) relay.HoldReason {
 
 // orderRefusal classifies a refused order. items are the barcodes that were
 // sent, in the order of the lines.
-func (t tokens) orderRefusal(op string, a answer, items []string) error {
+func (t tokens) orderRefusal(op string, a exchange.Answer, items []string) error {
 	r := parseRefusal(a)
-	if kind, ok := passing(a.status); ok {
+	if kind, ok := passing(a.Status); ok {
 		return r.err(op, kind)
 	}
-	if undecided(a.status) {
+	if undecided(a.Status) {
 		return r.err(op, relay.Unknown)
 	}
 	e := r.err(op, relay.Rejected)
@@ -352,13 +330,8 @@ func (r refusal) named(have []relay.Problem, items []string) []relay.Problem {
 	var out []relay.Problem
 	for i, code := range items {
 		if len(code) >= 4 && strings.Contains(r.message, code) {
-			out = append(out, relay.Problem{Field: fmt.Sprintf("items[%d].code", i), Value: code, Message: clip(r.message, maxMessage)})
+			out = append(out, relay.Problem{Field: fmt.Sprintf("items[%d].code", i), Value: code, Message: exchange.Clip(r.message, maxMessage)})
 		}
 	}
 	return out
-}
-
-// kindIs reports whether err is of one of the kinds.
-func kindIs(err error, kinds ...relay.ErrorKind) bool {
-	return slices.ContainsFunc(kinds, func(k relay.ErrorKind) bool { return errors.Is(err, k) })
 }

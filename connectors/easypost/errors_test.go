@@ -9,6 +9,8 @@ import (
 	sdk "github.com/EasyPost/easypost-go/v4"
 	"github.com/stretchr/testify/require"
 
+	"orderferry/connectors/exchange"
+	"orderferry/connectors/vendortest"
 	"orderferry/relay"
 )
 
@@ -44,14 +46,14 @@ func TestParseRefusalReadsEveryEnvelope(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, status := range []int{400, 401, 402, 403, 404, 405, 407, 408, 409, 410, 422, 429, 500, 502, 503, 504, 302, 599} {
-				r := parseRefusal(answer{status: status, header: http.Header{}, body: []byte(tc.body)})
+				r := parseRefusal(exchange.Answer{Status: status, Header: http.Header{}, Body: []byte(tc.body)})
 				require.Equal(t, tc.code, r.code)
 				require.Equal(t, tc.message, r.message)
 				require.Equal(t, tc.faults, r.faults)
 				var api *sdk.APIError
 				require.ErrorAs(t, sdkError(r), &api)
 				require.Equal(t, status, api.StatusCode)
-				require.NotEmpty(t, relay.KindOf(readRefusal("x", answer{status: status, body: []byte(tc.body)})))
+				require.NotEmpty(t, relay.KindOf(readRefusal("x", exchange.Answer{Status: status, Body: []byte(tc.body)})))
 			}
 		})
 	}
@@ -59,29 +61,11 @@ func TestParseRefusalReadsEveryEnvelope(t *testing.T) {
 
 func TestParseRefusalIsBounded(t *testing.T) {
 	deep := strings.Repeat(`{"message":[`, 2000) + `"x"` + strings.Repeat(`]}`, 2000)
-	r := parseRefusal(answer{status: 422, body: []byte(`{"errors":[` + strings.Repeat(`"é`+strings.Repeat("y", 2000)+`",`, 500) + deep + `]}`)})
+	r := parseRefusal(exchange.Answer{Status: 422, Body: []byte(`{"errors":[` + strings.Repeat(`"é`+strings.Repeat("y", 2000)+`",`, 500) + deep + `]}`)})
 	require.Len(t, r.faults, maxFaults)
 	require.LessOrEqual(t, len(r.faults[0].message), maxMessage)
-	require.LessOrEqual(t, len(r.message), maxWords)
-	require.LessOrEqual(t, len(r.raw), maxWords)
-}
-
-func TestRetryAfter(t *testing.T) {
-	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	for v, want := range map[string]time.Duration{
-		"":                              0,
-		"3":                             3 * time.Second,
-		"0.5":                           500 * time.Millisecond,
-		"-3":                            0,
-		"NaN":                           0,
-		"1e300":                         longestAdvice,
-		"soon":                          0,
-		"Sun, 01 Mar 2026 12:00:30 GMT": 30 * time.Second,
-		"Sun, 01 Mar 2026 11:00:30 GMT": 0,
-		"Sun, 01 Mar 2099 11:00:30 GMT": longestAdvice,
-	} {
-		require.Equal(t, want, retryAfter(http.Header{"Retry-After": {v}}, now), v)
-	}
+	require.LessOrEqual(t, len(r.message), exchange.MaxWords)
+	require.LessOrEqual(t, len(r.answer.Words()), exchange.MaxWords)
 }
 
 func TestReadsAreRetriedAndWritesAreNot(t *testing.T) {
@@ -91,7 +75,7 @@ func TestReadsAreRetriedAndWritesAreNot(t *testing.T) {
 		n++ // requests come one after the other
 		switch n {
 		case 1:
-			hangUp(w, r)
+			vendortest.HangUp(w, r)
 		case 2:
 			w.Header().Set("Retry-After", "0.001")
 			w.WriteHeader(429)
@@ -108,7 +92,7 @@ func TestReadsAreRetriedAndWritesAreNot(t *testing.T) {
 	before := len(v.requests(""))
 	_, err = c.readOrder(t.Context(), "read", testID)
 	require.ErrorIs(t, err, relay.Unavailable)
-	require.Len(t, v.requests(""), before+readTries)
+	require.Len(t, v.requests(""), before+exchange.Tries)
 
 	v.on("GET /orders/"+testID, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "120")
@@ -133,11 +117,11 @@ func FuzzParseRefusal(f *testing.F) {
 	}
 	t0 := tokens{stock: []string{"STOCK"}, item: []string{"PRODUCT"}}
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		a := answer{status: status, body: body}
+		a := exchange.Answer{Status: status, Body: body}
 		err := t0.orderRefusal("submit", a, []string{toteCode})
 		var e *relay.Error
 		require.ErrorAs(t, err, &e)
-		require.LessOrEqual(t, len(e.Words), maxWords)
+		require.LessOrEqual(t, len(e.Words), exchange.MaxWords)
 		require.NotContains(t, err.Error(), "\n")
 		require.NotEmpty(t, relay.KindOf(readRefusal("read", a)))
 	})

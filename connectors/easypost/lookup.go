@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"orderferry/connectors"
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
@@ -53,7 +54,7 @@ func (c *connection) searchByToken(ctx context.Context, s *search) error {
 		query := c.client.window()
 		query.Set("query", string(w.Order.Token))
 		rows, _, err := readList[orderJSON](ctx, c.client, lookupOp, "orders", query)
-		if kindIs(err, relay.Unauthorised, relay.Throttled) || ctx.Err() != nil {
+		if exchange.KindIs(err, relay.Unauthorised, relay.Throttled) || ctx.Err() != nil {
 			return err
 		}
 		if err != nil {
@@ -143,7 +144,7 @@ func (c *connection) searchContent(ctx context.Context, s *search, owned func(co
 		switch {
 		case errors.Is(err, relay.NotFound):
 			continue
-		case ctx.Err() != nil, kindIs(err, relay.Unauthorised, relay.Throttled):
+		case ctx.Err() != nil, exchange.KindIs(err, relay.Unauthorised, relay.Throttled):
 			return err
 		case err != nil:
 			s.doubt(append(like, unclear...))

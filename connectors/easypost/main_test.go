@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"orderferry/connectors"
+	"orderferry/connectors/vendortest"
 	"orderferry/relay"
 )
 
@@ -48,24 +49,7 @@ type vendor struct {
 	mu     sync.Mutex
 	seen   []request
 	routes map[string]http.HandlerFunc
-	log    lockedBuffer
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log    vendortest.Log
 }
 
 func newVendor(t *testing.T) *vendor {
@@ -117,14 +101,6 @@ func says(status int, body string) http.HandlerFunc {
 	}
 }
 
-// hangUp closes the connection without an answer.
-func hangUp(w http.ResponseWriter, _ *http.Request) {
-	conn, _, err := w.(http.Hijacker).Hijack()
-	if err == nil {
-		_ = conn.Close()
-	}
-}
-
 func (v *vendor) open(settings connectors.Values) *connection {
 	v.t.Helper()
 	return v.openWith(settings, connectors.Credentials{"test_key": testKey})
@@ -133,21 +109,11 @@ func (v *vendor) open(settings connectors.Values) *connection {
 func (v *vendor) openWith(settings connectors.Values, credentials connectors.Credentials) *connection {
 	v.t.Helper()
 	all := connectors.Values{"requests_per_second": "1000"}
-	for k, s := range settings {
-		all[k] = s
-	}
-	transport := &http.Transport{}
-	v.t.Cleanup(transport.CloseIdleConnections)
-	values, base, faults := Connector().Configure(v.server.URL+fulfil+"/", all, credentials)
-	require.Empty(v.t, faults)
-	conn, err := Connector().Open(connectors.Config{
-		Merchant: "acme", Name: "main", BaseURL: base, Mode: relay.ModeTest, Settings: values,
-		Vault: &connectors.StaticVault{Credentials: credentials}, Transport: transport,
-		Log: slog.New(slog.NewTextHandler(&v.log, nil)),
-	})
-	require.NoError(v.t, err)
-	c := conn.(*connection)
-	c.client.pause = time.Millisecond
+	maps.Copy(all, settings)
+	c := vendortest.Open(v.t, Connector(), connectors.Config{
+		BaseURL: v.server.URL + fulfil + "/", Mode: relay.ModeTest, Settings: all, Log: v.log.Logger(),
+	}, credentials).(*connection)
+	c.client.backoff.First = time.Millisecond
 	return c
 }
 
@@ -192,11 +158,5 @@ type arr = []any
 // requireSafe fails if an error or the log holds a secret or an address.
 func requireSafe(t *testing.T, v *vendor, err error) {
 	t.Helper()
-	said := v.log.String()
-	if err != nil {
-		said += err.Error() + fmt.Sprintf("%+v", err)
-	}
-	for _, secret := range []string{testKey, base64.StdEncoding.EncodeToString([]byte(testKey + ":")), "Kiln", "500 Sample", "62701", "ops@example"} {
-		require.NotContains(t, said, secret)
-	}
+	v.log.RequireSafe(t, err, testKey, base64.StdEncoding.EncodeToString([]byte(testKey+":")), "Kiln", "500 Sample", "62701", "ops@example")
 }

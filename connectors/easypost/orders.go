@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"orderferry/connectors"
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
@@ -105,7 +106,7 @@ func description(t relay.Token, number string) string {
 		}
 		b.WriteRune(r)
 	}
-	return strings.TrimSpace(clip(b.String(), maxDescription))
+	return strings.TrimSpace(exchange.Clip(b.String(), maxDescription))
 }
 
 // lineBodies merges the items per barcode. A barcode loses its outer blanks and
@@ -181,23 +182,23 @@ func (c *connection) SubmitOrder(ctx context.Context, p connectors.Prepared) (co
 	if err != nil {
 		return connectors.Accepted{}, err
 	}
-	if !a.ok() {
+	if !a.OK() {
 		return connectors.Accepted{}, c.tokens.orderRefusal(op, a, barcodes(p.Body))
 	}
 	var o orderJSON
-	if a.cut != nil || decodeOne(a.body, "order", &o) != nil || !idForm.MatchString(string(o.ID)) {
+	if a.Cut != nil || decodeOne(a.Body, "order", &o) != nil || !idForm.MatchString(string(o.ID)) {
 		return connectors.Accepted{}, unreadable(op, relay.Unknown, a)
 	}
 	if err := c.wrongMode(op, o.Mode); err != nil {
 		// It was taken, though by the wrong data set: a resend would not mend that.
 		var e *relay.Error
 		if errors.As(err, &e) {
-			e.Kind, e.Status = relay.Unknown, a.status
+			e.Kind, e.Status = relay.Unknown, a.Status
 			e.Err = fmt.Errorf("the order was taken, but %w", e.Err)
 		}
 		return connectors.Accepted{}, err
 	}
-	return connectors.Accepted{ID: relay.WarehouseOrderID(o.ID), Status: a.status}, nil
+	return connectors.Accepted{ID: relay.WarehouseOrderID(o.ID), Status: a.Status}, nil
 }
 
 // idForm is what may stand in the path of a request without changing its meaning.
@@ -226,7 +227,7 @@ func (c *connection) readOrder(ctx context.Context, op string, id relay.Warehous
 		return orderJSON{}, err
 	}
 	var o orderJSON
-	if decodeOne(a.body, "order", &o) != nil || string(o.ID) != string(id) {
+	if decodeOne(a.Body, "order", &o) != nil || string(o.ID) != string(id) {
 		return orderJSON{}, unreadable(op, relay.Unavailable, a)
 	}
 	return o, c.wrongMode(op, o.modes()...)
@@ -276,26 +277,26 @@ func (c *connection) CancelOrder(ctx context.Context, id relay.WarehouseOrderID)
 		return connectors.CancelAnswer{}, err
 	}
 	deleted, err := c.client.send(ctx, op, http.MethodDelete, "/orders/"+string(id), nil, nil)
-	if err != nil && !kindIs(err, relay.Unknown) {
+	if err != nil && !errors.Is(err, relay.Unknown) {
 		return connectors.CancelAnswer{}, err
 	}
 	var said string
-	switch kind, ok := passing(deleted.status); {
+	switch kind, ok := passing(deleted.Status); {
 	case err != nil:
 		said = "no answer to the cancel"
 	case ok:
 		return connectors.CancelAnswer{}, parseRefusal(deleted).err(op, kind)
-	case deleted.ok():
+	case deleted.OK():
 		said = "cancel taken"
 	default:
-		said = fmt.Sprintf("cancel answered %d", deleted.status)
+		said = fmt.Sprintf("cancel answered %d", deleted.Status)
 		if code := parseRefusal(deleted).code; code != "" {
 			said += " " + code
 		}
 	}
 	o, err := c.readOrder(ctx, op, id)
 	if errors.Is(err, relay.NotFound) {
-		if !deleted.ok() {
+		if !deleted.OK() {
 			if err := c.answers(ctx, op); err != nil {
 				return connectors.CancelAnswer{}, inDoubt(err, deleted)
 			}
@@ -312,7 +313,7 @@ func (c *connection) CancelOrder(ctx context.Context, id relay.WarehouseOrderID)
 		return connectors.CancelAnswer{Result: connectors.CancelTooLate, Evidence: "tracking " + wordOr(u.Packages[0].TrackingNumber, "present")}, nil
 	case u.Progress == connectors.Cancelled:
 		return connectors.CancelAnswer{Result: connectors.CancelDone, Evidence: said + ", status " + status}, nil
-	case deleted.status == http.StatusNotFound, deleted.status == http.StatusGone:
+	case deleted.Status == http.StatusNotFound, deleted.Status == http.StatusGone:
 		// The id is ours, so the vendor can only have had and dropped the order.
 		return connectors.CancelAnswer{Result: connectors.CancelDone, Evidence: said}, nil
 	}
@@ -321,12 +322,9 @@ func (c *connection) CancelOrder(ctx context.Context, id relay.WarehouseOrderID)
 
 // inDoubt is the error of a look that failed after a write: unless that was
 // refused, it may have happened, and the look's own kind would say that nothing did.
-func inDoubt(err error, write answer) error {
-	var e *relay.Error
-	if !undecided(write.status) || !errors.As(err, &e) {
-		return err
+func inDoubt(err error, write exchange.Answer) error {
+	if undecided(write.Status) {
+		return exchange.WithKind(err, relay.Unknown)
 	}
-	doubt := *e
-	doubt.Kind = relay.Unknown
-	return &doubt
+	return err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"orderferry/connectors"
+	"orderferry/connectors/vendortest"
 	"orderferry/relay"
 )
 
@@ -276,7 +277,7 @@ func TestSubmitOrderKnowsWhetherAByteLeft(t *testing.T) {
 	})
 	t.Run("hung up", func(t *testing.T) {
 		v := newVendor(t)
-		v.on("POST /orders", hangUp)
+		v.on("POST /orders", vendortest.HangUp)
 		c := v.open(nil)
 		_, err := c.SubmitOrder(t.Context(), prepared(t, c))
 		require.ErrorIs(t, err, relay.Unknown)
@@ -376,7 +377,7 @@ func TestCancelOrder(t *testing.T) {
 		"shipped":                  {says(422, ``), order("shipped", tracked), connectors.CancelTooLate, "tracking 9400", ""},
 		"cancelled, yet shipped":   {says(200, ``), order("cancelled", tracked), connectors.CancelTooLate, "tracking 9400", ""},
 		"asked, undecided":         {says(202, ``), order("received", ""), connectors.CancelPending, "status received", ""},
-		"no answer, but cancelled": {hangUp, order("canceled", ""), connectors.CancelDone, "no answer", ""},
+		"no answer, but cancelled": {vendortest.HangUp, order("canceled", ""), connectors.CancelDone, "no answer", ""},
 		"500, but cancelled":       {says(500, ``), order("voided", ""), connectors.CancelDone, "500", ""},
 		"throttled":                {says(429, ``), nil, "", "", relay.Throttled},
 		"bad key":                  {says(403, ``), nil, "", "", relay.Unauthorised},

@@ -13,6 +13,7 @@ import (
 
 	easypost "github.com/EasyPost/easypost-go/v4"
 
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
@@ -37,19 +38,16 @@ func sdkCall[T any](ctx context.Context, a *adapter, op string, call func(contex
 	sdk := &easypost.Client{
 		APIKey:    key,
 		BaseURL:   a.base,
-		UserAgent: userAgent,
+		UserAgent: exchange.UserAgent,
 		Timeout:   int(a.fulfillment.timeout / time.Millisecond),
-		Client: &http.Client{
-			Transport:     tap,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		Client:    exchange.NewClient(tap),
 	}
 	out, err := guarded(func() (*T, error) { return call(ctx, sdk) })
 	switch {
-	case tap.answer.status != 0 && !tap.answer.ok():
+	case tap.answer.Status != 0 && !tap.answer.OK():
 		return nil, readRefusal(op, withoutKey(tap.answer, key))
-	case tap.answer.status == 0 && err != nil:
-		return nil, &relay.Error{Kind: relay.Unavailable, Op: op, Err: describe(err)}
+	case tap.answer.Status == 0 && err != nil:
+		return nil, &relay.Error{Kind: relay.Unavailable, Op: op, Err: exchange.Describe(err)}
 	case err != nil || out == nil:
 		return nil, unreadable(op, relay.Unavailable, tap.answer)
 	}
@@ -58,7 +56,7 @@ func sdkCall[T any](ctx context.Context, a *adapter, op string, call func(contex
 
 // sdkRead is sdkCall for a call that may be repeated.
 func sdkRead[T any](ctx context.Context, a *adapter, op string, call func(context.Context, *easypost.Client) (*T, error)) (out *T, err error) {
-	err = a.fulfillment.retry(ctx, func() error {
+	err = a.fulfillment.backoff.Retry(ctx, func() error {
 		out, err = sdkCall(ctx, a, op, call)
 		return err
 	})
@@ -82,7 +80,7 @@ func guarded[T any](call func() (T, error)) (out T, err error) {
 // SDK drops headers and, at times, the body. It bounds the body as well.
 type tap struct {
 	transport http.RoundTripper
-	answer    answer
+	answer    exchange.Answer
 }
 
 func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -90,11 +88,11 @@ func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.answer = readAnswer(resp)
-	if t.answer.cut != nil && t.answer.ok() {
-		return nil, t.answer.cut
+	t.answer = exchange.Read(resp)
+	if t.answer.Cut != nil && t.answer.OK() {
+		return nil, t.answer.Cut
 	}
-	resp.Body = io.NopCloser(bytes.NewReader(t.answer.body))
+	resp.Body = io.NopCloser(bytes.NewReader(t.answer.Body))
 	return resp, nil
 }
 
@@ -118,8 +116,8 @@ func sdkError(r refusal) error {
 	}
 	built, err := guarded(func() (error, error) {
 		return easypost.BuildErrorFromResponse(&http.Response{
-			StatusCode: r.status,
-			Status:     fmt.Sprintf("%d %s", r.status, http.StatusText(r.status)),
+			StatusCode: r.answer.Status,
+			Status:     fmt.Sprintf("%d %s", r.answer.Status, http.StatusText(r.answer.Status)),
 			Body:       io.NopCloser(bytes.NewReader(body)),
 		}), nil
 	})

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"orderferry/connectors"
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
@@ -26,7 +27,7 @@ func (c *connection) PullShipments(ctx context.Context, q connectors.ShipmentsQu
 	const op = "pull shipments"
 	found := make(map[relay.WarehouseOrderID]connectors.OrderUpdate, len(q.Open))
 	if len(q.Open) > fewOrders {
-		if err := c.listOpen(ctx, op, q.Open, found); err != nil && !kindIs(err, relay.NotFound, relay.Invalid) {
+		if err := c.listOpen(ctx, op, q.Open, found); err != nil && !exchange.KindIs(err, relay.NotFound, relay.Invalid) {
 			return connectors.ShipmentsPage{}, err
 		}
 	}
@@ -61,14 +62,14 @@ func (c *connection) readMissing(ctx context.Context, op string, q connectors.Sh
 		case err == nil:
 			failures = 0
 			found[id] = u
-		case ctx.Err() != nil, kindIs(err, relay.Unauthorised):
+		case ctx.Err() != nil, errors.Is(err, relay.Unauthorised):
 			return "", err
 		default:
 			failures++
 			failed = err
 			c.log.Warn("order could not be read", "warehouse_order", id, "err", err)
 		}
-		if kindIs(err, relay.Throttled) {
+		if errors.Is(err, relay.Throttled) {
 			break
 		}
 		cursor = string(id)
@@ -172,7 +173,7 @@ func (c *connection) readUpdate(ctx context.Context, op string, id relay.Warehou
 func (c *connection) update(o orderJSON) connectors.OrderUpdate {
 	u := connectors.OrderUpdate{
 		ID:       relay.WarehouseOrderID(o.ID),
-		Status:   clip(string(o.Status), maxStatus),
+		Status:   exchange.Clip(string(o.Status), maxStatus),
 		Packages: packages(o),
 	}
 	status := strings.ToLower(string(o.Status))

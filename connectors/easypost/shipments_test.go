@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"orderferry/connectors"
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
@@ -238,7 +239,7 @@ func TestPullGivesUpOnASickVendor(t *testing.T) {
 	c := v.open(nil)
 	_, err := c.PullShipments(t.Context(), connectors.ShipmentsQuery{Open: open})
 	require.ErrorIs(t, err, relay.Unavailable)
-	require.Len(t, v.requests(""), 2+maxFailures*readTries)
+	require.Len(t, v.requests(""), 2+maxFailures*exchange.Tries)
 
 	// Throttled on the way: what was read is reported, the rest has its turn next.
 	v.on("GET /orders/order_00", says(200, `{"id":"order_00"}`))

@@ -12,6 +12,7 @@ import (
 
 	"orderferry/connectors"
 	"orderferry/connectors/easypost/simulator"
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
@@ -269,8 +270,8 @@ func TestSimulatorWebhookAndAddress(t *testing.T) {
 	c, sim := simulated(t, simulator.Behaviour{TrackersOn: simulator.TrackersOnWebhook}, connectors.Values{"check_addresses": "true"})
 	events := make(chan Event, 20)
 	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a := readAnswer(&http.Response{Body: r.Body})
-		if e, err := VerifyWebhook("s3cret", r.Header, a.body); err == nil {
+		a := exchange.Read(&http.Response{Body: r.Body})
+		if e, err := VerifyWebhook("s3cret", r.Header, a.Body); err == nil {
 			events <- e
 		} else {
 			w.WriteHeader(http.StatusForbidden)

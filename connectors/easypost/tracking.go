@@ -10,6 +10,7 @@ import (
 	easypost "github.com/EasyPost/easypost-go/v4"
 
 	"orderferry/connectors"
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
@@ -41,7 +42,7 @@ func (c *connection) TrackPackages(ctx context.Context, packages []relay.Package
 	}
 	for i, p := range packages {
 		t, err := c.trackerOf(ctx, p)
-		if ctx.Err() != nil || kindIs(err, relay.Unauthorised, relay.Throttled) {
+		if ctx.Err() != nil || exchange.KindIs(err, relay.Unauthorised, relay.Throttled) {
 			if err == nil {
 				err = &relay.Error{Kind: relay.Unavailable, Op: "track packages", Err: ctx.Err()}
 			}
@@ -154,7 +155,7 @@ func deliveryProblems(faults []*easypost.AddressVerificationFieldError) []relay.
 		if f.Suggestion != "" {
 			message += "; suggested: " + f.Suggestion
 		}
-		out = append(out, relay.Problem{Field: field, Message: clip(message, maxMessage)})
+		out = append(out, relay.Problem{Field: field, Message: exchange.Clip(message, maxMessage)})
 	}
 	if len(out) == 0 {
 		out = append(out, relay.Problem{Field: "ship_to", Message: "the address could not be verified"})

@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"orderferry/connectors"
+	"orderferry/connectors/exchange"
+	"orderferry/connectors/vendortest"
 	"orderferry/relay"
 )
 
@@ -49,7 +51,7 @@ func TestTrackPackages(t *testing.T) {
 	require.ErrorIs(t, got[7].Err, relay.NotFound)
 	require.Empty(t, v.requests("POST /v2/trackers"))
 	require.Equal(t, basicAuth(), v.requests("GET /v2/trackers/trk_1")[0].header.Get("Authorization"))
-	require.Len(t, v.requests("GET /v2/trackers/trk_5"), readTries)
+	require.Len(t, v.requests("GET /v2/trackers/trk_5"), exchange.Tries)
 
 	got, err = v.open(connectors.Values{"track": "create"}).TrackPackages(t.Context(), packages[7:])
 	require.NoError(t, err)
@@ -134,7 +136,7 @@ func TestCheckAddress(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []relay.Problem{{Field: "ship_to", Message: "Address not found"}, {Field: "ship_to.zip", Message: "bad; suggested: 62702"}}, verdict.Problems)
 
-	for _, h := range []http.HandlerFunc{says(500, `{}`), says(422, `{"error":{"code":"ADDRESS.VERIFY.FAILURE","message":"500 Sample Ave"}}`), says(201, `{"verifications":{}}`), says(200, ``), hangUp} {
+	for _, h := range []http.HandlerFunc{says(500, `{}`), says(422, `{"error":{"code":"ADDRESS.VERIFY.FAILURE","message":"500 Sample Ave"}}`), says(201, `{"verifications":{}}`), says(200, ``), vendortest.HangUp} {
 		v.on("POST /v2/addresses", h)
 		verdict, err = c.CheckAddress(t.Context(), kiln())
 		require.NoError(t, err)

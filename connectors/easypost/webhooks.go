@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
@@ -37,11 +38,11 @@ func VerifyWebhook(secret string, header http.Header, body []byte) (Event, error
 	if secret == "" { // anyone can sign with the empty secret
 		return Event{}, &relay.Error{Kind: relay.Unauthorised, Op: op, Err: errors.New("no webhook secret is set")}
 	}
-	if len(body) > maxBody {
+	if len(body) > exchange.MaxBody {
 		return Event{}, &relay.Error{Kind: relay.Invalid, Op: op, Err: errors.New("the event is too long")}
 	}
 	if err := signed(secret, header.Get("X-Hmac-Signature"), body); err != nil {
-		return Event{}, &relay.Error{Kind: relay.Unauthorised, Op: op, Err: &hidden{"the signature is missing or wrong", err}}
+		return Event{}, &relay.Error{Kind: relay.Unauthorised, Op: op, Err: exchange.Masked("the signature is missing or wrong", err)}
 	}
 	var raw struct {
 		ID          text       `json:"id"`

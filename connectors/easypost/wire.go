@@ -296,11 +296,3 @@ func decodeList[T any](b []byte, key string) (rows []T, listed bool, err error) 
 	_ = out.UnmarshalJSON(bytes.TrimSpace(list))
 	return out, true, nil
 }
-
-// clip cuts s to at most n bytes without leaving half a character.
-func clip(s string, n int) string {
-	if len(s) > n {
-		s = s[:n]
-	}
-	return strings.ToValidUTF8(s, "")
-}

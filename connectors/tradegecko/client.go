@@ -2,33 +2,29 @@ package tradegecko
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
 const (
-	maxBody      = 32 << 20         // bytes read of one answer
-	maxLimit     = 250              // rows per page; more is a 400 (wire/tradegecko.md section 4.1)
-	maxIDs       = 100              // ids per request; too long a URI is a 414 (section 4.2)
-	maxPages     = 10_000           // pages of one list
-	readAttempts = 3                // tries of a GET
-	longestWait  = 15 * time.Second // for the rate limit; beyond it the caller is told to come again
+	maxLimit    = 250              // rows per page; more is a 400 (wire/tradegecko.md section 4.1)
+	maxIDs      = 100              // ids per request; too long a URI is a 414 (section 4.2)
+	maxPages    = 10_000           // pages of one list
+	longestWait = 15 * time.Second // for the rate limit; beyond it the caller is told to come again
 )
 
 // client speaks HTTP and JSON with one account. It is safe for concurrent use.
@@ -39,7 +35,7 @@ type client struct {
 	quota    quota
 	timeout  time.Duration // of one request
 	pageSize int
-	backoff  time.Duration // before the second try of a read
+	backoff  exchange.Backoff
 	log      *slog.Logger
 }
 
@@ -55,13 +51,6 @@ type request struct {
 
 func (r request) write() bool { return r.method != "" && r.method != http.MethodGet }
 
-// answer is a complete HTTP answer.
-type answer struct {
-	status int
-	header http.Header
-	body   []byte
-}
-
 // paging is the X-Pagination header (section 4.1).
 type paging struct {
 	told        bool
@@ -75,18 +64,15 @@ func (p paging) ended(rows int) bool { return rows == 0 || p.LastPage || p.OutOf
 
 // do sends a request and decodes its answer. Reads are tried again after
 // server and network errors; writes never are: their caller has to look first.
-func (c *client) do(ctx context.Context, r request) (*document, paging, error) {
-	for try := 1; ; try++ {
-		d, p, err := c.once(ctx, r)
-		if err == nil || r.write() || try == readAttempts || !errors.Is(err, relay.Unavailable) || ctx.Err() != nil {
-			return d, p, err
-		}
-		pause := c.backoff << (try - 1)
-		pause += rand.N(pause/2 + 1)
-		if sleep(ctx, pause) != nil {
-			return nil, paging{}, err
-		}
+func (c *client) do(ctx context.Context, r request) (d *document, p paging, err error) {
+	if r.write() {
+		return c.once(ctx, r)
 	}
+	err = c.backoff.Retry(ctx, func() error {
+		d, p, err = c.once(ctx, r)
+		return err
+	})
+	return d, p, err
 }
 
 func (c *client) once(ctx context.Context, r request) (*document, paging, error) {
@@ -94,40 +80,35 @@ func (c *client) once(ctx context.Context, r request) (*document, paging, error)
 	if err != nil {
 		return nil, paging{}, err
 	}
-	if a.status < 200 || a.status > 299 {
+	if !a.OK() {
 		return nil, paging{}, c.refused(r, a)
 	}
 	d := new(document)
-	if len(bytes.TrimSpace(a.body)) > 0 {
-		if json.Unmarshal(a.body, d) != nil {
-			e := unreadable(r.op, "JSON") // the decoder's own words could quote the body
-			e.Status = a.status
-			if r.write() {
-				e.Kind = relay.Unknown
-			}
-			return nil, paging{}, e
-		}
+	if len(bytes.TrimSpace(a.Body)) > 0 && json.Unmarshal(a.Body, d) != nil {
+		e := unreadable(r.op, "JSON") // the decoder's own words could quote the body
+		e.Status, e.Kind = a.Status, exchange.InDoubt(r.write())
+		return nil, paging{}, e
 	}
-	return d, readPaging(a.header), nil
+	return d, readPaging(a.Header), nil
 }
 
 // authorised sends the request with the current token, and once more with a new
 // one if that is refused: a 401 means that nothing happened.
-func (c *client) authorised(ctx context.Context, r request) (*answer, error) {
+func (c *client) authorised(ctx context.Context, r request) (exchange.Answer, error) {
 	token, err := c.grant.token(ctx, "")
 	if err != nil {
-		return nil, err
+		return exchange.Answer{}, err
 	}
 	a, err := c.send(ctx, r, token)
-	if err != nil || a.status != http.StatusUnauthorized {
+	if err != nil || a.Status != http.StatusUnauthorized {
 		return a, err
 	}
 	fresh, err := c.grant.token(ctx, token)
 	if errors.Is(err, relay.Unauthorised) {
-		return nil, withWordsOf(err, refusal(r.op, r.write(), a))
+		return exchange.Answer{}, withWordsOf(err, refusal(r.op, r.write(), a))
 	}
 	if err != nil {
-		return nil, err
+		return exchange.Answer{}, err
 	}
 	return c.send(ctx, r, fresh)
 }
@@ -142,55 +123,40 @@ func withWordsOf(err error, api *relay.Error) error {
 	return err
 }
 
-func (c *client) refused(r request, a *answer) error {
+func (c *client) refused(r request, a exchange.Answer) error {
 	e := refusal(r.op, r.write(), a)
 	if e.Kind == relay.Throttled {
-		e.After = c.quota.block(a.header, time.Now())
+		e.After = c.quota.block(a.Header, time.Now())
 	}
 	return e
 }
 
 // send waits for the rate limit and sends the request once.
-func (c *client) send(ctx context.Context, r request, token string) (*answer, error) {
+func (c *client) send(ctx context.Context, r request, token string) (exchange.Answer, error) {
 	if err := c.admit(ctx, r.op); err != nil {
-		return nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, netError(r.op, r.write(), true, err)
+		return exchange.Answer{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	// With both known, a failure before there was a connection is sure to have
-	// sent nothing, whatever the error says.
-	var asked, connected atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { asked.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-	})
 	req, err := c.newRequest(ctx, r, token)
 	if err != nil {
-		return nil, &relay.Error{Op: r.op, Kind: relay.Invalid, Err: errors.New("the request can't be written")}
+		return exchange.Answer{}, &relay.Error{Op: r.op, Kind: relay.Invalid, Err: errors.New("the request can't be written")}
 	}
 	start := time.Now()
-	res, err := c.http.Do(req)
+	a, err := exchange.Do(c.http, req, r.op, r.write())
 	if err != nil {
-		return nil, netError(r.op, r.write(), asked.Load() && !connected.Load(), err)
+		return a, err
 	}
-	defer res.Body.Close()
-	c.quota.learn(res.Header, time.Now())
-	c.log.DebugContext(ctx, "tradegecko request", "method", req.Method, "path", r.path, "status", res.StatusCode,
-		"request_id", clip(res.Header.Get("X-Request-Id"), 64), "took", time.Since(start))
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
-	if err == nil && len(body) > maxBody {
-		err = fmt.Errorf("the answer is longer than %d bytes", maxBody)
+	c.quota.learn(a.Header, time.Now())
+	c.log.DebugContext(ctx, "tradegecko request", "method", req.Method, "path", r.path, "status", a.Status,
+		"request_id", exchange.Clip(a.Header.Get("X-Request-Id"), 64), "took", time.Since(start))
+	switch {
+	case a.Status > 299: // a refusal that quotes our request must not take the token to the ledger
+		a = a.Without(token)
+	case a.Cut != nil:
+		return a, &relay.Error{Op: r.op, Kind: exchange.InDoubt(r.write()), Status: a.Status, Err: a.Cut}
 	}
-	if err != nil && res.StatusCode < 300 {
-		return nil, netError(r.op, r.write(), false, err)
-	}
-	if res.StatusCode > 299 { // a refusal that quotes our request must not take the token to the ledger
-		body = bytes.ReplaceAll(body, []byte(token), []byte("…"))
-	}
-	return &answer{status: res.StatusCode, header: res.Header, body: body}, nil
+	return a, nil
 }
 
 func (c *client) newRequest(ctx context.Context, r request, token string) (*http.Request, error) {
@@ -213,7 +179,6 @@ func (c *client) newRequest(ctx context.Context, r request, token string) (*http
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", "orderferry")
 	if r.key != "" {
 		// Lower case on purpose: under the canonical name net/http takes the
 		// header as leave to repeat a write by itself after a dropped connection.
@@ -234,7 +199,7 @@ func (c *client) admit(ctx context.Context, op string) error {
 			return throttled(op, 0, wait)
 		}
 		if err := sleep(ctx, wait); err != nil {
-			return netError(op, false, true, err)
+			return exchange.Unsent(op, "no time left in the rate limit", err)
 		}
 	}
 }
@@ -285,18 +250,7 @@ func (q *quota) learn(h http.Header, now time.Time) {
 // block notes a 429 and returns how long to stay away: Retry-After if there is
 // one, though none was ever seen, else the reset, else a minute.
 func (q *quota) block(h http.Header, now time.Time) time.Duration {
-	after := untilReset(h, now)
-	if after == 0 {
-		after = time.Minute
-	}
-	if s := h.Get("Retry-After"); s != "" {
-		if n, err := strconv.Atoi(s); err == nil && n >= 0 {
-			after = time.Duration(min(n, 3600)) * time.Second
-		} else if t, err := http.ParseTime(s); err == nil {
-			after = min(t.Sub(now), time.Hour)
-		}
-	}
-	after = max(after, time.Second)
+	after := max(cmp.Or(exchange.RetryAfter(h, now), untilReset(h, now), time.Minute), time.Second)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.remaining, q.until = 0, now.Add(after)

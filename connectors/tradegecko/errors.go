@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
@@ -19,14 +19,11 @@ import (
 // used before: the write is possibly done (wire/tradegecko.md section 7).
 const duplicateKey = "duplicate_idempotency_key"
 
-// maxWords bounds what is kept of the vendor's words, in bytes.
-const maxWords = 2000
-
 // refusal is the error for an answer that is no success. Its words come from
 // the first shape that fits, in the order of section 6: validation errors, a
 // message with a type, an OAuth error, the status itself.
-func refusal(op string, write bool, a *answer) *relay.Error {
-	e := &relay.Error{Op: op, Status: a.status, Kind: kindOf(a.status, write)}
+func refusal(op string, write bool, a exchange.Answer) *relay.Error {
+	e := &relay.Error{Op: op, Status: a.Status, Kind: kindOf(a.Status, write)}
 	var body struct {
 		Errors      json.RawMessage `json:"errors"`
 		Type        text            `json:"type"`
@@ -34,23 +31,23 @@ func refusal(op string, write bool, a *answer) *relay.Error {
 		Error       text            `json:"error"`
 		Description text            `json:"error_description"`
 	}
-	if json.Unmarshal(a.body, &body) != nil {
-		e.Words = http.StatusText(a.status)
+	if json.Unmarshal(a.Body, &body) != nil {
+		e.Words = http.StatusText(a.Status)
 		return e
 	}
 	fields := problems(body.Errors)
 	switch {
 	case len(fields) > 0:
-		e.Words = clip(words(fields), maxWords)
+		e.Words = exchange.Clip(words(fields), exchange.MaxWords)
 		if e.Kind == relay.Invalid {
 			e.Fields = fields
 		}
 	case body.Message != "" || body.Type != "":
-		e.Code, e.Words = code(body.Type), clip(string(body.Message), maxWords)
+		e.Code, e.Words = code(body.Type), exchange.Clip(string(body.Message), exchange.MaxWords)
 	case body.Error != "" || body.Description != "":
-		e.Code, e.Words = code(body.Error), clip(string(body.Description), maxWords)
+		e.Code, e.Words = code(body.Error), exchange.Clip(string(body.Description), exchange.MaxWords)
 	default:
-		e.Words = http.StatusText(a.status)
+		e.Words = http.StatusText(a.Status)
 	}
 	if strings.HasPrefix(strings.ToLower(body.Message.trim()), "duplicate idempotency") {
 		e.Kind, e.Code = relay.Conflict, duplicateKey
@@ -71,13 +68,10 @@ func kindOf(status int, write bool) relay.ErrorKind {
 	case http.StatusTooManyRequests:
 		return relay.Throttled
 	}
-	switch {
-	case status >= 400 && status < 500 && status != http.StatusRequestTimeout:
+	if status >= 400 && status < 500 && status != http.StatusRequestTimeout {
 		return relay.Invalid
-	case write:
-		return relay.Unknown
 	}
-	return relay.Unavailable
+	return exchange.InDoubt(write)
 }
 
 // problems reads {"attribute": ["message", ...]}; a message may be a bare string.
@@ -93,7 +87,7 @@ func problems(raw json.RawMessage) []relay.Problem {
 			messages = []text{text(scalar(value))}
 		}
 		for _, m := range messages {
-			out = append(out, relay.Problem{Field: fieldName(name), Message: clip(string(m), 500)})
+			out = append(out, relay.Problem{Field: fieldName(name), Message: exchange.Clip(string(m), 500)})
 		}
 	}
 	slices.SortFunc(out, func(a, b relay.Problem) int {
@@ -125,20 +119,6 @@ func fieldName(name string) string {
 		return "base"
 	}
 	return name
-}
-
-// netError is the error for a request without an answer. unsent says that
-// surely no byte of it left.
-func netError(op string, write, unsent bool, err error) *relay.Error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err // without the address
-	}
-	kind := relay.Unavailable
-	if write && !unsent {
-		kind = relay.Unknown
-	}
-	return &relay.Error{Op: op, Kind: kind, Err: err}
 }
 
 // unreadable is the error for a good status whose body lacks what it should hold.
@@ -212,12 +192,4 @@ func parseOrderID(op string, external relay.ExternalID) (id, error) {
 		}}}
 	}
 	return id(n), nil
-}
-
-// clip shortens s to at most n bytes of valid UTF-8.
-func clip(s string, n int) string {
-	if len(s) > n {
-		s = s[:n]
-	}
-	return strings.ToValidUTF8(s, "")
 }

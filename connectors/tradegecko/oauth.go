@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
@@ -14,6 +12,7 @@ import (
 	"time"
 
 	"orderferry/connectors"
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
@@ -36,7 +35,7 @@ func ConsentURL(settings connectors.Values, clientID, redirectURI string) string
 // ExchangeCode trades a consent's one-time code for the first tokens and stores
 // them in the vault, which already holds client_id, client_secret and redirect_uri.
 func ExchangeCode(ctx context.Context, cfg connectors.Config, code string) error {
-	g := newClient(cfg, slog.New(slog.DiscardHandler)).grant
+	g := newClient(cfg).grant
 	_, err := g.vault.Rotate(ctx, func(ctx context.Context, c connectors.Credentials) (connectors.Credentials, error) {
 		return g.ask(ctx, c, map[string]string{"grant_type": "authorization_code", "code": code})
 	})
@@ -71,7 +70,7 @@ func (g *grant) token(ctx context.Context, refused string) (string, error) {
 		return "", &relay.Error{Op: op, Kind: relay.Unauthorised, Err: errors.New(reason)}
 	}
 	if err := ctx.Err(); err != nil {
-		return "", netError(op, false, true, err)
+		return "", exchange.Unsent(op, "no time left to refresh the token", err)
 	}
 	// A refresh token is spent once it is sent: a caller who gives up must not
 	// keep its successor from being stored.
@@ -118,22 +117,19 @@ func (g *grant) ask(ctx context.Context, c connectors.Credentials, fields map[st
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
-	res, err := g.http.Do(req)
-	if err != nil {
-		return nil, netError(op, false, false, err)
-	}
-	defer res.Body.Close()
-	reply, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-	if res.StatusCode < 200 || res.StatusCode > 299 {
+	a, err := exchange.Do(g.http, req, op, false)
+	switch {
+	case err != nil:
+		return nil, err
+	case !a.OK():
 		// Whatever the status, only a new consent helps (section 3.2).
-		e := refusal(op, false, &answer{status: res.StatusCode, header: res.Header, body: reply})
+		e := refusal(op, false, a)
 		e.Kind, e.Fields = relay.Unauthorised, nil
 		return nil, e
+	case a.Cut != nil:
+		return nil, &relay.Error{Op: op, Kind: relay.Unavailable, Status: a.Status, Err: a.Cut}
 	}
-	if err != nil {
-		return nil, netError(op, false, false, err)
-	}
-	return renewed(op, c, reply)
+	return renewed(op, c, a.Body)
 }
 
 func renewed(op string, c connectors.Credentials, reply []byte) (connectors.Credentials, error) {

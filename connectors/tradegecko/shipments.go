@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"orderferry/connectors"
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
@@ -68,7 +69,7 @@ func (c *connection) pushOrder(ctx context.Context, b *orderBook, pushes []conne
 			continue
 		}
 		if err := ctx.Err(); err != nil {
-			stop.because(netError(opPushShipments, false, true, err))
+			stop.because(exchange.Unsent(opPushShipments, "no time left to send it", err))
 			out[i].Err = notTried(opPushShipments, err)
 			continue
 		}
@@ -186,7 +187,7 @@ func unitsOf(p connectors.ShipmentPush) (map[id]relay.Quantity, error) {
 		n, err := strconv.ParseInt(string(l.Line), 10, 64)
 		if err != nil || n < 1 || l.Units < 1 || l.Units > 1_000_000_000 {
 			return nil, &relay.Error{Op: opPushShipments, Kind: relay.Invalid, Fields: []relay.Problem{{
-				Field: fmt.Sprintf("lines[%d]", i), Value: clip(string(l.Line), 40), Message: "want the number of one of the order's lines and 1 unit or more",
+				Field: fmt.Sprintf("lines[%d]", i), Value: exchange.Clip(string(l.Line), 40), Message: "want the number of one of the order's lines and 1 unit or more",
 			}}}
 		}
 		units[id(n)] += relay.Units(l.Units)

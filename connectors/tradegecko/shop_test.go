@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"orderferry/connectors"
+	"orderferry/connectors/vendortest"
 	"orderferry/relay"
 )
 
@@ -59,20 +60,12 @@ func (s *shop) open(settings connectors.Values) *connection {
 
 func openAt(t *testing.T, url string, settings connectors.Values, vault connectors.Vault) *connection {
 	t.Helper()
-	kind := Connectors()[0]
-	full, base, faults := kind.Configure(url, settings, nil)
-	require.Empty(t, faults)
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	conn, err := kind.Open(connectors.Config{
-		Merchant: "acme", Name: "shop", BaseURL: base, Settings: full, Vault: vault, Transport: transport,
-	})
-	require.NoError(t, err)
+	conn := vendortest.Open(t, Connectors()[0], connectors.Config{BaseURL: url, Settings: settings, Vault: vault}, nil)
 	c, keeps := conn.(*connection)
 	if !keeps {
 		c = conn.(*voidingConnection).connection
 	}
-	c.api.backoff = time.Millisecond
+	c.api.backoff.First = time.Millisecond
 	return c
 }
 
@@ -301,12 +294,7 @@ func num(v any) int64 {
 }
 
 // drop hangs up without an answer.
-func drop(w http.ResponseWriter) {
-	conn, _, err := w.(http.Hijacker).Hijack()
-	if err == nil {
-		_ = conn.Close()
-	}
-}
+func drop(w http.ResponseWriter) { vendortest.HangUp(w, nil) }
 
 var day = time.Date(2021, 3, 4, 5, 0, 0, 0, time.UTC)
 

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"orderferry/connectors"
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
@@ -129,14 +129,10 @@ func open(cfg connectors.Config) (connectors.Connection, error) {
 	if cfg.Vault == nil {
 		return nil, errors.New("open tradegecko connection: no vault")
 	}
-	log := cfg.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
 	s := cfg.Settings
 	location, _ := strconv.ParseInt(s["location"], 10, 64)
 	c := &connection{
-		api:             newClient(cfg, log),
+		api:             newClient(cfg),
 		location:        location,
 		statuses:        s.List("statuses"),
 		paidOnly:        s["payment"] == "paid",
@@ -157,30 +153,21 @@ func open(cfg connectors.Config) (connectors.Connection, error) {
 }
 
 // newClient prepares the HTTP side of a connection.
-func newClient(cfg connectors.Config, log *slog.Logger) *client {
-	transport := cfg.Transport
-	if transport == nil {
-		transport = http.DefaultTransport
-	}
+func newClient(cfg connectors.Config) *client {
 	timeout := cmp.Or(duration(cfg.Settings, "timeout"), 30*time.Second)
 	pageSize := cfg.Settings.Int("page_size")
 	if pageSize == 0 {
 		pageSize = maxLimit
 	}
-	hc := &http.Client{
-		Transport: transport,
-		// A redirect is an answer we don't understand: following it could send
-		// the token elsewhere or turn a write into a read.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	hc := exchange.NewClient(cfg.Transport)
 	return &client{
 		base:     cfg.BaseURL,
 		http:     hc,
 		grant:    &grant{vault: cfg.Vault, base: cfg.BaseURL, http: hc, timeout: timeout},
 		timeout:  timeout,
 		pageSize: pageSize,
-		backoff:  500 * time.Millisecond,
-		log:      log.With("merchant", string(cfg.Merchant), "connection", string(cfg.Name)),
+		backoff:  exchange.Backoff{First: 750 * time.Millisecond}, // the quota waits out a 429, or the caller
+		log:      cfg.Logger(),
 	}
 }
 

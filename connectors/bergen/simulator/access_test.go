@@ -46,14 +46,14 @@ func TestTokens(t *testing.T) {
 	works := func(token string) bool {
 		return len(w.ask("GetInventory", kv{"AuthenticationString", token}).codes()) == 0
 	}
-	w.clock.pass(time.Minute)
+	w.clock.Pass(time.Minute)
 	later := w.login(w.cfg.Accounts[0])
 	require.NotEqual(t, w.token, later)
 	require.Equal(t, w.token[:20], later[:20], "tokens of one account begin alike")
 	require.NotEqual(t, w.token[:20], w.login(w.cfg.Accounts[1])[:20])
-	w.clock.pass(29*time.Minute - time.Second)
+	w.clock.Pass(29*time.Minute - time.Second)
 	require.True(t, works(w.token))
-	w.clock.pass(time.Second)
+	w.clock.Pass(time.Second)
 	require.False(t, works(w.token), "after thirty minutes")
 	require.True(t, works(later))
 	forged := "A" + later[1:]

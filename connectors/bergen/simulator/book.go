@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"orderferry/connectors/simkit"
 )
 
 // book is the data set of one account. The Simulator's mutex guards it.
@@ -189,7 +191,7 @@ func (b *book) everything(yield func(*change) bool) {
 
 // tracking makes a tracking number out of the seed: UPS's form, or twelve digits.
 func (b *book) tracking(shipVia string, carton int64) string {
-	sum := identify(b.seed, b.Prefix, "tracking", itoa(carton))
+	sum := simkit.Identify(b.seed, b.Prefix, "tracking", itoa(carton))
 	if strings.HasPrefix(strings.ToUpper(shipVia), "UPS") {
 		return "1Z" + strings.ToUpper(sum[:16])
 	}

@@ -129,7 +129,7 @@ func TestHostileRequestsAreAnswered(t *testing.T) {
 			require.Contains(t, r.raw, "</soap:Envelope>")
 		}
 	}
-	req, err := http.NewRequest(http.MethodPost, w.service.URL+endpoint, io.MultiReader(strings.NewReader(strings.Repeat(" ", maxBody)), strings.NewReader(" ")))
+	req, err := http.NewRequest(http.MethodPost, w.URL()+endpoint, io.MultiReader(strings.NewReader(strings.Repeat(" ", maxBody)), strings.NewReader(" ")))
 	require.NoError(t, err)
 	req.Header.Set("Content-Type", "text/xml")
 	if r, err := w.do(req); err == nil { // the server may close before all is sent

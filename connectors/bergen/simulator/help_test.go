@@ -1,42 +1,23 @@
 package simulator
 
 import (
-	"encoding/json"
 	"encoding/xml"
-	"errors"
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"orderferry/connectors/simkit/simtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// clock is a hand-moved time.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
 // newClock stands at eleven in the morning of 14 March 2025 in New York.
-func newClock() *clock { return &clock{at: time.Date(2025, 3, 14, 15, 0, 0, 0, time.UTC)} }
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
+func newClock() *simtest.Clock {
+	return simtest.NewClock(time.Date(2025, 3, 14, 15, 0, 0, 0, time.UTC))
 }
 
 const (
@@ -48,22 +29,20 @@ const (
 
 // world is a simulator behind real HTTP, with one session a account.
 type world struct {
-	t       testing.TB
-	sim     *Simulator
-	clock   *clock
-	service *httptest.Server
-	control *httptest.Server
-	client  *http.Client
-	cfg     Config
-	token   string
+	*simtest.Stand
+	t     testing.TB
+	sim   *Simulator
+	clock *simtest.Clock
+	cfg   Config
+	token string
 	// products is how many loaded put there.
 	products int
 	// spoilt says that this test sends what the WSDL forbids.
 	spoilt bool
 }
 
-func testConfig(c *clock) Config {
-	return Config{Seed: 7, Clock: c.now, Accounts: []Account{
+func testConfig(c *simtest.Clock) Config {
+	return Config{Seed: 7, Clock: c.Now, Accounts: []Account{
 		{WebAddress: "www.northwind-demo.example", UserName: "API_USER", Password: "p&<w>"},
 		{WebAddress: "www.other-demo.example", UserName: "API_USER", Password: "other", Prefix: "ZETA9B"},
 	}}
@@ -85,18 +64,14 @@ func (w *world) start() {
 	var err error
 	w.sim, err = New(w.cfg)
 	require.NoError(w.t, err)
-	w.service, w.control = httptest.NewServer(w.sim.Handler()), httptest.NewServer(w.sim.Control())
-	w.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
+	w.Stand = simtest.Start(w.t, w.sim)
 }
 
 func (w *world) stop() {
-	w.client.CloseIdleConnections()
 	if !w.spoilt {
 		require.Empty(w.t, w.sim.Violations())
 	}
-	require.NoError(w.t, w.sim.Close())
-	w.service.Close()
-	w.control.Close()
+	w.Stop()
 }
 
 // stocked gives every account two products, ten and five units of them in NJ2, and
@@ -194,7 +169,7 @@ func (r received) inside() string {
 const endpoint = "/ws/v3prod/publicapiws.asmx"
 
 func (w *world) post(op, message string) (received, error) {
-	req, err := http.NewRequest(http.MethodPost, w.service.URL+endpoint, strings.NewReader(message))
+	req, err := http.NewRequest(http.MethodPost, w.URL()+endpoint, strings.NewReader(message))
 	require.NoError(w.t, err)
 	req.Header.Set("Content-Type", "text/xml; charset=utf-8")
 	req.Header.Set("SOAPAction", `"http://rex11.com/webmethods/`+op+`"`)
@@ -202,16 +177,12 @@ func (w *world) post(op, message string) (received, error) {
 }
 
 func (w *world) do(req *http.Request) (received, error) {
-	resp, err := w.client.Do(req)
+	a, err := w.Do(req)
 	if err != nil {
 		return received{}, err
 	}
-	raw, err := io.ReadAll(resp.Body)
-	if err = errors.Join(err, resp.Body.Close()); err != nil {
-		return received{}, err
-	}
-	r := received{status: resp.StatusCode, header: resp.Header, raw: string(raw)}
-	_ = xml.Unmarshal(raw, &r.root) // some answers are broken on purpose
+	r := received{status: a.Status, header: a.Header, raw: string(a.Raw)}
+	_ = xml.Unmarshal(a.Raw, &r.root) // some answers are broken on purpose
 	return r, nil
 }
 
@@ -233,24 +204,6 @@ func (w *world) ask(op string, args ...kv) received {
 func (w *world) call(op string, args ...kv) received {
 	w.t.Helper()
 	return w.ask(op, append([]kv{{operationNamed(op).token, w.token}}, args...)...)
-}
-
-func (w *world) ctl(status int, method, path string, body any) []byte {
-	w.t.Helper()
-	var in io.Reader
-	if body != nil {
-		raw, err := json.Marshal(body)
-		require.NoError(w.t, err)
-		in = strings.NewReader(string(raw))
-	}
-	req, err := http.NewRequest(method, w.control.URL+path, in)
-	require.NoError(w.t, err)
-	resp, err := w.client.Do(req)
-	require.NoError(w.t, err)
-	raw, err := io.ReadAll(resp.Body)
-	require.NoError(w.t, errors.Join(err, resp.Body.Close()))
-	require.Equal(w.t, status, resp.StatusCode, "%s %s: %s", method, path, raw)
-	return raw
 }
 
 // draft is a pick ticket that can be changed before it is sent.

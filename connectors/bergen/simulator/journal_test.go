@@ -9,14 +9,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"orderferry/connectors/simkit/simtest"
 )
 
-// restart leaves the journal as kill -9 would have: nothing that Close writes counts.
 func (w *world) restart() {
-	raw, err := os.ReadFile(w.cfg.Journal)
-	require.NoError(w.t, err)
-	w.stop()
-	require.NoError(w.t, os.WriteFile(w.cfg.Journal, raw, 0o600))
+	simtest.Killed(w.t, w.cfg.Journal, w.stop)
 	w.start()
 }
 
@@ -31,7 +29,7 @@ func TestJournalBringsEverythingBack(t *testing.T) {
 	}
 	w.placed("short", lines(tee, "9"))
 	w.placed("failed", lines("unknown", "1"))
-	w.clock.pass(time.Minute)
+	w.clock.Pass(time.Minute)
 	w.token = w.login(w.cfg.Accounts[0])
 	require.NoError(t, w.sim.Ship("shipped"))
 	require.NoError(t, w.sim.Ship("part", Package{Items: map[string]int64{tee: 1}}))
@@ -56,11 +54,11 @@ func TestJournalBringsEverythingBack(t *testing.T) {
 		w.restart()
 		require.Equal(t, before, see(), "the token still works too")
 	}
-	w.clock.pass(29 * time.Minute)
+	w.clock.Pass(29 * time.Minute)
 	w.restart()
 	require.Len(t, w.sim.Orders(""), 9)
 	v, _ := w.sim.Order("staged")
-	require.Equal(t, newClock().at.Add(2*time.Minute), v.ImportedAt, "time went on while the process was down, and imports came when they were due")
+	require.Equal(t, newClock().Now().Add(2*time.Minute), v.ImportedAt, "time went on while the process was down, and imports came when they were due")
 	w.token = w.login(w.cfg.Accounts[0])
 	require.NoError(t, w.sim.Ship("open"))
 	v, _ = w.sim.Order("open")
@@ -119,18 +117,13 @@ func TestJournalRefusesWhatIsNotItsOwn(t *testing.T) {
 
 func TestUnwritableJournalIsNotHidden(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.Journal = filepath.Join(t.TempDir(), "journal") }).stocked()
-	good := w.sim.journal.file
-	broken, err := os.Open(w.cfg.Journal) // read only
-	require.NoError(t, err)
-	w.sim.journal.file = broken
+	require.NoError(t, w.sim.journal.Close(), "nothing can be written any more")
 	for i := range 2 {
 		r, err := w.post("PickTicketAdd", enveloped(order(fmt.Sprint("SO", i)).xml(w.token)))
 		require.NoError(t, err)
 		require.Equal(t, 500, r.status)
 		require.Contains(t, r.text("faultstring"), "journal")
 	}
-	require.NoError(t, broken.Close())
-	w.sim.journal.file, w.sim.journal.err = good, nil // so that Close is content
 }
 
 func TestSameSeedSameAnswers(t *testing.T) {

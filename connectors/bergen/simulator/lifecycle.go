@@ -1,19 +1,20 @@
 package simulator
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
+
+	"orderferry/connectors/simkit"
 )
 
 // The functions here move tickets. Their callers hold the mutex.
 
 // Reasons why a warehouse person's request makes no sense.
 var (
-	ErrNotFound  = errors.New("not found")
-	ErrWrongStep = errors.New("not possible in this state")
+	ErrNotFound  = simkit.ErrNotFound
+	ErrWrongStep = simkit.ErrWrongStep
 )
 
 // Package is a carton to send with Ship.

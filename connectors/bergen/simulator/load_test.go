@@ -27,11 +27,11 @@ func loaded(t testing.TB, products int, change ...func(*Config)) *world {
 
 // quick posts without reading the answer as XML, and returns its length.
 func (w *world) quick(op, message string) int {
-	req, err := http.NewRequest(http.MethodPost, w.service.URL+endpoint, strings.NewReader(message))
+	req, err := http.NewRequest(http.MethodPost, w.URL()+endpoint, strings.NewReader(message))
 	require.NoError(w.t, err)
 	req.Header.Set("Content-Type", "text/xml; charset=utf-8")
 	req.Header.Set("SOAPAction", `"http://rex11.com/webmethods/`+op+`"`)
-	resp, err := w.client.Do(req)
+	resp, err := w.Client.Do(req)
 	require.NoError(w.t, err)
 	defer resp.Body.Close()
 	require.Equal(w.t, 200, resp.StatusCode)

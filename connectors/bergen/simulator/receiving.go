@@ -376,5 +376,5 @@ func (s *Simulator) inReceipt(id string, act func(*book, *receipt, time.Time) er
 	if err != nil {
 		return fmt.Errorf("receive %s: %w", id, err)
 	}
-	return s.journal.flush()
+	return s.journal.Flush()
 }

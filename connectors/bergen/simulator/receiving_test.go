@@ -44,7 +44,7 @@ func TestReceiving(t *testing.T) {
 	require.Equal(t, "87 PendingImport", status())
 	require.Equal(t, `<GetReceivingTicketObjectByTicketNoResponse `+tns+`><GetReceivingTicketObjectByTicketNoResult><Notifications><Notification><ErrorCode>41</ErrorCode>`+
 		`<Severity>InvalidAsnError</Severity><Message>Invalid ASN Ticket number</Message></Notification></Notifications><ReceivingTicketByTicketNo /></GetReceivingTicketObjectByTicketNoResult></GetReceivingTicketObjectByTicketNoResponse>`, read().inside())
-	w.clock.pass(30 * time.Second)
+	w.clock.Pass(30 * time.Second)
 	require.Equal(t, "0 Success", status())
 	r = read()
 	for name, want := range map[string]string{
@@ -58,7 +58,7 @@ func TestReceiving(t *testing.T) {
 	require.Equal(t, r.raw, read().raw)
 
 	w.placed("SO1", lines(tee, "12"))
-	w.clock.pass(time.Minute)
+	w.clock.Pass(time.Minute)
 	require.Equal(t, StatusNoStock, w.state("SO1"))
 	require.NoError(t, w.sim.Receive(id))
 	require.ErrorIs(t, w.sim.Receive(id), ErrWrongStep)

@@ -1,13 +1,9 @@
 package simulator
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -174,10 +170,4 @@ func (c *change) check(b *book) error {
 		}
 	}
 	return nil
-}
-
-// identify makes 32 hex digits out of its parts: the same for the same seed.
-func identify(seed int64, parts ...string) string {
-	sum := sha256.Sum256([]byte(strconv.FormatInt(seed, 10) + "|" + strings.Join(parts, "|")))
-	return hex.EncodeToString(sum[:16])
 }

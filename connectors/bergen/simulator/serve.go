@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"orderferry/connectors/bergen/simulator/wsdl"
+	"orderferry/connectors/simkit"
 )
 
 const (
@@ -70,43 +71,43 @@ func (c *call) beginSettled() *book {
 	return c.book
 }
 
-// reply is an answer that has been made but not written.
-type reply struct {
-	status      int
-	contentType string
-	body        []byte
+func faultReply(f *fault) simkit.Answer {
+	return simkit.Answer{Status: http.StatusInternalServerError, ContentType: xmlType, Body: f.body()}
 }
 
-func faultReply(f *fault) reply { return reply{http.StatusInternalServerError, xmlType, f.body()} }
+func htmlReply(status int, title string) simkit.Answer {
+	return simkit.Answer{Status: status, ContentType: "text/html", Body: []byte(page(title))}
+}
 
 func (s *Simulator) serve(w http.ResponseWriter, r *http.Request) {
+	s.tally.Begin()
 	s.mu.Lock()
 	s.stats.observe(r)
 	behaviour := s.behaviour
 	s.mu.Unlock()
 	s.dress(w)
 	if !strings.HasSuffix(strings.ToLower(r.URL.Path), "/publicapiws.asmx") {
-		s.write(w, nil, reply{http.StatusNotFound, "text/html", []byte(page("404 - File or directory not found."))})
+		s.write(w, nil, htmlReply(http.StatusNotFound, "404 - File or directory not found."))
 		return
 	}
 	if r.Method == http.MethodGet && strings.EqualFold(r.URL.RawQuery, "WSDL") {
-		s.write(w, nil, reply{http.StatusOK, xmlType, []byte(wsdl.Document("http://" + r.Host + r.URL.Path))})
+		s.write(w, nil, simkit.Answer{Status: http.StatusOK, ContentType: xmlType, Body: []byte(wsdl.Document("http://" + r.Host + r.URL.Path))})
 		return
 	}
 	if r.Method != http.MethodPost {
-		s.write(w, nil, reply{http.StatusMethodNotAllowed, "text/html", []byte(page("405 - HTTP verb used to access this page is not allowed."))})
+		s.write(w, nil, htmlReply(http.StatusMethodNotAllowed, "405 - HTTP verb used to access this page is not allowed."))
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		s.write(w, nil, reply{http.StatusRequestEntityTooLarge, "text/html", []byte(page("413 - Request body is too large."))})
+		s.write(w, nil, htmlReply(http.StatusRequestEntityTooLarge, "413 - Request body is too large."))
 		return
 	} else if err != nil {
 		s.write(w, nil, faultReply(unreadable("%s", err)))
 		return
 	}
 	if !strings.HasPrefix(r.Header.Get("Content-Type"), "text/xml") { // SOAP 1.2 has another type: we speak 1.1
-		s.write(w, nil, reply{http.StatusUnsupportedMediaType, "text/html", []byte(page("415 - Cannot process the message because the content type is not text/xml."))})
+		s.write(w, nil, htmlReply(http.StatusUnsupportedMediaType, "415 - Cannot process the message because the content type is not text/xml."))
 		return
 	}
 	op, args, f := s.route(r, body)
@@ -165,30 +166,26 @@ func operationNamed(name string) *operation {
 // answer runs the call, through a fault if one is due, and writes what came of it.
 func (s *Simulator) answer(w http.ResponseWriter, c *call) {
 	f := s.faultFor(c)
-	if f != nil && !s.before(w, c, f) {
-		return
-	}
-	rep := c.reply()
-	if err := s.journal.flush(); err != nil {
-		rep = faultReply(thrown("the simulator's journal: " + err.Error()))
-	}
-	if f != nil && !s.after(w, c, f, &rep) {
-		return
-	}
-	s.write(w, c.op, rep)
+	s.write(w, c.op, simkit.Exchange{
+		Writer: w, Request: c.request, Ended: s.life.Ended(), Cut: func() { s.tally.Answered(c.op.name, 0) },
+		Work: c.reply, Refuse: func(k FaultKind) (simkit.Answer, bool) { return refuse(w, f, k) },
+	}.Through(f.Kind, f.Delay))
 }
 
 // reply does what the call asks for.
-func (c *call) reply() reply {
+func (c *call) reply() simkit.Answer {
 	a, f := c.perform()
-	rep := reply{http.StatusOK, xmlType, nil}
+	rep := simkit.Answer{Status: http.StatusOK, ContentType: xmlType}
 	if f != nil {
 		rep = faultReply(f)
 	} else {
-		rep.body = c.envelope(a)
+		rep.Body = c.envelope(a)
 	}
 	if !c.behaviour.UnknownFields {
-		c.check(c.op.name+" answer", rep.body)
+		c.check(c.op.name+" answer", rep.Body)
+	}
+	if err := c.journal.Flush(); err != nil {
+		return faultReply(thrown("the simulator's journal: " + err.Error()))
 	}
 	return rep
 }
@@ -254,14 +251,14 @@ func (s *Simulator) check(what string, message []byte) {
 	}
 }
 
-func (s *Simulator) write(w http.ResponseWriter, op *operation, rep reply) {
-	s.mu.Lock()
-	s.stats.answered(op, rep.status)
-	s.mu.Unlock()
-	w.Header().Set("Content-Type", rep.contentType)
-	w.Header().Set("Content-Length", itoa(int64(len(rep.body))))
-	w.WriteHeader(rep.status)
-	_, _ = w.Write(rep.body) // a client that left is its own affair
+func (s *Simulator) write(w http.ResponseWriter, op *operation, a simkit.Answer) {
+	name := ""
+	if op != nil {
+		name = op.name
+	}
+	s.tally.Answered(name, a.Status)
+	w.Header().Set("Content-Length", itoa(int64(len(a.Body))))
+	a.Send(w)
 }
 
 func page(title string) string {

@@ -9,16 +9,18 @@ import (
 	"sync"
 	"time"
 	_ "time/tzdata" // the service's clock is US Eastern, also where the system has no zones
+
+	"orderferry/connectors/simkit"
 )
 
 // Simulator is the service with its accounts. It is safe for concurrent use.
 type Simulator struct {
 	clock    func() time.Time
 	eastern  *time.Location
-	done     chan struct{}
-	wait     sync.WaitGroup
-	once     sync.Once
-	journal  *journal
+	life     *simkit.Life
+	journal  *simkit.Journal[*change]
+	faults   *simkit.Faults[Fault]
+	tally    *simkit.Tally
 	seed     int64
 	lax      bool
 	services map[string]shipVia
@@ -28,10 +30,8 @@ type Simulator struct {
 	behaviour  Behaviour
 	progress   Progress
 	epoch      int64 // counts ExpireTokens
-	alarms     alarms
-	faults     []*armedFault
-	armed      int64 // faults ever injected, which seeds the next one's chance
-	stats      Stats
+	alarms     simkit.Alarms[mover]
+	stats      Stats // without the tally's Counts
 	violations []string
 }
 
@@ -51,7 +51,7 @@ func New(cfg Config) (*Simulator, error) {
 	}
 	s.reschedule()
 	if cfg.Clock == nil {
-		s.wait.Go(s.tick)
+		s.life.Tick(s.tick)
 	}
 	return s, nil
 }
@@ -94,8 +94,8 @@ func newSimulator(cfg Config) (*Simulator, error) {
 		return nil, err
 	}
 	s := &Simulator{
-		clock: cfg.Clock, eastern: eastern, done: make(chan struct{}), journal: &journal{}, seed: cfg.Seed, lax: cfg.Lax,
-		services: map[string]shipVia{}, behaviour: cfg.Behaviour, progress: cfg.Progress, stats: newStats(),
+		clock: cfg.Clock, eastern: eastern, life: simkit.NewLife(), faults: simkit.NewFaults[Fault](cfg.Seed), tally: simkit.NewTally(),
+		seed: cfg.Seed, lax: cfg.Lax, services: map[string]shipVia{}, behaviour: cfg.Behaviour, progress: cfg.Progress,
 	}
 	if s.clock == nil {
 		s.clock = time.Now
@@ -120,30 +120,47 @@ func newSimulator(cfg Config) (*Simulator, error) {
 // shipVia is a carrier's services, in small letters.
 type shipVia map[string]bool
 
-func (s *Simulator) load(cfg Config) error {
-	if cfg.Journal == "" {
-		return nil
-	}
-	head := journalHead{Journal: "bergen simulator", Version: journalVersion, Seed: cfg.Seed}
+// journalHead is the journal's first line. Tracking numbers depend on the seed and
+// changes name their account, so it only fits the configuration it was begun with.
+type journalHead struct {
+	Journal  string   `json:"journal"`
+	Version  int      `json:"version"`
+	Seed     int64    `json:"seed"`
+	Accounts []string `json:"accounts"` // prefixes
+}
+
+func (s *Simulator) load(cfg Config) (err error) {
+	head := journalHead{Journal: "bergen simulator", Version: 1, Seed: cfg.Seed}
 	for _, b := range s.books {
 		head.Accounts = append(head.Accounts, b.Prefix)
 	}
-	err := readJournal(cfg.Journal, head, func(c *change) error {
-		b := s.book(c.Account)
-		if b == nil {
-			return fmt.Errorf("unknown account %q", c.Account)
-		}
-		if err := c.check(b); err != nil {
-			return err
-		}
-		b.apply(c)
-		return nil
-	})
-	if err != nil {
+	s.journal, err = simkit.OpenJournal(cfg.Journal, head, s.replay, s.everything)
+	return err
+}
+
+// replay applies a change that the journal has.
+func (s *Simulator) replay(c *change) error {
+	b := s.book(c.Account)
+	if b == nil {
+		return fmt.Errorf("unknown account %q", c.Account)
+	}
+	if err := c.check(b); err != nil {
 		return err
 	}
-	s.journal, err = openJournal(cfg.Journal, head, s.books)
-	return err
+	b.apply(c)
+	return nil
+}
+
+// everything writes all books.
+func (s *Simulator) everything(write func(*change) error) error {
+	for _, b := range s.books {
+		for c := range b.everything {
+			if err := write(c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // book finds an account by its prefix; nil is none.
@@ -158,13 +175,8 @@ func (s *Simulator) book(account string) *book {
 // Close ends open answers and background work and closes the journal. It does not
 // close listeners: whoever mounted the handlers does.
 func (s *Simulator) Close() error {
-	var err error
-	s.once.Do(func() {
-		close(s.done)
-		s.wait.Wait()
-		err = s.journal.close()
-	})
-	return err
+	s.life.End()
+	return s.journal.Close()
 }
 
 // Handler serves the SOAP service; any path that ends in publicapiws.asmx will do.
@@ -177,15 +189,11 @@ func (s *Simulator) now() time.Time { return s.clock().UTC().Round(0) }
 func (s *Simulator) commit(b *book, c *change) {
 	c.Account = b.Prefix
 	b.apply(c)
-	s.journal.add(c)
+	s.journal.Add(c)
 	for _, t := range c.Tickets {
-		if at, ok := s.ticketDue(t); ok {
-			s.alarm(at, b, t.N, "")
-		}
+		s.scheduleTicket(b, t)
 	}
 	for _, p := range c.Products {
-		if at, ok := s.productDue(p); ok {
-			s.alarm(at, b, 0, p.UPC)
-		}
+		s.scheduleProduct(b, p)
 	}
 }

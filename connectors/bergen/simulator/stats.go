@@ -1,11 +1,12 @@
 package simulator
 
 import (
-	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+
+	"orderferry/connectors/simkit"
 )
 
 // maxViolations bounds what Violations keeps; Stats counts them all.
@@ -13,10 +14,7 @@ const maxViolations = 1000
 
 // Stats counts since New.
 type Stats struct {
-	Total    int64            `json:"total"`    // requests, also refused ones
-	Requests map[string]int64 `json:"requests"` // by operation
-	Statuses map[int]int64    `json:"statuses"` // HTTP statuses; 0 stands for no answer
-	Faults   map[string]int64 `json:"faults"`   // by kind
+	simkit.Counts // requests by operation
 
 	Tokens    int64 `json:"tokens"`     // calls of AuthenticationTokenGet
 	BadLogins int64 `json:"bad_logins"` // those with wrong credentials
@@ -30,16 +28,12 @@ type Stats struct {
 	TicketsAccepted int64 `json:"tickets_accepted"`
 }
 
-func newStats() Stats {
-	return Stats{Requests: map[string]int64{}, Statuses: map[int]int64{}, Faults: map[string]int64{}}
-}
-
 // Stats returns a copy of the counts.
 func (s *Simulator) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := s.stats
-	out.Requests, out.Statuses, out.Faults = maps.Clone(out.Requests), maps.Clone(out.Statuses), maps.Clone(out.Faults)
+	out.Counts = s.tally.Counts()
 	return out
 }
 
@@ -52,7 +46,6 @@ func (s *Simulator) Violations() []string {
 }
 
 func (st *Stats) observe(r *http.Request) {
-	st.Total++
 	if len(r.TransferEncoding) > 0 {
 		st.Chunked++
 	}
@@ -62,13 +55,6 @@ func (st *Stats) observe(r *http.Request) {
 	if r.Method == http.MethodPost && !strings.HasPrefix(r.Header.Get("Content-Type"), "text/xml") {
 		st.NotXML++
 	}
-}
-
-func (st *Stats) answered(op *operation, status int) {
-	if op != nil {
-		st.Requests[op.name]++
-	}
-	st.Statuses[status]++
 }
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }

@@ -62,7 +62,7 @@ func TestAnswersAreTheServicesByteForByte(t *testing.T) {
 func TestShippedTicketInBoxes(t *testing.T) {
 	w := newWorld(t).stocked()
 	w.placed("SO100245", head("CustomerPONumber", "WEB-2025-000100245"))
-	w.clock.pass(3 * 24 * time.Hour)
+	w.clock.Pass(3 * 24 * time.Hour)
 	require.NoError(t, w.sim.Ship("SO100245", Package{Items: map[string]int64{tee: 2}, TrackingNumber: "1Z999AA10123456784"}, Package{}))
 	got := w.ask("GetPickTicketObjectItemsInBoxesV2", kv{"authenticationString", w.login(w.cfg.Accounts[0])}, kv{"ptbarcode", "ACME1ASO100245"})
 
@@ -202,7 +202,7 @@ func TestFaults(t *testing.T) {
 
 func TestSOAPActionMayBeMissing(t *testing.T) {
 	w := newWorld(t).stocked()
-	req, err := http.NewRequest(http.MethodPost, w.service.URL+"/ws/v3staging/PublicAPIWS.asmx", strings.NewReader(enveloped(order("SO1").xml(w.token))))
+	req, err := http.NewRequest(http.MethodPost, w.URL()+"/ws/v3staging/PublicAPIWS.asmx", strings.NewReader(enveloped(order("SO1").xml(w.token))))
 	require.NoError(t, err)
 	req.Header.Set("Content-Type", "text/xml")
 	r, err := w.do(req)
@@ -224,14 +224,14 @@ func TestOtherRequests(t *testing.T) {
 		"WSDL":        {"GET", endpoint + "?WSDL", "", 200},
 	} {
 		t.Run(name, func(t *testing.T) {
-			req, err := http.NewRequest(c.method, w.service.URL+c.path, nil)
+			req, err := http.NewRequest(c.method, w.URL()+c.path, nil)
 			require.NoError(t, err)
 			req.Header.Set("Content-Type", c.contentType)
 			r, err := w.do(req)
 			require.NoError(t, err)
 			require.Equal(t, c.status, r.status)
 			if name == "WSDL" {
-				require.Contains(t, r.raw, `<soap:address location="`+w.service.URL+endpoint+`"/>`)
+				require.Contains(t, r.raw, `<soap:address location="`+w.URL()+endpoint+`"/>`)
 			}
 		})
 	}
@@ -251,34 +251,34 @@ func TestStaging(t *testing.T) {
 	require.Equal(t, []string{"45"}, w.add(order("SO1")).codes(), "the number is taken all the same")
 	require.Equal(t, []string{"45"}, w.call("GetPickTicketAddStatus", kv{"pickTicketNumber", "SO9"}).codes())
 
-	w.clock.pass(29 * time.Second)
+	w.clock.Pass(29 * time.Second)
 	require.Equal(t, StateStaged, w.state("SO1"))
-	w.clock.pass(time.Second)
+	w.clock.Pass(time.Second)
 	require.Equal(t, "0 Success Data imported successfully", status("SO1"))
 	require.Equal(t, []string{"ACME1ASO1"}, w.call("GetPickTicketsByOrderNumber", kv{"orderNumber", "SO1"}).texts("string"))
 	require.EqualValues(t, 2, w.sim.Stock("ACME1A")[0].Pending)
 
 	w.behave(func(b *Behaviour) { b.UnknownUPCLater = true })
 	w.placed("SO2", lines(tee, "1", "later", "1"))
-	w.clock.pass(time.Minute)
+	w.clock.Pass(time.Minute)
 	require.Equal(t, "1 Error Failed: PickTicket/LineItem/UPC[item 2] is not valid", status("SO2"))
 	require.Equal(t, []string{"45"}, w.call("CancelPickTicket", kv{"PickTicketId", "SO2"}).codes())
 	require.NoError(t, w.sim.AddProduct(Product{UPC: "later"}))
 	w.placed("SO2", lines(tee, "1", "later", "1"))
-	w.clock.pass(time.Minute)
+	w.clock.Pass(time.Minute)
 	require.Equal(t, "0 Success Data imported successfully", status("SO2"), "a number whose import failed is free")
 	require.Equal(t, []string{"later"}, w.sim.shortOf("SO2"))
 
 	w.behave(func(b *Behaviour) { b.FailImport, b.AddStatus = "the database is full", AddStatusNotifications })
 	w.placed("SO3")
-	w.clock.pass(time.Minute)
+	w.clock.Pass(time.Minute)
 	r := w.call("GetPickTicketAddStatus", kv{"pickTicketNumber", "SO3"})
 	require.Equal(t, []string{"Failed: the database is full"}, r.texts("Message"))
 	require.Empty(t, r.all("PickTicketStatus"))
 	w.behave(func(b *Behaviour) { b.FailImport, b.AddStatus, b.StagedUnknown = "", AddStatusBoth, true })
 	w.placed("SO4")
 	require.Equal(t, []string{"45"}, w.call("GetPickTicketAddStatus", kv{"pickTicketNumber", "SO4"}).codes())
-	w.clock.pass(time.Minute)
+	w.clock.Pass(time.Minute)
 	r = w.call("GetPickTicketAddStatus", kv{"pickTicketNumber", "SO4"})
 	require.Equal(t, []string{"0"}, r.codes())
 	require.Equal(t, "Success", r.text("Status"))
@@ -286,7 +286,7 @@ func TestStaging(t *testing.T) {
 	w.behave(func(b *Behaviour) { b.ManualImports = true })
 	w.placed("SO5")
 	w.placed("SO6")
-	w.clock.pass(time.Hour)
+	w.clock.Pass(time.Hour)
 	require.Equal(t, StateStaged, w.state("SO5"))
 	require.NoError(t, w.sim.Step("SO5"))
 	require.NotEqual(t, StateStaged, w.state("SO5"))
@@ -313,13 +313,13 @@ func TestStagedTicketsCanBeCancelled(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.Progress.ImportAfter = time.Minute }).stocked()
 	w.placed("SO1")
 	require.Equal(t, []string{"0"}, w.call("CancelPickTicket", kv{"PickTicketId", "SO1"}).codes())
-	w.clock.pass(10 * time.Minute)
+	w.clock.Pass(10 * time.Minute)
 	require.Equal(t, "Cancelled", w.call("GetPickTicketObjectByBarCode", kv{"ptbarcode", "SO1"}).text("ShipmentStatus"))
 	w.behave(func(b *Behaviour) { b.StagedCancel45 = true })
 	w.placed("SO2")
 	r := w.call("CancelPickTicket", kv{"PickTicketId", "SO2"})
 	require.Equal(t, []string{"PickTicket does not exist"}, r.texts("Message"))
-	w.clock.pass(10 * time.Minute)
+	w.clock.Pass(10 * time.Minute)
 	require.Equal(t, StatusNew, w.state("SO2"))
 }
 
@@ -477,17 +477,17 @@ func TestTimedProgress(t *testing.T) {
 		c.Progress = Progress{ImportAfter: time.Minute, PrintAfter: time.Hour, ShipAfter: time.Hour, CartonsEvery: 1}
 	}).stocked()
 	first, second := w.placed("SO1"), w.placed("SO2")
-	w.clock.pass(time.Minute)
+	w.clock.Pass(time.Minute)
 	require.Equal(t, StatusNew, w.state(first))
-	w.clock.pass(time.Hour)
+	w.clock.Pass(time.Hour)
 	require.Equal(t, StatusPrinted, w.state(first))
-	w.clock.pass(time.Hour)
+	w.clock.Pass(time.Hour)
 	require.Equal(t, StatusPartiallyShipped, w.state(first), "its cartons leave one after the other")
-	w.clock.pass(3 * time.Hour)
+	w.clock.Pass(3 * time.Hour)
 	o, _ := w.sim.Order(first)
 	require.Equal(t, StatusShippedComplete, o.State)
 	require.Len(t, o.Cartons, 3)
-	require.Equal(t, newClock().at.Add(4*time.Hour+time.Minute), o.Cartons[2].LeftAt, "at the time it was due, not when somebody looked")
+	require.Equal(t, newClock().Now().Add(4*time.Hour+time.Minute), o.Cartons[2].LeftAt, "at the time it was due, not when somebody looked")
 	require.EqualValues(t, 3, o.UnitsShipped)
 	o, _ = w.sim.Order(second)
 	require.Len(t, o.Cartons, 2)
@@ -497,7 +497,7 @@ func TestTimedProgress(t *testing.T) {
 func TestDateRanges(t *testing.T) {
 	w := newWorld(t).stocked()
 	ship := func(number string, at time.Time) {
-		w.clock.pass(at.Sub(w.clock.now()))
+		w.clock.Pass(at.Sub(w.clock.Now()))
 		w.token = w.login(w.cfg.Accounts[0])
 		require.NoError(t, w.sim.Ship(w.placed(number, lines(tee, "1"))))
 	}
@@ -521,7 +521,7 @@ func TestDateRanges(t *testing.T) {
 	require.Equal(t, []string{"12"}, w.call(byShip, kv{"StartDate", "03/10/2025"}, kv{"EndDate", "03/18/2025"}).codes())
 
 	open := w.placed("SO4", lines(tee, "1")) // imported on the 16th, planned for the 20th
-	w.clock.pass(24 * time.Hour)
+	w.clock.Pass(24 * time.Hour)
 	w.token = w.login(w.cfg.Accounts[0])
 	require.NoError(t, w.sim.Step(open))
 	require.Equal(t, []string{"ACME1ASO4"}, list(byDate, "03/17/2025", "03/17/2025"))

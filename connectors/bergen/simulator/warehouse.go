@@ -79,7 +79,7 @@ func (s *Simulator) inBooks(account, verb string, act func(*book, time.Time) err
 	if err != nil {
 		return fmt.Errorf("%s: %w", verb, err)
 	}
-	return s.journal.flush()
+	return s.journal.Flush()
 }
 
 // onTicket lets a person act on the newest ticket of a number. With the prefix the
@@ -95,7 +95,7 @@ func (s *Simulator) onTicket(number, verb string, act func(*book, *ticket, time.
 	if err != nil {
 		return fmt.Errorf("%s ticket %s: %w", verb, number, err)
 	}
-	return s.journal.flush()
+	return s.journal.Flush()
 }
 
 // find looks a number up in all books, its timed moves made.

@@ -223,7 +223,7 @@ func (w *Warehouse) book(file string, rows []map[string]string) {
 			}
 		}
 		w.state.Orders = append(w.state.Orders, o)
-		answer := "accepted" // with the name of the file it answers, so that no two answers are one file again
+		answer := "accepted" // with the name of the file it answers, so that two refusals of one order are in other words
 		if o.State == "refused" {
 			answer = o.Why
 		}
@@ -322,7 +322,9 @@ func (w *Warehouse) letter(kind string, heading []string, rows [][]string) error
 	w.state.Number++
 	letters, mended, err := w.desk.compose(fmt.Sprintf("%s_%06d.csv", kind, w.state.Number), w.state.Number, w.state.Step, heading, rows)
 	w.state.Letters = append(w.state.Letters, letters...)
-	w.state.Mended = append(w.state.Mended, mended...)
+	if kind != "ack" { // people remove the bad one first here, and then its good rows are not to be sent again
+		w.state.Mended = append(w.state.Mended, mended...)
+	}
 	return err
 }
 

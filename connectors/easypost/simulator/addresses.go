@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"orderferry/connectors/simkit"
 )
 
 // verdict is the outcome of an address check; "" is unchecked.
@@ -90,7 +92,7 @@ func (d destination) verify(seed int64) (destination, verdict) {
 	}
 	d.Street1, d.Street2 = strings.TrimSpace(d.Street1+" "+d.Street2), ""
 	if us && len(d.Zip) == 5 {
-		code := identify(seed, "zip4", d.Street1, d.Zip)
+		code := simkit.Identify(seed, "zip4", d.Street1, d.Zip)
 		d.Zip += "-" + strings.Map(func(r rune) rune { return '0' + r%10 }, code[:4])
 	}
 	if d.Residential == nil {

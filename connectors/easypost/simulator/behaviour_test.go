@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"orderferry/connectors/simkit/simtest"
 )
 
 func TestJournalBringsEverythingBack(t *testing.T) {
@@ -58,33 +60,24 @@ func TestJournalBringsEverythingBack(t *testing.T) {
 	again := w.must(201, "POST", full+"/products", obj{"title": "x", "barcode": "again"}).str("id")
 	require.NotEqual(t, gone, again)
 
-	w.clock.pass(150 * time.Minute)
+	w.clock.Pass(150 * time.Minute)
 	w.restart()
 	o := w.must(200, "GET", full+"/orders/"+open, nil)
 	require.Equal(t, "shipped", o.str("status"), "time went on while the process was down")
-	require.EqualValues(t, newClock().at.Add(2*time.Hour).Unix(), o.body["updated_at"], "at the time it was due")
+	require.EqualValues(t, newClock().Now().Add(2*time.Hour).Unix(), o.body["updated_at"], "at the time it was due")
 }
 
-// restart leaves the journal as kill -9 would have: nothing that Close writes counts.
 func (w *world) restart() {
-	raw, err := os.ReadFile(w.cfg.Journal)
-	require.NoError(w.t, err)
-	w.stop()
-	require.NoError(w.t, os.WriteFile(w.cfg.Journal, raw, 0o600))
+	simtest.Killed(w.t, w.cfg.Journal, w.Stop)
 	w.start()
 }
 
 func TestUnwritableJournalIsNotHidden(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.Journal = filepath.Join(t.TempDir(), "journal") }).stocked()
-	good := w.sim.journal.file
-	broken, err := os.Open(w.cfg.Journal) // read only
-	require.NoError(t, err)
-	w.sim.journal.file = broken
+	require.NoError(t, w.sim.journal.Close(), "nothing can be written any more")
 	for range 2 {
 		require.Equal(t, "SIMULATOR.JOURNAL", w.must(500, "POST", full+"/orders", draft()).code())
 	}
-	require.NoError(t, broken.Close())
-	w.sim.journal.file, w.sim.journal.err = good, nil // so that Close is content
 }
 
 func TestJournalSurvivesATornLine(t *testing.T) {
@@ -164,13 +157,13 @@ func TestTimedProgress(t *testing.T) {
 		require.Equal(t, []any{status, picks, trackers}, []any{s, p, k})
 	}
 	expect("received", 0, 0)
-	w.clock.pass(time.Minute)
+	w.clock.Pass(time.Minute)
 	expect("processing", 3, 0)
-	w.clock.pass(2 * time.Minute)
+	w.clock.Pass(2 * time.Minute)
 	expect("processing", 3, 1)
-	w.clock.pass(2 * time.Minute)
+	w.clock.Pass(2 * time.Minute)
 	expect("processing", 3, 2)
-	w.clock.pass(2 * time.Minute)
+	w.clock.Pass(2 * time.Minute)
 	expect("shipped", 3, 3)
 	view := w.sim.Orders(Production)[0]
 	require.EqualValues(t, 7, view.UnitsShipped)
@@ -179,18 +172,18 @@ func TestTimedProgress(t *testing.T) {
 		carriers[p.Carrier] = true
 	}
 	require.Len(t, carriers, 3)
-	w.clock.pass(3 * time.Hour)
+	w.clock.Pass(3 * time.Hour)
 	for _, tr := range w.must(200, "GET", "/v2/trackers", nil).list("trackers") {
 		require.Equal(t, "delivered", tr["status"])
 		require.Len(t, tr["tracking_details"], 3)
 	}
 
 	late := w.order()
-	w.clock.pass(time.Hour)
+	w.clock.Pass(time.Hour)
 	w.must(422, "DELETE", full+"/orders/"+late, nil)
 	require.NoError(t, w.sim.SetProgress(Progress{}))
 	idle := w.order(lines(item(tote, 1)))
-	w.clock.pass(100 * time.Hour)
+	w.clock.Pass(100 * time.Hour)
 	require.Equal(t, "received", w.must(200, "GET", full+"/orders/"+idle, nil).str("status"))
 	require.NoError(t, w.sim.SetProgress(Progress{ProcessAfter: time.Second}))
 	require.Equal(t, "processing", w.must(200, "GET", full+"/orders/"+idle, nil).str("status"))
@@ -275,10 +268,10 @@ func TestFaultOutlastsNoClient(t *testing.T) {
 	require.NoError(t, w.sim.Inject(Fault{Route: "*", Kind: CommitThenTimeout, Delay: time.Minute}))
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "POST", w.vendor.URL+full+"/orders", strings.NewReader(`{}`))
+	req, err := http.NewRequestWithContext(ctx, "POST", w.URL()+full+"/orders", strings.NewReader(`{}`))
 	require.NoError(t, err)
 	req.SetBasicAuth("live-key", "")
-	_, err = do(w.client, req)
+	_, err = w.send(req)
 	require.ErrorIs(t, err, context.DeadlineExceeded) // and stop() returns, which waits for the handler
 }
 

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"orderferry/connectors/simkit"
 )
 
 // book is the data set of one mode. The Simulator's mutex guards it.
@@ -54,7 +56,7 @@ func newBook(seed int64, mode Mode, warehouses []Warehouse) *book {
 		returnsOf: map[string][]string{},
 	}
 	for _, w := range warehouses {
-		b.warehouses = append(b.warehouses, warehouse{w, "wh_" + identify(seed, string(mode), "wh_", w.ShortName)})
+		b.warehouses = append(b.warehouses, warehouse{w, "wh_" + simkit.Identify(seed, string(mode), "wh_", w.ShortName)})
 	}
 	return b
 }
@@ -67,7 +69,7 @@ func (b *book) next(prefix string) (int64, string) {
 }
 
 func (b *book) id(prefix string, n int64) string {
-	return prefix + identify(b.seed, string(b.mode), prefix, itoa(n))
+	return prefix + simkit.Identify(b.seed, string(b.mode), prefix, itoa(n))
 }
 
 func (b *book) counted(prefix string, n int64) { b.counts[prefix] = max(b.counts[prefix], n) }

@@ -7,121 +7,68 @@ import (
 	"maps"
 	"net/http"
 	"time"
+
+	"orderferry/connectors/simkit"
 )
 
 // Control serves the warehouse people's surface; README.md lists its calls. It
 // asks for no key, so mount it where only they can reach it, never beside Handler.
 func (s *Simulator) Control() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /products", s.controlProduct)
-	mux.HandleFunc("PUT /stock", s.controlStock)
-	mux.HandleFunc("GET /stock", func(w http.ResponseWriter, r *http.Request) {
-		say(w, http.StatusOK, map[string]any{"stock": append([]StockView{}, s.Stock(modeOf(r))...)})
+	c := simkit.NewControl(maxBody)
+	c.Create("POST /products", s.controlProduct)
+	c.Handle("PUT /stock", s.controlStock)
+	c.Handle("GET /stock", func(r *http.Request) (any, error) {
+		return map[string]any{"stock": append([]StockView{}, s.Stock(modeOf(r))...)}, nil
 	})
-	mux.HandleFunc("GET /orders", s.controlOrders)
-	mux.HandleFunc("GET /orders/{id}", s.controlOrder)
-	mux.HandleFunc("POST /orders/{id}/step", s.controlMove(s.Step))
-	mux.HandleFunc("POST /orders/{id}/cancel", s.controlMove(s.CancelAtWarehouse))
-	mux.HandleFunc("POST /orders/{id}/hold", s.controlMove(s.Hold))
-	mux.HandleFunc("POST /orders/{id}/release", s.controlMove(s.Release))
-	mux.HandleFunc("POST /orders/{id}/ship", s.controlShip)
-	mux.HandleFunc("POST /trackers/{id}/step", s.controlTracker)
-	mux.HandleFunc("POST /faults", s.controlFault)
-	mux.HandleFunc("DELETE /faults", func(w http.ResponseWriter, _ *http.Request) {
-		s.ClearFaults()
-		say(w, http.StatusOK, struct{}{})
-	})
-	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, s.Stats()) })
-	mux.HandleFunc("GET /behaviour", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, s.Behaviour()) })
-	mux.HandleFunc("PUT /behaviour", s.controlBehaviour)
-	mux.HandleFunc("GET /progress", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, s.Progress()) })
-	mux.HandleFunc("PUT /progress", s.controlProgress)
-	mux.HandleFunc("POST /webhooks/send", s.controlSend)
-	return mux
+	c.Handle("GET /orders", s.controlOrders)
+	c.Handle("GET /orders/{id}", func(r *http.Request) (any, error) { return s.moved(r, nil) })
+	c.Handle("POST /orders/{id}/step", s.controlMove(s.Step))
+	c.Handle("POST /orders/{id}/cancel", s.controlMove(s.CancelAtWarehouse))
+	c.Handle("POST /orders/{id}/hold", s.controlMove(s.Hold))
+	c.Handle("POST /orders/{id}/release", s.controlMove(s.Release))
+	c.Handle("POST /orders/{id}/ship", s.controlShip)
+	c.Handle("POST /trackers/{id}/step", s.controlTracker)
+	c.Create("POST /faults", s.controlFault)
+	c.Handle("DELETE /faults", func(*http.Request) (any, error) { s.ClearFaults(); return simkit.Done(nil) })
+	c.Handle("GET /stats", func(*http.Request) (any, error) { return s.Stats(), nil })
+	simkit.Setting(c, "/behaviour", s.behaviourCopy, s.SetBehaviour, (*Behaviour).json)
+	simkit.Setting(c, "/progress", s.Progress, s.SetProgress, (*Progress).json)
+	c.Handle("POST /webhooks/send", s.controlSend)
+	return c
 }
 
-func say(w http.ResponseWriter, status int, v any) {
-	contentType, body := asJSON(v)
-	w.Header().Set("Content-Type", contentType)
-	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n'))
-}
-
-func complain(w http.ResponseWriter, err error) {
-	status := http.StatusBadRequest
-	switch {
-	case errors.Is(err, ErrNotFound):
-		status = http.StatusNotFound
-	case errors.Is(err, ErrWrongStep):
-		status = http.StatusConflict
-	}
-	say(w, status, map[string]string{"error": err.Error()})
-}
-
-// hear reads a control request's body; an empty one leaves v as it is. It refuses
-// fields that mean nothing, so that a slip of the pen is noticed.
-func hear(w http.ResponseWriter, r *http.Request, v any) bool {
-	if r.ContentLength == 0 {
-		return true
-	}
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		complain(w, fmt.Errorf("body: %w", err))
-		return false
-	}
-	return true
-}
-
-// duration is one that is written like "1m30s" in JSON.
-type duration time.Duration
-
-func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
-
-func (d *duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	*d = duration(v)
-	return err
-}
-
-func (s *Simulator) controlProduct(w http.ResponseWriter, r *http.Request) {
+func (s *Simulator) controlProduct(r *http.Request) (any, error) {
 	var in struct{ Barcode, Title string }
-	if !hear(w, r, &in) {
-		return
+	if err := simkit.Read(r, &in); err != nil {
+		return nil, err
 	}
 	if in.Barcode == "" {
-		complain(w, errors.New("barcode: required"))
-		return
+		return nil, errors.New("barcode: required")
 	}
 	if in.Title == "" {
 		in.Title = in.Barcode
 	}
-	say(w, http.StatusCreated, map[string]string{"id": s.AddProduct(in.Barcode, in.Title)})
+	return map[string]string{"id": s.AddProduct(in.Barcode, in.Title)}, nil
 }
 
-func (s *Simulator) controlStock(w http.ResponseWriter, r *http.Request) {
+func (s *Simulator) controlStock(r *http.Request) (any, error) {
 	var in struct {
 		Barcode   string `json:"barcode"`
 		Warehouse string `json:"warehouse"`
 		Quantity  int64  `json:"quantity"`
 		Mode      Mode   `json:"mode,omitempty"`
 	}
-	if !hear(w, r, &in) {
-		return
+	if err := simkit.Read(r, &in); err != nil {
+		return nil, err
 	}
 	where := modes()
 	if in.Mode != "" {
 		if in.Mode != Production && in.Mode != Test {
-			complain(w, fmt.Errorf("mode %q: %w", in.Mode, ErrNotFound))
-			return
+			return nil, fmt.Errorf("mode %q: %w", in.Mode, ErrNotFound)
 		}
 		where = []Mode{in.Mode}
 	}
-	if err := s.setStock(where, in.Barcode, in.Warehouse, in.Quantity); err != nil {
-		complain(w, err)
-		return
-	}
-	say(w, http.StatusOK, in)
+	return in, s.setStock(where, in.Barcode, in.Warehouse, in.Quantity)
 }
 
 // modeOf reads ?mode=, which is production unless said otherwise.
@@ -132,7 +79,7 @@ func modeOf(r *http.Request) Mode {
 	return Production
 }
 
-func (s *Simulator) controlOrders(w http.ResponseWriter, r *http.Request) {
+func (s *Simulator) controlOrders(r *http.Request) (any, error) {
 	state := State(r.URL.Query().Get("state"))
 	out := []OrderView{}
 	for _, o := range s.Orders(modeOf(r)) {
@@ -140,57 +87,42 @@ func (s *Simulator) controlOrders(w http.ResponseWriter, r *http.Request) {
 			out = append(out, o)
 		}
 	}
-	say(w, http.StatusOK, map[string]any{"orders": out})
+	return map[string]any{"orders": out}, nil
 }
 
-func (s *Simulator) controlOrder(w http.ResponseWriter, r *http.Request) {
-	s.sayOrder(w, r.PathValue("id"))
-}
-
-func (s *Simulator) sayOrder(w http.ResponseWriter, id string) {
-	o, ok := s.Order(id)
+// moved shows the order of a move that worked.
+func (s *Simulator) moved(r *http.Request, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	o, ok := s.Order(r.PathValue("id"))
 	if !ok {
-		complain(w, ErrNotFound)
-		return
+		return nil, ErrNotFound
 	}
-	say(w, http.StatusOK, o)
+	return o, nil
 }
 
-func (s *Simulator) controlMove(move func(string) error) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if err := move(r.PathValue("id")); err != nil {
-			complain(w, err)
-			return
-		}
-		s.sayOrder(w, r.PathValue("id"))
-	}
+func (s *Simulator) controlMove(move func(string) error) func(*http.Request) (any, error) {
+	return func(r *http.Request) (any, error) { return s.moved(r, move(r.PathValue("id"))) }
 }
 
-func (s *Simulator) controlShip(w http.ResponseWriter, r *http.Request) {
+func (s *Simulator) controlShip(r *http.Request) (any, error) {
 	var in struct{ Packages []Package }
-	if !hear(w, r, &in) {
-		return
+	if err := simkit.Read(r, &in); err != nil {
+		return nil, err
 	}
-	if err := s.Ship(r.PathValue("id"), in.Packages...); err != nil {
-		complain(w, err)
-		return
-	}
-	s.sayOrder(w, r.PathValue("id"))
+	return s.moved(r, s.Ship(r.PathValue("id"), in.Packages...))
 }
 
-func (s *Simulator) controlTracker(w http.ResponseWriter, r *http.Request) {
+func (s *Simulator) controlTracker(r *http.Request) (any, error) {
 	var in struct{ Status string }
-	if !hear(w, r, &in) {
-		return
+	if err := simkit.Read(r, &in); err != nil {
+		return nil, err
 	}
-	if err := s.StepTracker(r.PathValue("id"), in.Status); err != nil {
-		complain(w, err)
-		return
-	}
-	say(w, http.StatusOK, struct{}{})
+	return simkit.Done(s.StepTracker(r.PathValue("id"), in.Status))
 }
 
-func (s *Simulator) controlFault(w http.ResponseWriter, r *http.Request) {
+func (s *Simulator) controlFault(r *http.Request) (any, error) {
 	var in struct {
 		Route      string
 		Kind       FaultKind
@@ -198,58 +130,30 @@ func (s *Simulator) controlFault(w http.ResponseWriter, r *http.Request) {
 		Count      int
 		Rate       float64
 		Skip       int
-		Delay      duration
+		Delay      simkit.Duration
 		RetryAfter int `json:"retry_after"`
 	}
-	if !hear(w, r, &in) {
-		return
+	if err := simkit.Read(r, &in); err != nil {
+		return nil, err
 	}
-	err := s.Inject(Fault{Route: in.Route, Kind: in.Kind, Mode: in.Mode, Count: in.Count, Rate: in.Rate,
-		Skip: in.Skip, Delay: time.Duration(in.Delay), RetryAfter: in.RetryAfter})
-	if err != nil {
-		complain(w, err)
-		return
-	}
-	say(w, http.StatusCreated, struct{}{})
+	return simkit.Done(s.Inject(Fault{Route: in.Route, Kind: in.Kind, Mode: in.Mode, Count: in.Count, Rate: in.Rate,
+		Skip: in.Skip, Delay: time.Duration(in.Delay), RetryAfter: in.RetryAfter}))
 }
 
-// controlBehaviour changes the switches that are named and leaves the others.
-func (s *Simulator) controlBehaviour(w http.ResponseWriter, r *http.Request) {
+// behaviourCopy has maps of its own: the old ones are still being read.
+func (s *Simulator) behaviourCopy() Behaviour {
 	b := s.Behaviour()
-	b.Statuses, b.Codes = maps.Clone(b.Statuses), maps.Clone(b.Codes) // the old ones are still being read
-	if !hear(w, r, b.json()) {
-		return
-	}
-	if err := s.SetBehaviour(b); err != nil {
-		complain(w, err)
-		return
-	}
-	say(w, http.StatusOK, s.Behaviour())
+	b.Statuses, b.Codes = maps.Clone(b.Statuses), maps.Clone(b.Codes)
+	return b
 }
 
-func (s *Simulator) controlProgress(w http.ResponseWriter, r *http.Request) {
-	p := s.Progress()
-	if !hear(w, r, p.json()) {
-		return
-	}
-	if err := s.SetProgress(p); err != nil {
-		complain(w, err)
-		return
-	}
-	say(w, http.StatusOK, s.Progress())
-}
-
-func (s *Simulator) controlSend(w http.ResponseWriter, r *http.Request) {
+func (s *Simulator) controlSend(r *http.Request) (any, error) {
 	var in WebhookSend
-	if !hear(w, r, &in) {
-		return
+	if err := simkit.Read(r, &in); err != nil {
+		return nil, err
 	}
 	deliveries, err := s.SendWebhooks(r.Context(), in)
-	if err != nil {
-		complain(w, err)
-		return
-	}
-	say(w, http.StatusOK, map[string]any{"deliveries": deliveries})
+	return map[string]any{"deliveries": deliveries}, err
 }
 
 // behaviourJSON and progressJSON show durations as people write them.
@@ -257,24 +161,24 @@ type (
 	plainBehaviour Behaviour
 	behaviourJSON  struct {
 		*plainBehaviour
-		ListDelay *duration `json:"list_delay"`
+		ListDelay *simkit.Duration `json:"list_delay"`
 	}
 	progressJSON struct {
-		ProcessAfter  *duration `json:"process_after"`
-		ShipAfter     *duration `json:"ship_after"`
-		TransitAfter  *duration `json:"transit_after"`
-		DeliverAfter  *duration `json:"deliver_after"`
-		PackagesEvery *int      `json:"packages_every"`
+		ProcessAfter  *simkit.Duration `json:"process_after"`
+		ShipAfter     *simkit.Duration `json:"ship_after"`
+		TransitAfter  *simkit.Duration `json:"transit_after"`
+		DeliverAfter  *simkit.Duration `json:"deliver_after"`
+		PackagesEvery *int             `json:"packages_every"`
 	}
 )
 
-func (b *Behaviour) json() *behaviourJSON {
-	return &behaviourJSON{(*plainBehaviour)(b), (*duration)(&b.ListDelay)}
+func (b *Behaviour) json() any {
+	return &behaviourJSON{(*plainBehaviour)(b), (*simkit.Duration)(&b.ListDelay)}
 }
 
-func (p *Progress) json() *progressJSON {
-	return &progressJSON{(*duration)(&p.ProcessAfter), (*duration)(&p.ShipAfter),
-		(*duration)(&p.TransitAfter), (*duration)(&p.DeliverAfter), &p.PackagesEvery}
+func (p *Progress) json() any {
+	return &progressJSON{(*simkit.Duration)(&p.ProcessAfter), (*simkit.Duration)(&p.ShipAfter),
+		(*simkit.Duration)(&p.TransitAfter), (*simkit.Duration)(&p.DeliverAfter), &p.PackagesEvery}
 }
 
 // MarshalJSON writes list_delay like "2s".

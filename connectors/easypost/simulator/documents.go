@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+
+	"orderferry/connectors/simkit"
 )
 
 // Inbound notices, returns and their like (section 10), which the relay hardly
@@ -336,7 +338,7 @@ func (c *call) document(b *book, d *document) map[string]any {
 	case returnKind:
 		out["order"] = c.render.order(b.snapshot(b.orders[d.Parent]))
 		out["label_url"] = "https://track.example.test/" + d.ID + ".png"
-		out["tracking_code"], out["tracker"] = trackingCode("USPS", "trk_"+identify(b.seed, d.ID)), nil
+		out["tracking_code"], out["tracker"] = trackingCode("USPS", "trk_"+simkit.Identify(b.seed, d.ID)), nil
 	}
 	return out
 }

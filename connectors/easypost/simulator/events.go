@@ -3,6 +3,8 @@ package simulator
 import (
 	"slices"
 	"time"
+
+	"orderferry/connectors/simkit"
 )
 
 // event is news for webhooks, with the records as they were when it happened.
@@ -90,7 +92,7 @@ func (e event) body(behaviour Behaviour, seed int64, url string) []byte {
 	w := wireEvent{
 		ID: e.id, Object: "Event", Mode: e.mode, Description: e.description, CreatedAt: second(e.at), UpdatedAt: second(e.at),
 		PreviousAttributes: map[string]any{}, PendingURLs: []string{url}, CompletedURLs: []string{}, Status: "pending",
-		UserID: "user_" + identify(seed, "user"),
+		UserID: "user_" + simkit.Identify(seed, "user"),
 	}
 	r := render{behaviour: behaviour, mode: e.mode, webhook: true}
 	for name, value := range e.previous {

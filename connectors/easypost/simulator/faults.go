@@ -1,47 +1,44 @@
 package simulator
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"time"
+
+	"orderferry/connectors/simkit"
 )
 
 // FaultKind is what goes wrong.
-type FaultKind string
+type FaultKind = simkit.FaultKind
 
-// The faults. Those whose name begins with "commit_then" do what was asked first,
-// as do BrokenJSON and Empty2xx: the client cannot know.
+// The faults; simkit says what they do.
 const (
-	CommitThenTimeout FaultKind = "commit_then_timeout" // no answer until the client leaves, or Delay has passed
-	CommitThenDrop    FaultKind = "commit_then_drop"    // the connection ends instead of an answer
-	CommitThen500     FaultKind = "commit_then_500"
-	CommitThen502     FaultKind = "commit_then_html_502"
-	BrokenJSON        FaultKind = "broken_json" // 2xx with half a body
-	Empty2xx          FaultKind = "empty_2xx"   // 2xx with no body
-	TimeoutNoCommit   FaultKind = "timeout_without_commit"
-	Error500          FaultKind = "500_without_commit"
-	Error503          FaultKind = "503"
-	Error429          FaultKind = "429"      // with Retry-After: RetryAfter
-	Error429Bare      FaultKind = "429_bare" // without Retry-After
-	HTML502           FaultKind = "html_502"
-	ResetBefore       FaultKind = "reset_before_commit"
-	Error401          FaultKind = "401"
-	Error402          FaultKind = "402"
-	Error403          FaultKind = "403"
-	Slow              FaultKind = "slow" // Delay, then all is well
-	// These befall only pages after a list's first, which are answered well and yet wrongly.
-	RepeatedPage FaultKind = "repeated_page" // the page before comes again
-	ShiftedPage  FaultKind = "shifted_page"  // every row one place further down, as though one had come in front
+	CommitThenTimeout = simkit.CommitThenTimeout
+	CommitThenDrop    = simkit.CommitThenDrop
+	CommitThen500     = simkit.CommitThen500
+	CommitThen502     = simkit.CommitThen502
+	BrokenJSON        = simkit.BrokenJSON
+	Empty2xx          = simkit.Empty2xx
+	TimeoutNoCommit   = simkit.TimeoutNoCommit
+	Error500          = simkit.Error500
+	Error503          = simkit.Error503
+	Error429          = simkit.Error429     // with Retry-After: RetryAfter
+	Error429Bare      = simkit.Error429Bare // without Retry-After
+	HTML502           = simkit.HTML502
+	ResetBefore       = simkit.ResetBefore
+	Error401          = simkit.Error401
+	Error402          = simkit.Error402
+	Error403          = simkit.Error403
+	Slow              = simkit.Slow
+	RepeatedPage      = simkit.RepeatedPage
+	ShiftedPage       = simkit.ShiftedPage
 )
 
 const (
-	defaultFaultDelay = 30 * time.Second
-	maxFaultDelay     = 10 * time.Minute
 	defaultRetryAfter = 1 // second
 	everyRoute        = "*"
 )
@@ -73,128 +70,83 @@ type Fault struct {
 	RetryAfter int
 }
 
-type armedFault struct {
-	Fault
-	endless bool
-	chance  *rand.Rand
-}
-
 // Inject arms a fault. Of several that fit a request the first one hits.
 func (s *Simulator) Inject(f Fault) error {
-	if err := f.check(s.routes); err != nil {
+	err := s.checkFault(f)
+	if err == nil {
+		f.Delay, f.RetryAfter = simkit.FaultDelay(f.Delay), cmp.Or(f.RetryAfter, defaultRetryAfter)
+		err = s.faults.Inject(f, simkit.Odds{Skip: f.Skip, Count: f.Count, Rate: f.Rate}.OrOnce())
+	}
+	if err != nil {
 		return fmt.Errorf("inject fault: %w", err)
 	}
-	f.Delay = min(f.Delay, maxFaultDelay)
-	if f.Delay == 0 {
-		f.Delay = defaultFaultDelay
-	}
-	if f.RetryAfter == 0 {
-		f.RetryAfter = defaultRetryAfter
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.armed++
-	a := &armedFault{Fault: f, chance: rand.New(rand.NewPCG(uint64(s.seed), uint64(s.armed)+1))}
-	if f.Count == 0 {
-		a.Count, a.endless = 1, f.Rate > 0
-	}
-	s.faults = append(s.faults, a)
 	return nil
 }
 
-func (f *Fault) check(routes []route) error {
-	if f.Route != everyRoute && !slices.ContainsFunc(routes, func(r route) bool { return r.Name == f.Route }) {
+func (s *Simulator) checkFault(f Fault) error {
+	if f.Route != everyRoute && !slices.ContainsFunc(s.routes, func(r route) bool { return r.Name == f.Route }) {
 		return fmt.Errorf("unknown route %q", f.Route)
 	}
 	if !slices.Contains(FaultKinds(), f.Kind) {
-		return fmt.Errorf("unknown kind %q", f.Kind)
+		return fmt.Errorf("unknown kind %q: it is none of %q", f.Kind, FaultKinds())
 	}
 	if f.Mode != "" && f.Mode != Production && f.Mode != Test {
 		return fmt.Errorf("unknown mode %q", f.Mode)
 	}
-	if f.Count < 0 || f.Skip < 0 || f.Delay < 0 || f.RetryAfter < 0 || f.Rate < 0 || f.Rate > 1 {
-		return errors.New("numbers are at least 0, the rate at most 1")
+	if f.Delay < 0 || f.RetryAfter < 0 {
+		return errors.New("a delay is at least 0")
 	}
 	return nil
 }
 
 // ClearFaults disarms all faults.
-func (s *Simulator) ClearFaults() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.faults = nil
-}
+func (s *Simulator) ClearFaults() { s.faults.Clear() }
 
-// needsPages reports whether the fault befalls only pages after a list's first.
-func (k FaultKind) needsPages() bool { return k == RepeatedPage || k == ShiftedPage }
-
-// faultFor picks the fault that hits this request, if any, and counts it. later
-// says that the request is for a page after a list's first.
-func (s *Simulator) faultFor(route string, mode Mode, later bool) *Fault {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i, a := range s.faults {
-		if (a.Route != everyRoute && a.Route != route) || (a.Mode != "" && a.Mode != mode) || (a.Kind.needsPages() && !later) {
-			continue
-		}
-		if a.Skip > 0 {
-			a.Skip--
-			continue
-		}
-		if a.Rate > 0 && a.chance.Float64() >= a.Rate {
-			continue
-		}
-		if !a.endless {
-			if a.Count--; a.Count == 0 {
-				s.faults = slices.Delete(s.faults, i, i+1)
-			}
-		}
-		s.stats.Faults[string(a.Kind)]++
-		return new(a.Fault)
-	}
-	return nil
-}
-
-// before plays the faults that come before anything is done. It reports whether
-// the request goes on.
-func (s *Simulator) before(w http.ResponseWriter, c *call, f *Fault, form ErrorForm, found *route) bool {
-	refuse := func(p *problem) bool {
-		s.write(w, found, problemReply(p, form))
-		return false
+// faultFor picks the fault that hits this request and counts it; the zero Fault is
+// none. It bends the request where that is what the fault does.
+func (s *Simulator) faultFor(c *call, found *route) Fault {
+	later := c.later()
+	f, hit := s.faults.Pick(func(f Fault) bool {
+		return (f.Route == everyRoute || f.Route == found.Name) && (f.Mode == "" || f.Mode == c.book.mode) && (later || !f.Kind.NeedsPages())
+	})
+	if hit {
+		s.tally.Befell(f.Kind)
 	}
 	switch f.Kind {
-	case Slow:
-		return s.linger(c.request, f.Delay) || s.drop(found)
-	case TimeoutNoCommit:
-		s.linger(c.request, f.Delay)
-		return s.drop(found)
-	case ResetBefore:
-		s.reset(w, found)
-		return false
-	case Error500:
-		return refuse(internalError())
-	case Error503:
-		return refuse(&problem{Status: 503, Code: "SERVICE.UNAVAILABLE", Message: "The service is not available. Try again later."})
-	case Error429:
-		w.Header().Set("Retry-After", strconv.Itoa(f.RetryAfter))
-		return refuse(rateLimited())
-	case Error429Bare:
-		return refuse(rateLimited())
-	case HTML502:
-		s.write(w, found, badGateway())
-		return false
-	case Error401:
-		return refuse(&problem{Status: 401, Code: "UNAUTHORIZED", Message: "Authentication is required."})
-	case Error402:
-		return refuse(&problem{Status: 402, Code: "PAYMENT_REQUIRED", Message: "The account has a billing problem."})
-	case Error403:
-		return refuse(inactiveKey())
 	case RepeatedPage:
 		c.turnBack(func(n int) int { return n })
 	case ShiftedPage:
 		c.turnBack(func(int) int { return 1 })
 	}
-	return true
+	return f
+}
+
+// refuse is the vendor's answer where a fault lets it do nothing.
+func refuse(w http.ResponseWriter, f Fault, k FaultKind, form ErrorForm) (simkit.Answer, bool) {
+	var p *problem
+	switch k {
+	case Error500:
+		p = &problem{Status: 500, Code: "INTERNAL_SERVER_ERROR", Message: "Something went wrong on our side."}
+	case Error503:
+		p = &problem{Status: 503, Code: "SERVICE.UNAVAILABLE", Message: "The service is not available. Try again later."}
+	case Error429, Error429Bare:
+		if k == Error429 {
+			w.Header().Set("Retry-After", strconv.Itoa(f.RetryAfter))
+		}
+		p = &problem{Status: 429, Code: "RATE_LIMITED", Message: "Too many requests."}
+	case Error401:
+		p = &problem{Status: 401, Code: "UNAUTHORIZED", Message: "Authentication is required."}
+	case Error402:
+		p = &problem{Status: 402, Code: "PAYMENT_REQUIRED", Message: "The account has a billing problem."}
+	case Error403:
+		p = inactiveKey()
+	case HTML502:
+		const page = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n"
+		return simkit.Answer{Status: http.StatusBadGateway, ContentType: "text/html", Body: []byte(page)}, true
+	default:
+		return simkit.Answer{}, false
+	}
+	return problemReply(p, form), true
 }
 
 // later reports whether the request is for a page after a list's first.
@@ -211,73 +163,4 @@ func (c *call) turnBack(rows func(n int) int) {
 	q.Set("offset", strconv.Itoa(max(0, skip-rows(n))))
 	q.Del("page")
 	c.request.URL.RawQuery = q.Encode()
-}
-
-// after plays the faults that come once it is done. It reports whether rep is
-// still to be written.
-func (s *Simulator) after(w http.ResponseWriter, c *call, f *Fault, form ErrorForm, found *route, rep *reply) bool {
-	switch f.Kind {
-	case CommitThenTimeout:
-		s.linger(c.request, f.Delay)
-		return s.drop(found)
-	case CommitThenDrop:
-		return s.drop(found)
-	case CommitThen500:
-		*rep = problemReply(internalError(), form)
-	case CommitThen502:
-		*rep = badGateway()
-	case BrokenJSON:
-		rep.body = rep.body[:len(rep.body)/2]
-	case Empty2xx:
-		rep.body = nil
-	}
-	return true
-}
-
-func internalError() *problem {
-	return &problem{Status: 500, Code: "INTERNAL_SERVER_ERROR", Message: "Something went wrong on our side."}
-}
-
-func rateLimited() *problem {
-	return &problem{Status: 429, Code: "RATE_LIMITED", Message: "Too many requests."}
-}
-
-func badGateway() reply {
-	return reply{502, "text/html", []byte("<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n")}
-}
-
-// linger waits; it reports false if the client left or the simulator was closed.
-func (s *Simulator) linger(r *http.Request, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-r.Context().Done():
-	case <-s.done:
-	}
-	return false
-}
-
-// drop ends the connection without an answer.
-func (s *Simulator) drop(found *route) bool {
-	s.mu.Lock()
-	s.stats.answered(found, 0)
-	s.mu.Unlock()
-	panic(http.ErrAbortHandler) // net/http's own way to cut a connection
-}
-
-// reset ends the connection so that the client sees a reset.
-func (s *Simulator) reset(w http.ResponseWriter, found *route) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		s.drop(found) // HTTP/2, or a recorder in a test
-	}
-	s.mu.Lock()
-	s.stats.answered(found, 0)
-	s.mu.Unlock()
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-	}
-	_ = conn.Close()
 }

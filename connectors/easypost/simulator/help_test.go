@@ -5,47 +5,27 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"orderferry/connectors/simkit/simtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// clock is a hand-moved time.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func newClock() *clock { return &clock{at: time.Date(2026, 1, 5, 10, 0, 0, 0, time.UTC)} }
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
+func newClock() *simtest.Clock { return simtest.NewClock(time.Date(2026, 1, 5, 10, 0, 0, 0, time.UTC)) }
 
 // world is a simulator behind real HTTP.
 type world struct {
-	t       testing.TB
-	sim     *Simulator
-	clock   *clock
-	vendor  *httptest.Server
-	control *httptest.Server
-	client  *http.Client
-	cfg     Config
+	*simtest.Stand
+	t     testing.TB
+	sim   *Simulator
+	clock *simtest.Clock
+	cfg   Config
 }
 
 const (
@@ -54,8 +34,8 @@ const (
 	full = "/fulfillment/vendor/v2"
 )
 
-func testConfig(c *clock) Config {
-	return Config{Seed: 7, Keys: Keys{Production: "live-key", Test: "test-key"}, Clock: c.now}
+func testConfig(c *simtest.Clock) Config {
+	return Config{Seed: 7, Keys: Keys{Production: "live-key", Test: "test-key"}, Clock: c.Now}
 }
 
 func newWorld(t testing.TB, change ...func(*Config)) *world {
@@ -66,7 +46,7 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 	}
 	w := &world{t: t, clock: c, cfg: cfg}
 	w.start()
-	t.Cleanup(w.stop)
+	t.Cleanup(func() { w.Stop() })
 	return w
 }
 
@@ -74,15 +54,7 @@ func (w *world) start() {
 	var err error
 	w.sim, err = New(w.cfg)
 	require.NoError(w.t, err)
-	w.vendor, w.control = httptest.NewServer(w.sim.Handler()), httptest.NewServer(w.sim.Control())
-	w.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
-}
-
-func (w *world) stop() {
-	w.client.CloseIdleConnections()
-	require.NoError(w.t, w.sim.Close())
-	w.vendor.Close()
-	w.control.Close()
+	w.Stand = simtest.Start(w.t, w.sim)
 }
 
 func (w *world) stocked() *world {
@@ -144,7 +116,7 @@ func (w *world) try(key, method, path string, body any) (answer, error) {
 		require.NoError(w.t, err)
 		r = bytes.NewReader(raw)
 	}
-	req, err := http.NewRequest(method, w.vendor.URL+path, r)
+	req, err := http.NewRequest(method, w.URL()+path, r)
 	require.NoError(w.t, err)
 	if key != "" {
 		req.SetBasicAuth(key, "")
@@ -152,22 +124,21 @@ func (w *world) try(key, method, path string, body any) (answer, error) {
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	return do(w.client, req)
+	return w.send(req)
 }
 
-func do(client *http.Client, req *http.Request) (answer, error) {
-	resp, err := client.Do(req)
+func (w *world) send(req *http.Request) (answer, error) {
+	got, err := w.Do(req)
 	if err != nil {
 		return answer{}, err
 	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return answer{}, err
-	}
-	a := answer{status: resp.StatusCode, header: resp.Header, raw: raw}
+	return decoded(got.Status, got.Header, got.Raw), nil
+}
+
+func decoded(status int, header http.Header, raw []byte) answer {
+	a := answer{status: status, header: header, raw: raw}
 	_ = json.Unmarshal(raw, &a.body) // some bodies are broken on purpose
-	return a, nil
+	return a
 }
 
 func (w *world) call(method, path string, body any) answer {
@@ -186,17 +157,7 @@ func (w *world) must(status int, method, path string, body any) answer {
 
 func (w *world) ctl(status int, method, path string, body any) answer {
 	w.t.Helper()
-	raw, err := json.Marshal(body)
-	require.NoError(w.t, err)
-	if body == nil {
-		raw = nil
-	}
-	req, err := http.NewRequest(method, w.control.URL+path, bytes.NewReader(raw))
-	require.NoError(w.t, err)
-	a, err := do(w.client, req)
-	require.NoError(w.t, err)
-	require.Equal(w.t, status, a.status, "%s %s: %s", method, path, a.raw)
-	return a
+	return decoded(status, nil, w.Control(status, method, path, body))
 }
 
 func item(barcode string, units any) obj {

@@ -2,18 +2,19 @@ package simulator
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"orderferry/connectors/simkit"
 )
 
 // The functions here move orders and parcels. Their callers hold the mutex.
 
 // Reasons why a warehouse person's request makes no sense.
 var (
-	ErrNotFound  = errors.New("not found")
-	ErrWrongStep = errors.New("not possible in this state")
+	ErrNotFound  = simkit.ErrNotFound
+	ErrWrongStep = simkit.ErrWrongStep
 )
 
 // Package is a parcel to send with Ship.

@@ -1,13 +1,13 @@
 package simulator
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
 	"time"
+
+	"orderferry/connectors/simkit"
 )
 
 // Records are what the books and the journal hold. A record is never changed once
@@ -197,17 +197,6 @@ func (c *change) check(warehouses int) error {
 	return nil
 }
 
-// identify makes 32 hex digits out of its parts: the same for the same seed.
-func identify(seed int64, parts ...string) string {
-	b := strconv.AppendInt(make([]byte, 0, 128), seed, 10)
-	for _, p := range parts {
-		b = append(b, '|')
-		b = append(b, p...)
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:16])
-}
-
 // part is the id of something inside a record, such as its second line.
 func part(prefix, parent string, indexes ...int) string {
 	b := append(make([]byte, 0, 64), parent...)
@@ -215,7 +204,7 @@ func part(prefix, parent string, indexes ...int) string {
 		b = append(b, '.')
 		b = strconv.AppendInt(b, int64(i), 10)
 	}
-	return prefix + identify(0, prefix, string(b))
+	return prefix + simkit.Identify(0, prefix, string(b))
 }
 
 // unshipped returns the units of each product that have not left, in line order.

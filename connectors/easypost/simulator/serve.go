@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"orderferry/connectors/simkit"
 )
 
 // Base paths of the two vendor surfaces.
@@ -35,13 +37,6 @@ type call struct {
 	now       time.Time
 }
 
-// reply is an answer that has been made but not written.
-type reply struct {
-	status      int
-	contentType string
-	body        []byte
-}
-
 // begin locks the books and makes the timed moves that are due. The caller unlocks.
 func (c *call) begin() *book {
 	c.mu.Lock()
@@ -51,16 +46,16 @@ func (c *call) begin() *book {
 
 func (s *Simulator) serve(w http.ResponseWriter, r *http.Request) {
 	shipping := strings.HasPrefix(r.URL.Path, shippingBase+"/")
+	number := s.tally.Begin()
 	s.mu.Lock()
 	behaviour := s.behaviour
 	s.stats.observe(r)
-	number := s.stats.Total
 	s.mu.Unlock()
 	form := behaviour.ErrorForm
 	if shipping {
 		form = ErrorObject // section 13: recorded
 	}
-	w.Header().Set("X-Ep-Request-Uuid", identify(s.seed, "request", itoa(number)))
+	w.Header().Set("X-Ep-Request-Uuid", simkit.Identify(s.seed, "request", itoa(number)))
 
 	found, ids, p := s.route(r)
 	b, denied := s.authenticate(r)
@@ -84,22 +79,18 @@ func (s *Simulator) serve(w http.ResponseWriter, r *http.Request) {
 
 // answer runs the call, through a fault if one is due, and writes what came of it.
 func (s *Simulator) answer(w http.ResponseWriter, c *call, found *route, form ErrorForm) {
-	fault := s.faultFor(found.Name, c.book.mode, c.later())
-	if fault != nil && !s.before(w, c, fault, form, found) {
-		return
-	}
-	rep := c.run(found, form)
-	if err := s.journal.flush(); err != nil {
-		rep = problemReply(&problem{Status: 500, Code: "SIMULATOR.JOURNAL", Message: err.Error()}, form)
-	}
-	if fault != nil && !s.after(w, c, fault, form, found, &rep) {
-		return
-	}
-	s.write(w, found, rep)
+	f := s.faultFor(c, found)
+	s.write(w, found, simkit.Exchange{
+		Writer: w, Request: c.request, Ended: s.life.Ended(), Cut: func() { s.tally.Answered(found.Name, 0) },
+		Work: func() simkit.Answer { return c.run(found, form) }, Refuse: func(k FaultKind) (simkit.Answer, bool) { return refuse(w, f, k, form) },
+	}.Through(f.Kind, f.Delay))
 }
 
-func (c *call) run(found *route, form ErrorForm) reply {
+func (c *call) run(found *route, form ErrorForm) simkit.Answer {
 	status, body, p := found.handle(c)
+	if err := c.journal.Flush(); err != nil {
+		return problemReply(&problem{Status: 500, Code: "SIMULATOR.JOURNAL", Message: err.Error()}, form)
+	}
 	bend := !found.shipping()
 	if p != nil {
 		if bend {
@@ -111,31 +102,27 @@ func (c *call) run(found *route, form ErrorForm) reply {
 		status = http.StatusOK
 	}
 	if status == http.StatusNoContent {
-		return reply{status: status}
+		return simkit.Answer{Status: status}
 	}
 	if found.single != "" && c.behaviour.WrapSingle {
 		body = map[string]any{found.single: body}
 	}
 	contentType, raw := asJSON(body)
-	return reply{status, contentType, raw}
+	return simkit.Answer{Status: status, ContentType: contentType, Body: raw}
 }
 
-func problemReply(p *problem, form ErrorForm) reply {
+func problemReply(p *problem, form ErrorForm) simkit.Answer {
 	contentType, body := p.body(form)
-	return reply{p.Status, contentType, body}
+	return simkit.Answer{Status: p.Status, ContentType: contentType, Body: body}
 }
 
-func (s *Simulator) write(w http.ResponseWriter, found *route, rep reply) {
-	s.mu.Lock()
-	s.stats.answered(found, rep.status)
-	s.mu.Unlock()
-	if rep.contentType != "" {
-		w.Header().Set("Content-Type", rep.contentType)
-	} else {
-		w.Header()["Content-Type"] = nil
+func (s *Simulator) write(w http.ResponseWriter, found *route, a simkit.Answer) {
+	name := ""
+	if found != nil {
+		name = found.Name
 	}
-	w.WriteHeader(rep.status)
-	_, _ = w.Write(rep.body) // a client that left is its own affair
+	s.tally.Answered(name, a.Status)
+	a.Send(w)
 }
 
 // route finds the call. Trailing slashes make no difference and are not

@@ -7,29 +7,28 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"orderferry/connectors/simkit"
 )
 
 // Simulator is one EasyPost account. It is safe for concurrent use.
 type Simulator struct {
-	keys  map[string]Mode
-	clock func() time.Time
-	done  chan struct{}
-	wait  sync.WaitGroup
-	once  sync.Once
-
-	journal *journal
+	keys    map[string]Mode
+	clock   func() time.Time
+	life    *simkit.Life
+	journal *simkit.Journal[*change]
+	faults  *simkit.Faults[Fault]
+	tally   *simkit.Tally
 	sender  *sender
 	routes  []route
+	seed    int64
 
 	mu        sync.Mutex // guards what follows; never held while encoding or writing
 	books     map[Mode]*book
 	behaviour Behaviour
 	progress  Progress
-	alarms    alarms
-	faults    []*armedFault
-	armed     int64 // faults ever injected, which seeds the next one's chance
-	seed      int64
-	stats     Stats
+	alarms    simkit.Alarms[mover]
+	stats     Stats      // without the tally's Counts
 	chance    *rand.Rand // shuffles webhooks
 }
 
@@ -44,9 +43,9 @@ func New(cfg Config) (*Simulator, error) {
 		return nil, fmt.Errorf("easypost simulator: journal %s: %w", cfg.Journal, err)
 	}
 	s.reschedule()
-	s.wait.Go(func() { s.sender.run(s) })
+	s.life.Go(func() { s.sender.run(s) })
 	if cfg.Clock == nil {
-		s.wait.Go(s.tick)
+		s.life.Tick(s.tick)
 	}
 	return s, nil
 }
@@ -67,10 +66,9 @@ func (cfg *Config) check() error {
 
 func newSimulator(cfg Config) *Simulator {
 	s := &Simulator{
-		keys: map[string]Mode{}, clock: cfg.Clock, done: make(chan struct{}),
-		journal: &journal{}, sender: newSender(), routes: vendorRoutes(),
-		books: map[Mode]*book{}, behaviour: cfg.Behaviour, progress: cfg.Progress,
-		seed: cfg.Seed, stats: newStats(), chance: rand.New(rand.NewPCG(uint64(cfg.Seed), 1)),
+		keys: map[string]Mode{}, clock: cfg.Clock, life: simkit.NewLife(), faults: simkit.NewFaults[Fault](cfg.Seed), tally: simkit.NewTally(),
+		sender: newSender(), routes: vendorRoutes(), seed: cfg.Seed,
+		books: map[Mode]*book{}, behaviour: cfg.Behaviour, progress: cfg.Progress, chance: rand.New(rand.NewPCG(uint64(cfg.Seed), 0)),
 	}
 	if s.clock == nil {
 		s.clock = time.Now
@@ -91,43 +89,55 @@ func (cfg *Config) warehouses() []Warehouse {
 	return []Warehouse{{ShortName: "EAST", Name: "East Coast"}, {ShortName: "WEST", Name: "West Coast"}}
 }
 
-func (s *Simulator) load(cfg Config) error {
-	if cfg.Journal == "" {
-		return nil
-	}
-	head := journalHead{Journal: "easypost simulator", Version: journalVersion, Seed: cfg.Seed}
+// journalHead is the journal's first line. Ids depend on the seed and stock on the
+// order of the warehouses, so it only fits the configuration it was begun with.
+type journalHead struct {
+	Journal    string   `json:"journal"`
+	Version    int      `json:"version"`
+	Seed       int64    `json:"seed"`
+	Warehouses []string `json:"warehouses"`
+}
+
+func (s *Simulator) load(cfg Config) (err error) {
+	head := journalHead{Journal: "easypost simulator", Version: 1, Seed: cfg.Seed}
 	for _, w := range cfg.warehouses() {
 		head.Warehouses = append(head.Warehouses, w.ShortName)
 	}
-	err := readJournal(cfg.Journal, head, func(c *change) error {
-		b := s.books[c.Mode]
-		if b == nil {
-			return fmt.Errorf("unknown mode %q", c.Mode)
-		}
-		if err := c.check(len(b.warehouses)); err != nil {
-			return err
-		}
-		b.apply(c)
-		return nil
-	})
-	if err != nil {
+	s.journal, err = simkit.OpenJournal(cfg.Journal, head, s.replay, s.everything)
+	return err
+}
+
+// replay applies a change that the journal has.
+func (s *Simulator) replay(c *change) error {
+	b := s.books[c.Mode]
+	if b == nil {
+		return fmt.Errorf("unknown mode %q", c.Mode)
+	}
+	if err := c.check(len(b.warehouses)); err != nil {
 		return err
 	}
-	s.journal, err = openJournal(cfg.Journal, head, []*book{s.books[Production], s.books[Test]})
-	return err
+	b.apply(c)
+	return nil
+}
+
+// everything writes both books.
+func (s *Simulator) everything(write func(*change) error) error {
+	for _, m := range modes() {
+		for c := range s.books[m].everything {
+			if err := write(c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Close ends open answers and background work and closes the journal. It does not
 // close listeners: whoever mounted the handlers does.
 func (s *Simulator) Close() error {
-	var err error
-	s.once.Do(func() {
-		close(s.done)
-		s.sender.stop()
-		s.wait.Wait()
-		err = s.journal.close()
-	})
-	return err
+	s.sender.stop()
+	s.life.End()
+	return s.journal.Close()
 }
 
 // Handler serves the vendor's two surfaces, /fulfillment/vendor/v2/ and /v2/.
@@ -140,7 +150,7 @@ func (s *Simulator) now() time.Time { return s.clock().UTC().Round(0) }
 func (s *Simulator) commit(b *book, c *change) {
 	c.Mode = b.mode
 	b.apply(c)
-	s.journal.add(c)
+	s.journal.Add(c)
 	for _, o := range c.Orders {
 		s.scheduleOrder(b, o)
 	}

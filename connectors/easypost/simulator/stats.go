@@ -1,17 +1,15 @@
 package simulator
 
 import (
-	"maps"
 	"net/http"
 	"strings"
+
+	"orderferry/connectors/simkit"
 )
 
 // Stats counts since New.
 type Stats struct {
-	Total    int64            `json:"total"`    // requests, also refused ones
-	Requests map[string]int64 `json:"requests"` // by route, without those refused for their key or path
-	Statuses map[int]int64    `json:"statuses"` // answers; 0 stands for none
-	Faults   map[string]int64 `json:"faults"`   // by kind
+	simkit.Counts // requests by route, without those refused for their path
 
 	BadKeys   int64 `json:"bad_keys"`
 	Passwords int64 `json:"passwords"` // requests whose Basic password was not empty (section 1)
@@ -24,21 +22,16 @@ type Stats struct {
 	WebhooksDropped   int64 `json:"webhooks_dropped"` // too many were waiting
 }
 
-func newStats() Stats {
-	return Stats{Requests: map[string]int64{}, Statuses: map[int]int64{}, Faults: map[string]int64{}}
-}
-
 // Stats returns a copy of the counts.
 func (s *Simulator) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := s.stats
-	out.Requests, out.Statuses, out.Faults = maps.Clone(out.Requests), maps.Clone(out.Statuses), maps.Clone(out.Faults)
+	out.Counts = s.tally.Counts()
 	return out
 }
 
 func (st *Stats) observe(r *http.Request) {
-	st.Total++
 	if len(r.TransferEncoding) > 0 {
 		st.Chunked++
 	}
@@ -46,11 +39,4 @@ func (st *Stats) observe(r *http.Request) {
 		!strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
 		st.NotJSON++
 	}
-}
-
-func (st *Stats) answered(found *route, status int) {
-	if found != nil {
-		st.Requests[found.Name]++
-	}
-	st.Statuses[status]++
 }

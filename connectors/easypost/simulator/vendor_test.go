@@ -75,7 +75,7 @@ func TestCreateOrderAcceptsWhatThePageAccepts(t *testing.T) {
 			require.Equal(t, "received", a.str("status"))
 			require.Equal(t, "production", a.str("mode"))
 			require.Regexp(t, `^order_[0-9a-f]{32}$`, a.str("id"))
-			require.EqualValues(t, w.clock.now().Unix(), a.body["created_at"])
+			require.EqualValues(t, w.clock.Now().Unix(), a.body["created_at"])
 			w.must(200, "DELETE", full+"/orders/"+a.str("id"), nil)
 		})
 	}
@@ -93,10 +93,10 @@ func TestAuthentication(t *testing.T) {
 		require.Equal(t, "APIKEY.INACTIVE", a.code())
 	}
 	require.Zero(t, w.sim.Stats().Passwords)
-	req, err := http.NewRequest("GET", w.vendor.URL+full+"/orders", nil)
+	req, err := http.NewRequest("GET", w.URL()+full+"/orders", nil)
 	require.NoError(t, err)
 	req.SetBasicAuth("live-key", "oops")
-	a, err := do(w.client, req)
+	a, err := w.send(req)
 	require.NoError(t, err)
 	require.Equal(t, 200, a.status)
 	require.EqualValues(t, 1, w.sim.Stats().Passwords)
@@ -140,7 +140,7 @@ func TestOrderLife(t *testing.T) {
 	require.Nil(t, o.list("picks")[0]["tracker"])
 	require.Empty(t, o.list("trackers"))
 
-	w.clock.pass(time.Hour)
+	w.clock.Pass(time.Hour)
 	require.NoError(t, w.sim.Ship(id, Package{Items: map[string]int64{tote: 1}, Carrier: "UPS", TrackingCode: "1Z1"}))
 	o = get()
 	require.Equal(t, "processing", o.str("status"), "one package is still here")
@@ -221,7 +221,7 @@ func TestPaging(t *testing.T) {
 	w := newWorld(t).stocked()
 	var want []string
 	for range 7 {
-		w.clock.pass(time.Second)
+		w.clock.Pass(time.Second)
 		want = append([]string{w.order(lines(item(tote, 1)))}, want...)
 	}
 	ids := func(query string) []string {
@@ -258,7 +258,7 @@ func TestPagesGoWrong(t *testing.T) {
 	w := newWorld(t).stocked()
 	var want []string
 	for range 7 {
-		w.clock.pass(time.Second)
+		w.clock.Pass(time.Second)
 		want = append([]string{w.order(lines(item(tote, 1)))}, want...)
 	}
 	page := func(n int) []string {
@@ -300,7 +300,7 @@ func TestListsTakeAtMost300(t *testing.T) {
 func TestQuery(t *testing.T) {
 	w := newWorld(t).stocked()
 	a := w.order(set("description", "relay:aaaa shop #1"))
-	w.clock.pass(time.Second)
+	w.clock.Pass(time.Second)
 	b := w.order(set("description", "relay:bbbb shop #2"))
 	ids := func(q string) (out []string) {
 		for _, o := range w.must(200, "GET", full+"/orders?query="+url.QueryEscape(q), nil).list("orders") {
@@ -466,7 +466,7 @@ func TestSwitchesBendTheRules(t *testing.T) {
 			Codes: map[string]string{"ORDER.INVENTORY.INSUFFICIENT": "OUT.OF.STOCK"}}
 	}).stocked()
 	first := w.must(200, "POST", full+"/orders", draft()).str("id")
-	w.clock.pass(time.Second)
+	w.clock.Pass(time.Second)
 	second := w.must(200, "POST", full+"/orders", draft()).str("id")
 	orders := w.must(200, "GET", full+"/orders", nil).list("orders")
 	require.Equal(t, []any{first, second}, []any{orders[0]["id"], orders[1]["id"]})

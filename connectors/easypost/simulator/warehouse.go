@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"orderferry/connectors/simkit"
 )
 
 // The methods here are what people at the warehouse do. They take effect, and
@@ -15,12 +17,12 @@ import (
 func (s *Simulator) AddProduct(barcode, title string) string {
 	s.mu.Lock()
 	now := s.now()
-	id := "prod_" + identify(s.seed, "prod_", barcode)
+	id := "prod_" + simkit.Identify(s.seed, "prod_", barcode)
 	for _, m := range modes() {
 		id = s.addProduct(s.books[m], id, barcode, title, now)
 	}
 	s.mu.Unlock()
-	_ = s.journal.flush() // the next request reports it
+	_ = s.journal.Flush() // the next request reports it
 	return id
 }
 
@@ -64,7 +66,7 @@ func (s *Simulator) setStock(in []Mode, barcode, warehouse string, quantity int6
 	if !found {
 		return fmt.Errorf("set stock of %q at %q: product or warehouse: %w", barcode, warehouse, ErrNotFound)
 	}
-	return s.journal.flush()
+	return s.journal.Flush()
 }
 
 // onOrder lets a person act on an order, in whichever mode has it.
@@ -81,7 +83,7 @@ func (s *Simulator) onOrder(id, verb string, act func(*book, *order, time.Time) 
 	if err != nil {
 		return fmt.Errorf("%s order %s: %w", verb, id, err)
 	}
-	return s.journal.flush()
+	return s.journal.Flush()
 }
 
 // Step moves an order on by one: received -> processing -> shipped, package by
@@ -143,7 +145,7 @@ func (s *Simulator) StepTracker(trackerID, status string) error {
 	if err != nil {
 		return fmt.Errorf("step tracker %s: %w", trackerID, err)
 	}
-	return s.journal.flush()
+	return s.journal.Flush()
 }
 
 // SetBehaviour replaces the switches.
@@ -246,7 +248,7 @@ func (s *Simulator) Orders(mode Mode) []OrderView {
 	}
 	snapshots := b.snapshots(b.byNewest.rows)
 	s.mu.Unlock()
-	_ = s.journal.flush() // the next request reports it
+	_ = s.journal.Flush() // the next request reports it
 	slices.SortStableFunc(snapshots, func(x, y orderSnapshot) int { return cmp.Compare(x.order.N, y.order.N) })
 	out := make([]OrderView, len(snapshots))
 	for i, snap := range snapshots {

@@ -95,7 +95,7 @@ func (d *sender) run(s *Simulator) {
 		if behaviour.ReorderWebhooks {
 			s.shuffle(batch)
 		}
-		if s.journal.flush() != nil { // nobody is told of what is not kept
+		if s.journal.Flush() != nil { // nobody is told of what is not kept
 			continue
 		}
 		for _, e := range batch {
@@ -242,7 +242,7 @@ func (s *Simulator) SendWebhooks(ctx context.Context, w WebhookSend) ([]Delivery
 	if err != nil {
 		return nil, fmt.Errorf("send webhooks: %w", err)
 	}
-	if err := s.journal.flush(); err != nil {
+	if err := s.journal.Flush(); err != nil {
 		return nil, err
 	}
 	batch := copies(events, w.Copies)

@@ -2,7 +2,6 @@ package simulator
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strconv"
 	"sync"
@@ -121,7 +120,7 @@ type change struct {
 	events    []event
 }
 
-// touched is a changed object for the journal; gone says that it was removed.
+// touched is a changed object for the journal.
 type touched struct {
 	kind   string
 	object any
@@ -171,8 +170,9 @@ func (c *change) commit() error {
 	if len(c.touched) == 0 {
 		return nil
 	}
-	if err := c.sim.journal.append(c.account.Name, c.touched); err != nil {
-		return fmt.Errorf("journal: %w", err)
+	c.sim.journal.Add(entryOf(c.books, c.touched...))
+	if err := c.sim.journal.Flush(); err != nil {
+		return err
 	}
 	c.sim.stats.mutations.Add(1)
 	for _, e := range c.events {

@@ -1,30 +1,19 @@
 package simulator
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"time"
+
+	"orderferry/connectors/simkit"
 )
 
 // Control is the control surface: what a merchant does, faults, switches and
 // counts, as JSON. It asks for no token; serve it on a port of its own.
 func (s *Simulator) Control() http.Handler {
-	mux := http.NewServeMux()
-	handle := func(pattern string, f func(*http.Request) (any, error)) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			out, err := f(r)
-			if err != nil {
-				answer(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
-				return
-			}
-			answer(w, http.StatusOK, out)
-		})
-	}
+	c := simkit.NewControl(maxControl)
 	onOrder := func(action string, f func(r *http.Request, account, number string) (any, error)) {
-		handle("POST /accounts/{account}/orders/{number}/"+action, func(r *http.Request) (any, error) {
+		c.Handle("POST /accounts/{account}/orders/{number}/"+action, func(r *http.Request) (any, error) {
 			return f(r, r.PathValue("account"), r.PathValue("number"))
 		})
 	}
@@ -45,54 +34,34 @@ func (s *Simulator) Control() http.Handler {
 	onOrder("ship", s.controlShip)
 	onOrder("edit", s.controlEdit)
 	onOrder("address", s.controlAddress)
-	handle("POST /accounts/{account}/orders", s.controlOrders)
-	handle("GET /accounts/{account}/orders", func(r *http.Request) (any, error) { return s.Orders(r.PathValue("account")) })
-	handle("GET /accounts/{account}/orders/{number}", func(r *http.Request) (any, error) {
+	c.Handle("POST /accounts/{account}/orders", s.controlOrders)
+	c.Handle("GET /accounts/{account}/orders", func(r *http.Request) (any, error) { return s.Orders(r.PathValue("account")) })
+	c.Handle("GET /accounts/{account}/orders/{number}", func(r *http.Request) (any, error) {
 		return s.Order(r.PathValue("account"), r.PathValue("number"))
 	})
-	handle("POST /accounts/{account}/variants", s.controlVariant)
-	handle("POST /accounts/{account}/variants/{sku}/archive", func(r *http.Request) (any, error) {
+	c.Handle("POST /accounts/{account}/variants", s.controlVariant)
+	c.Handle("POST /accounts/{account}/variants/{sku}/archive", func(r *http.Request) (any, error) {
 		return done(s.ArchiveVariant(r.PathValue("account"), r.PathValue("sku")))
 	})
-	handle("GET /accounts/{account}/stock", func(r *http.Request) (any, error) { return s.Stock(r.PathValue("account")) })
-	handle("PUT /accounts/{account}/stock/{sku}", s.controlStock)
-	handle("POST /accounts/{account}/locations", s.controlLocation)
-	handle("POST /accounts/{account}/expire-tokens", func(r *http.Request) (any, error) {
+	c.Handle("GET /accounts/{account}/stock", func(r *http.Request) (any, error) { return s.Stock(r.PathValue("account")) })
+	c.Handle("PUT /accounts/{account}/stock/{sku}", s.controlStock)
+	c.Handle("POST /accounts/{account}/locations", s.controlLocation)
+	c.Handle("POST /accounts/{account}/expire-tokens", func(r *http.Request) (any, error) {
 		return done(s.ExpireTokens(r.PathValue("account")))
 	})
-	handle("POST /skip-ids", s.controlSkip)
-	handle("POST /faults", s.controlFault)
-	handle("GET /faults", func(*http.Request) (any, error) { return s.Faults(), nil })
-	handle("DELETE /faults", func(*http.Request) (any, error) { s.ClearFaults(); return done(nil) })
-	handle("GET /behaviour", func(*http.Request) (any, error) { return s.behaviour(), nil })
-	handle("PATCH /behaviour", s.controlBehaviour)
-	handle("GET /stats", func(*http.Request) (any, error) { return s.Stats(), nil })
-	return mux
-}
-
-func answer(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // a client that went away is its own affair
+	c.Handle("POST /skip-ids", s.controlSkip)
+	c.Handle("POST /faults", s.controlFault)
+	c.Handle("GET /faults", func(*http.Request) (any, error) { return s.Faults(), nil })
+	c.Handle("DELETE /faults", func(*http.Request) (any, error) { s.ClearFaults(); return done(nil) })
+	c.Handle("GET /behaviour", func(*http.Request) (any, error) { return s.behaviour(), nil })
+	c.Handle("PATCH /behaviour", s.controlBehaviour)
+	c.Handle("GET /stats", func(*http.Request) (any, error) { return s.Stats(), nil })
+	return c
 }
 
 func done(err error) (any, error) { return map[string]bool{"ok": err == nil}, err }
 
 const maxControl = 256 << 20 // bytes of a control body: a hundred thousand orders
-
-func decode(r *http.Request, into any) error {
-	data, err := io.ReadAll(io.LimitReader(r.Body, maxControl+1))
-	switch {
-	case err != nil:
-		return fmt.Errorf("read body: %w", err)
-	case len(data) > maxControl:
-		return errors.New("the body is too large")
-	}
-	if err := json.Unmarshal(data, into); err != nil {
-		return fmt.Errorf("parse body: %w", err)
-	}
-	return nil
-}
 
 // controlOrders takes one order, or {"orders": [...], "if_absent": true}.
 func (s *Simulator) controlOrders(r *http.Request) (any, error) {
@@ -101,7 +70,7 @@ func (s *Simulator) controlOrders(r *http.Request) (any, error) {
 		Orders   []NewOrder `json:"orders"`
 		IfAbsent bool       `json:"if_absent"`
 	}
-	if err := decode(r, &asked); err != nil {
+	if err := simkit.Read(r, &asked); err != nil {
 		return nil, err
 	}
 	if asked.Orders == nil {
@@ -114,10 +83,8 @@ func (s *Simulator) controlPack(r *http.Request, account, number string) (any, e
 	var asked struct {
 		Units []Units `json:"units"`
 	}
-	if r.ContentLength != 0 {
-		if err := decode(r, &asked); err != nil {
-			return nil, err
-		}
+	if err := simkit.Read(r, &asked); err != nil {
+		return nil, err
 	}
 	if _, err := s.PackPart(account, number, asked.Units); err != nil {
 		return nil, err
@@ -129,10 +96,8 @@ func (s *Simulator) controlShip(r *http.Request, account, number string) (any, e
 	var asked struct {
 		TrackingNumber string `json:"tracking_number"`
 	}
-	if r.ContentLength != 0 {
-		if err := decode(r, &asked); err != nil {
-			return nil, err
-		}
+	if err := simkit.Read(r, &asked); err != nil {
+		return nil, err
 	}
 	if err := s.ShipByHand(account, number, asked.TrackingNumber); err != nil {
 		return nil, err
@@ -144,7 +109,7 @@ func (s *Simulator) controlSkip(r *http.Request) (any, error) {
 	var asked struct {
 		Above int64 `json:"above"`
 	}
-	if err := decode(r, &asked); err != nil {
+	if err := simkit.Read(r, &asked); err != nil {
 		return nil, err
 	}
 	s.SkipIDs(asked.Above)
@@ -153,7 +118,7 @@ func (s *Simulator) controlSkip(r *http.Request) (any, error) {
 
 func (s *Simulator) controlEdit(r *http.Request, account, number string) (any, error) {
 	var asked Units
-	if err := decode(r, &asked); err != nil {
+	if err := simkit.Read(r, &asked); err != nil {
 		return nil, err
 	}
 	if err := s.EditLine(account, number, asked.SKU, asked.Quantity); err != nil {
@@ -164,7 +129,7 @@ func (s *Simulator) controlEdit(r *http.Request, account, number string) (any, e
 
 func (s *Simulator) controlAddress(r *http.Request, account, number string) (any, error) {
 	var to Address
-	if err := decode(r, &to); err != nil {
+	if err := simkit.Read(r, &to); err != nil {
 		return nil, err
 	}
 	if err := s.ChangeAddress(account, number, to); err != nil {
@@ -175,7 +140,7 @@ func (s *Simulator) controlAddress(r *http.Request, account, number string) (any
 
 func (s *Simulator) controlVariant(r *http.Request) (any, error) {
 	var asked NewVariant
-	if err := decode(r, &asked); err != nil {
+	if err := simkit.Read(r, &asked); err != nil {
 		return nil, err
 	}
 	id, err := s.AddVariant(r.PathValue("account"), asked)
@@ -184,7 +149,7 @@ func (s *Simulator) controlVariant(r *http.Request) (any, error) {
 
 func (s *Simulator) controlStock(r *http.Request) (any, error) {
 	var asked Stock
-	if err := decode(r, &asked); err != nil {
+	if err := simkit.Read(r, &asked); err != nil {
 		return nil, err
 	}
 	return done(s.SetStock(r.PathValue("account"), r.PathValue("sku"), asked))
@@ -194,7 +159,7 @@ func (s *Simulator) controlLocation(r *http.Request) (any, error) {
 	var asked struct {
 		Label string `json:"label"`
 	}
-	if err := decode(r, &asked); err != nil {
+	if err := simkit.Read(r, &asked); err != nil {
 		return nil, err
 	}
 	if asked.Label == "" {
@@ -210,7 +175,7 @@ func (s *Simulator) controlFault(r *http.Request) (any, error) {
 		Fault
 		DelayText string `json:"delay_text"`
 	}
-	if err := decode(r, &asked); err != nil {
+	if err := simkit.Read(r, &asked); err != nil {
 		return nil, err
 	}
 	if asked.DelayText != "" {
@@ -226,7 +191,7 @@ func (s *Simulator) controlFault(r *http.Request) (any, error) {
 // controlBehaviour changes the switches that are sent and shows all of them.
 func (s *Simulator) controlBehaviour(r *http.Request) (any, error) {
 	next := s.behaviour()
-	if err := decode(r, &next); err != nil {
+	if err := simkit.Read(r, &next); err != nil {
 		return nil, err
 	}
 	return next, s.SetBehaviour(next)

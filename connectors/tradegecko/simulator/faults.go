@@ -1,38 +1,37 @@
 package simulator
 
 import (
+	"errors"
 	"fmt"
-	"maps"
-	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"orderferry/connectors/simkit"
 )
 
 // FaultKind says what goes wrong.
-type FaultKind string
+type FaultKind = simkit.FaultKind
 
-// The faults. Those that commit do the work and then spoil the answer; the
-// others answer without doing it.
+// The faults; simkit says what those do that vendors have in common.
 const (
-	CommitThenTimeout   FaultKind = "commit_then_timeout" // the connection drops, after Delay
-	CommitThen500       FaultKind = "commit_then_500"
+	CommitThenTimeout = simkit.CommitThenTimeout
+	CommitThen500     = simkit.CommitThen500
+	Fail500           = simkit.Error500
+	Fail503           = simkit.Error503 // plain text
+	HTML502           = simkit.HTML502  // a proxy's page
+	Throttle          = simkit.Error429 // until the window ends, or for Delay
+	Unauthorised      = simkit.Error401
+	BrokenJSON        = simkit.BrokenJSON
+	Slow              = simkit.Slow
+	RepeatedPage      = simkit.RepeatedPage
+	ShiftedPage       = simkit.ShiftedPage
+
 	CommitThenDuplicate FaultKind = "commit_then_duplicate" // 409 Duplicate Idempotency, though it was the first
-	Timeout             FaultKind = "timeout"               // the connection drops, after Delay
-	Fail500             FaultKind = "500_without_commit"
-	Fail503             FaultKind = "503"      // plain text
-	HTML502             FaultKind = "html_502" // a proxy's page
-	Throttle            FaultKind = "429"      // until the window ends, or for Delay
-	Unauthorised        FaultKind = "401"
-	BrokenJSON          FaultKind = "broken_json" // does the work; the answer is cut in half
-	Slow                FaultKind = "slow"        // does the work after Delay
+	Timeout             FaultKind = "timeout"               // nothing done; the connection drops, after Delay
 	DuplicateKey        FaultKind = "duplicate_idempotency"
-	// These befall only pages after a list's first, which are answered well and yet wrongly.
-	RepeatedPage FaultKind = "repeated_page" // the page before comes again
-	ShiftedPage  FaultKind = "shifted_page"  // every row one place further down, as though one had come in front
 )
 
 var faultKinds = [...]FaultKind{CommitThenTimeout, CommitThen500, CommitThenDuplicate, Timeout, Fail500, Fail503, HTML502, Throttle,
@@ -40,9 +39,6 @@ var faultKinds = [...]FaultKind{CommitThenTimeout, CommitThen500, CommitThenDupl
 
 // FaultKinds lists all kinds.
 func FaultKinds() []FaultKind { return slices.Clone(faultKinds[:]) }
-
-// needsPages reports whether the fault befalls only pages after a list's first.
-func (k FaultKind) needsPages() bool { return k == RepeatedPage || k == ShiftedPage }
 
 // Fault is something that goes wrong with requests that match.
 type Fault struct {
@@ -60,35 +56,29 @@ type Fault struct {
 	Delay time.Duration `json:"delay,omitempty"`
 }
 
-// faults are the injected faults; the first that matches and happens wins.
-type faults struct {
-	mu    sync.Mutex
-	seed  uint64
-	dealt uint64
-	live  []*liveFault
-}
-
-type liveFault struct {
-	Fault
-	dice *rand.Rand
-}
-
-// Inject adds a fault.
+// Inject adds a fault; of several that match a request the first that happens wins.
 func (s *Simulator) Inject(f Fault) error {
+	err := s.checkFault(f)
+	if err == nil {
+		err = s.faults.Inject(f, simkit.Odds{Skip: f.Skip, Count: f.Count, Rate: f.Rate})
+	}
+	if err != nil {
+		return fmt.Errorf("inject fault: %w", err)
+	}
+	return nil
+}
+
+func (s *Simulator) checkFault(f Fault) error {
 	switch {
 	case !slices.Contains(faultKinds[:], f.Kind):
-		return fmt.Errorf("inject fault: unknown kind %q: want one of %v", f.Kind, faultKinds)
+		return fmt.Errorf("unknown kind %q: want one of %v", f.Kind, faultKinds)
 	case !s.routeKnown(f.Route):
-		return fmt.Errorf("inject fault: unknown route %q", f.Route)
-	case f.Rate < 0 || f.Rate > 1 || f.Count < 0 || f.Skip < 0 || f.Delay < 0:
-		return fmt.Errorf("inject fault: want a rate from 0 to 1, and a count, skip and delay that are not negative")
+		return fmt.Errorf("unknown route %q", f.Route)
 	case f.Account != "" && s.byName[f.Account] == nil:
-		return fmt.Errorf("inject fault: unknown account %q", f.Account)
+		return fmt.Errorf("unknown account %q", f.Account)
+	case f.Delay < 0:
+		return errors.New("a delay is at least 0")
 	}
-	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
-	s.faults.dealt++
-	s.faults.live = append(s.faults.live, &liveFault{f, rand.New(rand.NewPCG(s.faults.seed, s.faults.dealt))})
 	return nil
 }
 
@@ -111,64 +101,61 @@ func (s *Simulator) routeKnown(route string) bool {
 
 // Faults are the faults that may still happen.
 func (s *Simulator) Faults() []Fault {
-	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
-	out := make([]Fault, len(s.faults.live))
-	for i, f := range s.faults.live {
-		out[i] = f.Fault
+	out := []Fault{}
+	for f, left := range s.faults.All {
+		f.Skip, f.Count = left.Skip, left.Count
+		out = append(out, f)
 	}
 	return out
 }
 
 // ClearFaults takes all faults out.
-func (s *Simulator) ClearFaults() {
-	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
-	s.faults.live = nil
-}
+func (s *Simulator) ClearFaults() { s.faults.Clear() }
 
-// pick returns the fault that befalls a request; the zero Fault is none. later
+// fault picks what befalls a request and counts it; the zero Fault is none. later
 // says that the request is for a page after a list's first.
-func (f *faults) pick(account string, t *target, method string, later bool) Fault {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for i, live := range f.live {
-		if !live.matches(account, t, method) || (live.Kind.needsPages() && !later) {
-			continue
-		}
-		if live.Skip > 0 {
-			live.Skip--
-			continue
-		}
-		if live.Rate > 0 && live.dice.Float64() >= live.Rate {
-			continue
-		}
-		if live.Count > 0 {
-			if live.Count--; live.Count == 0 {
-				f.live = slices.Delete(f.live, i, i+1)
-			}
-		}
-		return live.Fault
+func (s *Simulator) fault(account string, t *target, method string, later bool) Fault {
+	f, found := s.faults.Pick(func(f Fault) bool {
+		return (f.Route == "*" || f.Route == t.group || f.Route == t.name) &&
+			(f.Method == "" || strings.EqualFold(f.Method, method)) &&
+			(f.Account == "" || f.Account == account) && (later || !f.Kind.NeedsPages())
+	})
+	if found {
+		s.stats.Befell(f.Kind)
 	}
-	return Fault{}
-}
-
-func (f *liveFault) matches(account string, t *target, method string) bool {
-	return (f.Route == "*" || f.Route == t.group || f.Route == t.name) &&
-		(f.Method == "" || strings.EqualFold(f.Method, method)) &&
-		(f.Account == "" || f.Account == account)
+	return f
 }
 
 // run does the work with a fault around it.
 func (x *exchange) run(f Fault, work func()) {
-	if f.Kind == "" {
-		work()
-		return
-	}
-	x.sim.stats.fault(f.Kind)
-	switch f.Kind {
+	kind := f.Kind
+	switch kind {
 	case Timeout:
-		x.drop(f.Delay)
+		kind = simkit.TimeoutNoCommit
+	case RepeatedPage, ShiftedPage:
+		x.page = kind
+	}
+	made := func() simkit.Answer { return simkit.Answer{Status: x.status, Body: x.buf.Bytes()} }
+	a := simkit.Exchange{
+		Writer: x.writer, Request: x.request, Ended: x.sim.life.Ended(), Cut: func() { x.sim.stats.Answered(x.target.name, 0) },
+		Work: func() simkit.Answer {
+			work()
+			x.spoil(f.Kind)
+			return made()
+		},
+		Refuse: func(k FaultKind) (simkit.Answer, bool) {
+			refused := x.refuse(k, f.Delay)
+			return made(), refused
+		},
+	}.Through(kind, f.Delay)
+	x.status = a.Status
+	x.buf.Truncate(len(a.Body))
+}
+
+// refuse makes the answer of a fault that lets nothing be done; false if the kind
+// is none such.
+func (x *exchange) refuse(k FaultKind, delay time.Duration) bool {
+	switch k {
 	case Fail500:
 		x.plain(http.StatusInternalServerError, "text/plain", "Internal Server Error")
 	case Fail503:
@@ -179,46 +166,27 @@ func (x *exchange) run(f Fault, work func()) {
 		}
 		x.plain(http.StatusBadGateway, "text/html", "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>")
 	case Throttle:
-		x.throttle(f.Delay)
+		x.throttle(delay)
 	case Unauthorised:
 		x.fail(&apiError{status: http.StatusUnauthorized, kind: "unauthorized", message: "The access token is invalid"})
 	case DuplicateKey:
 		x.fail(duplicateKey())
-	case Slow:
-		x.wait(f.Delay)
-		work()
-	case RepeatedPage, ShiftedPage:
-		x.page = f.Kind
-		work()
 	default:
-		work()
-		x.spoil(f)
+		return false
 	}
+	return true
 }
 
-// spoil replaces the answer of work that was done.
-func (x *exchange) spoil(f Fault) {
-	switch f.Kind {
-	case CommitThenTimeout:
-		x.drop(f.Delay)
-	case CommitThen500:
-		x.plain(http.StatusInternalServerError, "text/plain", "Internal Server Error")
-	case CommitThenDuplicate:
+// spoil changes the answer of work that was done, where only this vendor's would
+// be so.
+func (x *exchange) spoil(k FaultKind) {
+	switch {
+	case k == CommitThenDuplicate:
 		x.fail(duplicateKey())
-	case BrokenJSON:
-		if x.status == http.StatusNoContent {
-			x.status = http.StatusOK
-			x.buf.WriteString(`{"`)
-		}
-		x.buf.Truncate(x.buf.Len() / 2)
+	case k == BrokenJSON && x.status == http.StatusNoContent: // there shall be something to break
+		x.status = http.StatusOK
+		x.buf.WriteString("{}")
 	}
-}
-
-// drop closes the connection without an answer.
-func (x *exchange) drop(after time.Duration) {
-	x.wait(after)
-	x.sim.stats.count(x.target.name, 0)
-	panic(http.ErrAbortHandler)
 }
 
 func (x *exchange) plain(status int, media, text string) {
@@ -243,19 +211,6 @@ func (x *exchange) throttle(wait time.Duration) {
 	x.fail(&apiError{status: http.StatusTooManyRequests, kind: "Too Many Requests", message: "Rate limit exceeded"})
 }
 
-// wait lets time pass, but no longer than the client stays.
-func (x *exchange) wait(d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-x.request.Context().Done():
-	}
-}
-
 // Stats are counts since the start.
 type Stats struct {
 	Requests    int64            `json:"requests"`
@@ -271,40 +226,14 @@ type Stats struct {
 }
 
 type counters struct {
-	mu                                                                   sync.Mutex
-	requests                                                             int64
-	byRoute                                                              map[string]int64
-	byStatus                                                             map[int]int64
-	faults                                                               map[string]int64
+	*simkit.Tally
 	mutations, throttled, duplicates, overFulfils, webhooks, webhookErrs atomic.Int64
-}
-
-func (c *counters) count(route string, status int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.byRoute == nil {
-		c.byRoute, c.byStatus = map[string]int64{}, map[int]int64{}
-	}
-	c.requests++
-	c.byRoute[route]++
-	c.byStatus[status]++
-}
-
-func (c *counters) fault(k FaultKind) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.faults == nil {
-		c.faults = map[string]int64{}
-	}
-	c.faults[string(k)]++
 }
 
 // Stats returns what was counted.
 func (s *Simulator) Stats() Stats {
-	c := &s.stats
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return Stats{Requests: c.requests, ByRoute: maps.Clone(c.byRoute), ByStatus: maps.Clone(c.byStatus), Faults: maps.Clone(c.faults),
+	c, all := &s.stats, s.stats.Counts()
+	return Stats{Requests: all.Total, ByRoute: all.Requests, ByStatus: all.Statuses, Faults: all.Faults,
 		Mutations: c.mutations.Load(), Throttled: c.throttled.Load(), Duplicates: c.duplicates.Load(),
 		OverFulfils: c.overFulfils.Load(), Webhooks: c.webhooks.Load(), WebhookErrs: c.webhookErrs.Load()}
 }

@@ -11,13 +11,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"orderferry/connectors/simkit/simtest"
 	"orderferry/connectors/tradegecko/simulator"
 )
 
@@ -68,7 +68,7 @@ func TestFaults(t *testing.T) {
 func TestPagesGoWrong(t *testing.T) {
 	s := stocked(t)
 	for i := range 7 {
-		s.clock.pass(time.Second)
+		s.clock.Pass(time.Second)
 		s.order(fmt.Sprintf("SO-%d", i), "RED-S:1")
 	}
 	page := func(n int, want ...any) {
@@ -121,12 +121,12 @@ func TestFaultRoutes(t *testing.T) {
 func TestSlowEndsWithTheClient(t *testing.T) {
 	s := stocked(t)
 	require.NoError(t, s.Inject(simulator.Fault{Kind: simulator.Slow, Route: "*", Delay: time.Hour}))
-	s.http.Timeout = 20 * time.Millisecond
+	s.stand.Client.Timeout = 20 * time.Millisecond
 	_, err := s.try("GET", "/orders", "")
 	require.Error(t, err) // and the server closes at the end of the test
 }
 
-func journalled(t *testing.T, path string, c *clock) *shop {
+func journalled(t *testing.T, path string, c *simtest.Clock) *shop {
 	cfg := config(c)
 	cfg.Journal = path
 	return start(t, cfg, c)
@@ -256,19 +256,9 @@ func TestWebhooks(t *testing.T) {
 
 func TestControl(t *testing.T) {
 	s := open(t)
-	control := httptest.NewServer(s.Control())
-	defer control.Close()
 	call := func(method, path, body string, want int) string {
 		t.Helper()
-		request, err := http.NewRequest(method, control.URL+path, strings.NewReader(body))
-		require.NoError(t, err)
-		response, err := s.http.Do(request)
-		require.NoError(t, err)
-		data, err := io.ReadAll(response.Body)
-		require.NoError(t, err)
-		require.NoError(t, response.Body.Close())
-		require.Equal(t, want, response.StatusCode, string(data))
-		return string(data)
+		return string(s.stand.Control(want, method, path, body))
 	}
 	call("POST", "/accounts/acme/locations", `{"label":"Overflow"}`, 200)
 	call("POST", "/accounts/acme/variants", `{"sku":"RED-S","upc":"012345678905","stock":[{"on_hand":"10"},{"location":"Overflow","on_hand":"2"}]}`, 200)

@@ -1,91 +1,51 @@
 package simulator
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"sync"
+
+	"orderferry/connectors/simkit"
 )
 
-// journal is the file of changes: one JSON line a change, holding the changed
-// objects; the last state of an object wins. It is written before a request is
-// answered and not synced, so it survives a kill of the process, not of the machine.
-type journal struct {
-	mu   sync.Mutex
-	file *os.File // nil: memory only
-	size int64    // of the file, in whole lines
-	buf  bytes.Buffer
-}
-
-// entry is one line of the journal. An object is its kind and its JSON; a kind
-// with a leading "-" means that the object was removed.
+// entry is one line of the journal: the objects that a change left, each its kind
+// and its JSON; a kind with a leading "-" means that the object was removed. The
+// last state of an object wins. Objects are encoded while their books are locked,
+// since commit flushes the journal before it lets go of them.
 type entry struct {
-	Account string               `json:"a"`
-	Objects [][2]json.RawMessage `json:"o"`
+	Account string   `json:"a"`
+	Objects [][2]any `json:"o"` // when read, a string and a json.RawMessage
 }
 
-// append writes one change.
-func (j *journal) append(account string, objects []touched) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.file == nil {
-		return nil
-	}
-	j.buf.Reset()
-	if err := encodeEntry(&j.buf, account, objects); err != nil {
-		return err
-	}
-	n, err := j.file.Write(j.buf.Bytes())
-	if err != nil {
-		// Take a torn line out again, or what follows could not be read.
-		return errors.Join(err, j.file.Truncate(j.size))
-	}
-	j.size += int64(n)
-	return nil
-}
-
-func (j *journal) close() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.file == nil {
-		return nil
-	}
-	err := j.file.Close()
-	j.file = nil
-	return err
-}
-
-func encodeEntry(buf *bytes.Buffer, account string, objects []touched) error {
-	enc := json.NewEncoder(buf)
-	value := func(v any) error {
-		err := enc.Encode(v)
-		buf.Truncate(buf.Len() - 1) // the encoder's newline
-		return err
-	}
-	buf.WriteString(`{"a":`)
-	if err := value(account); err != nil {
-		return err
-	}
-	buf.WriteString(`,"o":[`)
+func entryOf(b *books, objects ...touched) entry {
+	e := entry{Account: b.account.Name, Objects: make([][2]any, len(objects))}
 	for i, t := range objects {
-		if i > 0 {
-			buf.WriteByte(',')
-		}
-		buf.WriteString(`["` + t.kind + `",`)
 		object := t.object
 		if v, ok := object.(*variant); ok && t.kind == "stock" {
 			object = v.stockRecord()
 		}
-		if err := value(object); err != nil {
-			return fmt.Errorf("encode %s: %w", t.kind, err)
-		}
-		buf.WriteByte(']')
+		e.Objects[i] = [2]any{t.kind, object}
 	}
-	buf.WriteString("]}\n")
+	return e
+}
+
+// UnmarshalJSON leaves the objects as JSON.
+func (e *entry) UnmarshalJSON(line []byte) error {
+	var read struct {
+		Account string               `json:"a"`
+		Objects [][2]json.RawMessage `json:"o"`
+	}
+	if err := json.Unmarshal(line, &read); err != nil {
+		return err
+	}
+	e.Account = read.Account
+	for _, o := range read.Objects {
+		var k string
+		if err := json.Unmarshal(o[0], &k); err != nil {
+			return err
+		}
+		e.Objects = append(e.Objects, [2]any{k, o[1]})
+	}
 	return nil
 }
 
@@ -103,76 +63,25 @@ type compositionRecord struct {
 	Components []component `json:"components"`
 }
 
-// openJournal reads the file at path into the accounts' books, rewrites it
-// without what was overtaken, and leaves it open for appending. A last line
-// without its newline was never answered for and is dropped.
-func (s *Simulator) openJournal(path string) error {
-	if path == "" {
-		return nil
-	}
-	old, err := os.Open(path)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-	case err != nil:
-		return err
-	default:
-		err = s.replay(old)
-		if err = errors.Join(err, old.Close()); err != nil {
-			return fmt.Errorf("read %s: %w", path, err)
+// openJournal reads the file at path into the accounts' books.
+func (s *Simulator) openJournal(path string) (err error) {
+	s.journal, err = simkit.OpenJournal(path, nil, s.replay, func(write func(entry) error) error {
+		for _, b := range s.books {
+			b.link()
 		}
-	}
-	for _, b := range s.books {
-		b.link()
-	}
-	next, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	if err = s.snapshot(next); err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err != nil {
-		return errors.Join(err, next.Close())
-	}
-	info, err := next.Stat()
-	if err != nil {
-		return errors.Join(err, next.Close())
-	}
-	s.journal.file, s.journal.size = next, info.Size()
-	return nil
+		return s.snapshot(write)
+	})
+	return err
 }
 
-func (s *Simulator) replay(r io.Reader) error {
-	in := bufio.NewReaderSize(r, 1<<20)
-	for n := 1; ; n++ {
-		text, err := in.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			return nil // a torn line, or nothing
-		}
-		if err != nil {
-			return err
-		}
-		if err := s.replayLine(text); err != nil {
-			return fmt.Errorf("line %d: %w", n, err)
-		}
-	}
-}
-
-func (s *Simulator) replayLine(text []byte) error {
-	var e entry
-	if err := json.Unmarshal(text, &e); err != nil {
-		return err
-	}
+func (s *Simulator) replay(e entry) error {
 	b := s.byName[e.Account]
 	if b == nil {
 		return fmt.Errorf("account %q is not configured", e.Account)
 	}
 	for _, o := range e.Objects {
-		var k string
-		if err := json.Unmarshal(o[0], &k); err != nil {
-			return err
-		}
-		if err := b.load(k, o[1]); err != nil {
+		k, data := o[0].(string), o[1].(json.RawMessage)
+		if err := b.load(k, data); err != nil {
 			return fmt.Errorf("%s: %w", k, err)
 		}
 	}
@@ -350,26 +259,17 @@ func (b *books) link() {
 }
 
 // snapshot writes every object once.
-func (s *Simulator) snapshot(w io.Writer) error {
-	out := bufio.NewWriterSize(w, 1<<20)
-	var buf bytes.Buffer
+func (s *Simulator) snapshot(write func(entry) error) error {
 	for _, b := range s.books {
-		write := func(k string, object any) error {
-			buf.Reset()
-			if err := encodeEntry(&buf, b.account.Name, []touched{{k, object}}); err != nil {
-				return err
-			}
-			_, err := out.Write(buf.Bytes())
-			return err
-		}
 		if b.record.ID == 0 {
 			continue // nothing happened in this account yet
 		}
-		if err := b.each(write); err != nil {
+		err := b.each(func(k string, object any) error { return write(entryOf(b, touched{k, object})) })
+		if err != nil {
 			return err
 		}
 	}
-	return out.Flush()
+	return nil
 }
 
 // each calls write with every object of the books, parents first.

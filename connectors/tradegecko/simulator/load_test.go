@@ -93,3 +93,44 @@ func TestOddRequests(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, v.Fulfillments)
 }
+
+// Accounts that change at once share the journal's writes: whichever of them
+// writes takes the others' changes along.
+func TestAccountsShareTheJournal(t *testing.T) {
+	c := newClock()
+	cfg := config(c)
+	cfg.Journal = filepath.Join(t.TempDir(), "journal")
+	s := start(t, cfg, c)
+	var g errgroup.Group
+	for _, a := range cfg.Accounts {
+		_, err := s.AddVariant(a.Name, simulator.NewVariant{SKU: "RED-S", Stock: []simulator.Stock{{OnHand: "1000"}}})
+		require.NoError(t, err)
+		for worker := range 3 {
+			g.Go(func() error {
+				for i := range 20 {
+					n := simulator.NewOrder{Number: fmt.Sprint(worker, "-", i), Lines: []simulator.NewLine{{SKU: "RED-S", Quantity: "1"}}}
+					if _, err := s.AddOrder(a.Name, n); err != nil {
+						return err
+					}
+					if err := s.Void(a.Name, n.Number); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+	}
+	require.NoError(t, g.Wait())
+	see := func(s *shop) (all []simulator.OrderView) {
+		for _, a := range cfg.Accounts {
+			orders, err := s.Orders(a.Name)
+			require.NoError(t, err)
+			require.Len(t, orders, 60)
+			all = append(all, orders...)
+		}
+		return all
+	}
+	before := see(s)
+	require.NoError(t, s.Close())
+	require.Equal(t, before, see(start(t, cfg, c)))
+}

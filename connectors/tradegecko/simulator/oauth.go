@@ -209,7 +209,7 @@ func (x *exchange) authorize() {
 		}
 		s := x.sim
 		s.oauthMu.Lock()
-		sum := s.digest("code", b.account.Name, s.requests.Load(), len(s.codes))
+		sum := s.digest("code", b.account.Name, x.number, len(s.codes))
 		code := hex.EncodeToString(sum[:16])
 		for old, c := range s.codes {
 			if !s.now().Before(c.until) {

@@ -279,10 +279,12 @@ func (t *target) singular() string {
 // exchange is one request and the answer that is being made for it.
 type exchange struct {
 	sim       *Simulator
+	number    int64 // of the request, from 1
 	books     *books
 	target    *target
 	request   *http.Request
-	header    http.Header
+	writer    http.ResponseWriter
+	header    http.Header // the writer's
 	behaviour Behaviour
 	page      FaultKind // what befalls the page that was asked for; "" for nothing
 	buf       bytes.Buffer
@@ -290,14 +292,14 @@ type exchange struct {
 }
 
 func (s *Simulator) serve(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{sim: s, request: r, header: w.Header(), behaviour: s.behaviour()}
-	x.header["X-Request-Id"] = []string{s.requestID()}
+	x := &exchange{sim: s, number: s.stats.Begin(), request: r, writer: w, header: w.Header(), behaviour: s.behaviour()}
+	x.header["X-Request-Id"] = []string{s.requestID(x.number)}
 	x.header["Content-Type"] = []string{"application/json; charset=utf-8"}
 	x.header["Cache-Control"] = []string{"no-cache, no-store"}
 	switch strings.TrimRight(r.URL.Path, "/") {
 	case "/oauth/token":
 		x.target = &target{group: "token", name: "token"}
-		x.run(s.faults.pick("", x.target, r.Method, false), x.token)
+		x.run(s.fault("", x.target, r.Method, false), x.token)
 	case "/oauth/authorize":
 		x.target = &target{group: "authorize", name: "authorize"}
 		x.authorize()
@@ -335,7 +337,7 @@ func (x *exchange) api() {
 		x.fail(noRoute())
 		return
 	}
-	x.run(s.faults.pick(x.books.account.Name, x.target, r.Method, laterPage(r)), x.work)
+	x.run(s.fault(x.books.account.Name, x.target, r.Method, laterPage(r)), x.work)
 }
 
 // laterPage reports whether a request is for a page after a list's first.
@@ -383,7 +385,7 @@ func (x *exchange) send(w http.ResponseWriter) {
 	if x.target != nil {
 		name = x.target.name
 	}
-	x.sim.stats.count(name, x.status)
+	x.sim.stats.Answered(name, x.status)
 	if x.status == http.StatusNoContent {
 		x.header.Del("Content-Type")
 		w.WriteHeader(x.status)

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"orderferry/connectors/simkit"
 )
 
 // Simulator is a running stand-in for TradeGecko. It is safe for concurrent use.
@@ -20,10 +22,10 @@ type Simulator struct {
 	byName    map[string]*books
 	byToken   map[string]*books // privileged tokens
 	sequences map[kind]*atomic.Int64
-	requests  atomic.Uint64
-	journal   journal
+	life      *simkit.Life
+	journal   *simkit.Journal[entry]
+	faults    *simkit.Faults[Fault]
 	stats     counters
-	faults    faults
 	sender    *sender
 
 	oauthMu sync.RWMutex
@@ -39,9 +41,9 @@ func New(cfg Config) (*Simulator, error) {
 		return nil, fmt.Errorf("configure simulator: %w", err)
 	}
 	s := &Simulator{cfg: cfg, endpoints: endpoints(), byName: map[string]*books{}, byToken: map[string]*books{},
-		sequences: map[kind]*atomic.Int64{}, access: map[string]*books{}, codes: map[string]authCode{}}
+		sequences: map[kind]*atomic.Int64{}, access: map[string]*books{}, codes: map[string]authCode{},
+		life: simkit.NewLife(), faults: simkit.NewFaults[Fault](cfg.Seed), stats: counters{Tally: simkit.NewTally()}}
 	s.switches.Store(&cfg.Behaviour)
-	s.faults.seed = uint64(cfg.Seed)
 	dice := rand.New(rand.NewPCG(uint64(cfg.Seed), 1))
 	for i, k := range numbered {
 		n := &atomic.Int64{}
@@ -57,7 +59,7 @@ func New(cfg Config) (*Simulator, error) {
 		}
 	}
 	if err := s.openJournal(cfg.Journal); err != nil {
-		return nil, fmt.Errorf("open journal: %w", err)
+		return nil, fmt.Errorf("open journal %s: %w", cfg.Journal, err)
 	}
 	s.sender = newSender(s)
 	for _, b := range s.books {
@@ -68,10 +70,11 @@ func New(cfg Config) (*Simulator, error) {
 	return s, nil
 }
 
-// Close stops the webhook sender and closes the journal.
+// Close ends open answers and the webhook sender and closes the journal.
 func (s *Simulator) Close() error {
-	s.sender.close()
-	return s.journal.close()
+	s.sender.stop()
+	s.life.End()
+	return s.journal.Close()
 }
 
 // SetBehaviour changes the switches while the simulator runs.
@@ -110,10 +113,10 @@ func (s *Simulator) digest(parts ...any) [sha256.Size]byte {
 	return sha256.Sum256(fmt.Append(nil, append([]any{s.cfg.Seed, " "}, parts...)...))
 }
 
-// requestID is a UUID of the next request.
-func (s *Simulator) requestID() string {
+// requestID is the UUID of a request, by its number.
+func (s *Simulator) requestID(number int64) string {
 	// splitmix64, twice: cheap, and the same under the same seed.
-	n := uint64(s.cfg.Seed) + s.requests.Add(1)*0x9e3779b97f4a7c15
+	n := uint64(s.cfg.Seed) + uint64(number)*0x9e3779b97f4a7c15
 	hi, lo := mix(n), mix(n^0xd1b54a32d192ed03)
 	return fmt.Sprintf("%08x-%04x-4%03x-%04x-%012x", hi>>32, hi>>16&0xffff, hi&0xfff, lo>>48&0x3fff|0x8000, lo&0xffffffffffff)
 }

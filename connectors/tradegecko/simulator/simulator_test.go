@@ -3,56 +3,37 @@ package simulator_test
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"orderferry/connectors/simkit/simtest"
 	"orderferry/connectors/tradegecko/simulator"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// clock is a clock that tests move.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func newClock() *clock { return &clock{at: time.Date(2021, 3, 4, 5, 0, 0, 123456789, time.UTC)} }
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
+func newClock() *simtest.Clock {
+	return simtest.NewClock(time.Date(2021, 3, 4, 5, 0, 0, 123456789, time.UTC))
 }
 
 // shop is a simulator behind real HTTP, with one account at hand.
 type shop struct {
 	*simulator.Simulator
+	stand *simtest.Stand
 	t     testing.TB
-	url   string
-	http  *http.Client
-	clock *clock
+	clock *simtest.Clock
 	token string
 }
 
-func config(c *clock) simulator.Config {
+func config(c *simtest.Clock) simulator.Config {
 	return simulator.Config{
-		Seed: 7, Clock: c.now, RateLimit: -1,
+		Seed: 7, Clock: c.Now, RateLimit: -1,
 		Accounts: []simulator.Account{
 			{Name: "acme", Tokens: []string{"acme-token"}, AppID: "app", AppSecret: "app-secret", RefreshToken: "first-refresh",
 				Locations: []string{"Main Warehouse", "Second Warehouse"}},
@@ -61,18 +42,12 @@ func config(c *clock) simulator.Config {
 	}
 }
 
-func start(t testing.TB, cfg simulator.Config, c *clock) *shop {
+func start(t testing.TB, cfg simulator.Config, c *simtest.Clock) *shop {
 	t.Helper()
 	sim, err := simulator.New(cfg)
 	require.NoError(t, err)
-	server := httptest.NewServer(sim.Handler())
-	s := &shop{Simulator: sim, t: t, url: server.URL, clock: c, token: "acme-token",
-		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
-	t.Cleanup(func() {
-		s.http.CloseIdleConnections()
-		server.Close()
-		require.NoError(t, sim.Close())
-	})
+	s := &shop{Simulator: sim, stand: simtest.Start(t, sim), t: t, clock: c, token: "acme-token"}
+	t.Cleanup(s.stand.Stop)
 	return s
 }
 
@@ -117,24 +92,20 @@ type answer struct {
 }
 
 func (s *shop) try(method, path, body string, headers ...string) (answer, error) {
-	request, err := http.NewRequest(method, s.url+path, strings.NewReader(body))
+	request, err := http.NewRequest(method, s.stand.URL()+path, strings.NewReader(body))
 	require.NoError(s.t, err)
 	request.Header.Set("Authorization", "Bearer "+s.token)
 	request.Header.Set("Content-Type", "application/json")
 	for i := 0; i+1 < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
 	}
-	response, err := s.http.Do(request)
+	got, err := s.stand.Do(request)
 	if err != nil {
 		return answer{}, err
 	}
-	data, err := io.ReadAll(response.Body)
-	if err != nil {
-		return answer{}, err
-	}
-	a := answer{status: response.StatusCode, header: response.Header, raw: string(data)}
-	_ = json.Unmarshal(data, &a.body) // some answers are not JSON on purpose
-	return a, response.Body.Close()
+	a := answer{status: got.Status, header: got.Header, raw: string(got.Raw)}
+	_ = json.Unmarshal(got.Raw, &a.body) // some answers are not JSON on purpose
+	return a, nil
 }
 
 func (s *shop) do(method, path, body string, headers ...string) answer {
@@ -254,7 +225,7 @@ func TestPagingAndFilters(t *testing.T) {
 	s := stocked(t)
 	var orders []simulator.OrderView
 	for i := range 12 {
-		s.clock.pass(time.Second)
+		s.clock.Pass(time.Second)
 		orders = append(orders, s.order(fmt.Sprintf("SO-%02d", i), "RED-S:1"))
 	}
 	require.NoError(t, s.Void("acme", "SO-03"))
@@ -305,12 +276,12 @@ func TestWalkAgreesWithSort(t *testing.T) {
 	s := stocked(t)
 	for i := range 300 {
 		if i%3 == 0 {
-			s.clock.pass(time.Millisecond)
+			s.clock.Pass(time.Millisecond)
 		}
 		s.order(fmt.Sprintf("SO-%03d", i), "RED-S:1")
 	}
 	for i := 0; i < 300; i += 7 {
-		s.clock.pass(time.Millisecond)
+		s.clock.Pass(time.Millisecond)
 		require.NoError(t, s.Revert("acme", fmt.Sprintf("SO-%03d", i)))
 	}
 	for i := 3; i < 300; i += 11 {
@@ -336,7 +307,7 @@ func TestWalkAgreesWithSort(t *testing.T) {
 func TestShipping(t *testing.T) {
 	s := stocked(t)
 	o := s.order("SO-1", "RED-S:2", "RED-M:1")
-	s.clock.pass(time.Second)
+	s.clock.Pass(time.Second)
 	made := s.do("POST", "/fulfillments/", fulfilment(o, "packed", "T1", "2"))
 	require.Equal(t, 201, made.status, made.raw)
 	f := made.object("fulfillment")
@@ -509,7 +480,7 @@ func TestIdempotency(t *testing.T) {
 	second := s.do("POST", "/fulfillments", body, "Idempotency-Key", "k3")
 	require.Equal(t, 201, second.status)
 	require.Equal(t, first.raw, second.raw)
-	s.clock.pass(25 * time.Hour)
+	s.clock.Pass(25 * time.Hour)
 	require.Equal(t, 201, s.do("POST", "/fulfillments", body, "Idempotency-Key", "k1").status, "keys live a day")
 	require.Len(t, s.get(fmt.Sprintf("/fulfillments?order_id=%d", o.ID)).list("fulfillments"), 4)
 }
@@ -533,7 +504,7 @@ func TestRateWindow(t *testing.T) {
 	s.token = "other-token"
 	require.Equal(t, "2", s.get("/orders").header.Get("X-Rate-Limit-Remaining"), "each account has its own window")
 	s.token = "acme-token"
-	c.pass(5 * time.Minute)
+	c.Pass(5 * time.Minute)
 	require.Equal(t, "2", s.get("/orders").header.Get("X-Rate-Limit-Remaining"))
 }
 
@@ -557,7 +528,7 @@ func TestOAuth(t *testing.T) {
 	require.Equal(t, 200, second.status)
 	require.NotEqual(t, first.body["refresh_token"], second.body["refresh_token"])
 
-	s.clock.pass(2*time.Hour + time.Second)
+	s.clock.Pass(2*time.Hour + time.Second)
 	require.Equal(t, 401, s.do("GET", "/orders", "").status, "access tokens expire")
 	third := refresh(second.body["refresh_token"].(string))
 	s.token = third.body["access_token"].(string)
@@ -580,7 +551,7 @@ func TestSwitches(t *testing.T) {
 	s := stocked(t)
 	o := s.order("SO-1", "RED-S:2")
 	require.NoError(t, s.SetBehaviour(simulator.Behaviour{AllowOverFulfil: true, OrderStampFrozen: true, NoSideload: true, PutStatus: 204, KeepShippedAtNull: true, AllLocations: true}))
-	s.clock.pass(time.Minute)
+	s.clock.Pass(time.Minute)
 	a := s.do("POST", "/fulfillments", fulfilment(o, "packed", "T", "3"))
 	require.Equal(t, 201, a.status)
 	require.NotContains(t, a.body, "fulfillment_line_items")
@@ -593,7 +564,7 @@ func TestSwitches(t *testing.T) {
 	require.Len(t, s.get("/variants?sku=RED-S").list("variants")[0]["locations"], 2)
 	require.NoError(t, s.SetBehaviour(simulator.Behaviour{EqualStamps: true, AllowUnfinalized: true, RefuseFulfilledCreate: true, PutStatus: 200}))
 	one, two := s.order("SO-2", "RED-S:1"), s.order("SO-3", "RED-S:1")
-	s.clock.pass(time.Millisecond)
+	s.clock.Pass(time.Millisecond)
 	require.Equal(t, one.UpdatedAt, two.UpdatedAt)
 	require.NoError(t, s.Void("acme", "SO-2"))
 	require.Equal(t, 422, s.do("POST", "/fulfillments", fulfilment(one, "fulfilled", "T", "1")).status)

@@ -53,7 +53,6 @@ type sender struct {
 	sim    *Simulator
 	client *http.Client
 	stop   context.CancelFunc
-	done   chan struct{}
 	wake   chan struct{}
 
 	mu      sync.Mutex
@@ -63,16 +62,11 @@ type sender struct {
 
 func newSender(s *Simulator) *sender {
 	ctx, stop := context.WithCancel(context.Background())
-	out := &sender{sim: s, stop: stop, done: make(chan struct{}), wake: make(chan struct{}, 1),
+	out := &sender{sim: s, stop: stop, wake: make(chan struct{}, 1),
 		client: &http.Client{Timeout: deliveryTimeout, Transport: &http.Transport{DisableKeepAlives: true},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
-	go out.run(ctx)
+	s.life.Go(func() { out.run(ctx) })
 	return out
-}
-
-func (s *sender) close() {
-	s.stop()
-	<-s.done
 }
 
 func resourcePath(k kind) string {
@@ -112,7 +106,6 @@ func (s *sender) tell(b *books, e event) {
 }
 
 func (s *sender) run(ctx context.Context) {
-	defer close(s.done)
 	for {
 		d, wait, found := s.next()
 		if found && wait <= 0 {
