@@ -295,7 +295,6 @@ func TestCancelAtEveryMoment(t *testing.T) {
 	for name, m := range moments() {
 		for who, cancel := range cancels {
 			t.Run(name+", by "+who, func(t *testing.T) {
-				t.Parallel()
 				w := newWorld(t, m.given)
 				for range m.others {
 					w.atWarehouse(w.sell())

@@ -238,15 +238,17 @@ func TestTheWarehousesWordsAreShownScrubbed(t *testing.T) {
 		"COMPUTER.SAYS.NO": `{"errors":{"code":"COMPUTER.SAYS.NO","message":"no, not to … of …; call …"}}`,
 		"ADDRESS.INVALID":  "",
 	} {
-		w := newWorld(t, setup{})
-		w.refuseOrders(code)
-		number := w.sell()
-		w.pull()
-		w.submit()
-		d := w.want(number, relay.OrderHeld)
-		require.Contains(t, d.Hold.Words, buyerLast, "the ledger has them")
-		view := do[activities.HoldView](w, w.acts.ViewHold, activities.ViewInput{Order: d.ID, Key: "k", Now: time.Now()})
-		require.Equal(t, want, view.Words)
+		t.Run(code, func(t *testing.T) {
+			w := newWorld(t, setup{})
+			w.refuseOrders(code)
+			number := w.sell()
+			w.pull()
+			w.submit()
+			d := w.want(number, relay.OrderHeld)
+			require.Contains(t, d.Hold.Words, buyerLast, "the ledger has them")
+			view := do[activities.HoldView](w, w.acts.ViewHold, activities.ViewInput{Order: d.ID, Key: "k", Now: time.Now()})
+			require.Equal(t, want, view.Words)
+		})
 	}
 }
 

@@ -32,7 +32,6 @@ func TestLostAnswers(t *testing.T) {
 			" no search, a list that lags and is the wrong way round": {QueryUnsupported: true, ListDelay: 20 * time.Millisecond, OldestFirst: true},
 		} {
 			t.Run(string(kind)+name, func(t *testing.T) {
-				t.Parallel()
 				w := newWorld(t, setup{behave: b, Options: activities.Options{
 					Lease: time.Second, Looks: []time.Duration{5 * time.Millisecond, 10 * time.Millisecond, 50 * time.Millisecond},
 				}})

@@ -39,7 +39,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 
 // What must never leave the ledger: the buyer, and the credentials.
 const (
-	buyerFirst, buyerLast = "Wilhelmina", "Quackenbush"
+	buyerFirst, buyerLast = "Unmistakable", "Buyerson"
 	buyerStreet           = "77 Marmalade Crescent"
 	buyerEmail            = "wilhelmina.q@private.test"
 	buyerPhone            = "212-555-0142"
@@ -103,8 +103,10 @@ type setup struct {
 	clock   func() time.Time // the shop's
 }
 
+// newWorld makes a world of the test's own, so the test runs beside others from here on.
 func newWorld(t *testing.T, s setup) *world {
 	t.Helper()
+	t.Parallel()
 	w := &world{t: t, db: storetest.New(t), said: &lockedBuffer{}, opt: s.Options}
 	if len(w.opt.Looks) == 0 {
 		w.opt.Looks = []time.Duration{time.Millisecond, 2 * time.Millisecond}

@@ -81,7 +81,7 @@ func (a *Activities) mappings(ctx context.Context, m store.Merchant) (relay.Mapp
 	book := a.books.of(m.ID)
 	book.reading.Lock()
 	defer book.reading.Unlock()
-	if !book.known || book.kept.Version != m.AliasesVersion {
+	if !book.known || book.kept.Version != m.MappingsVersion {
 		read, err := a.store.Mappings(ctx, m.ID)
 		if err != nil {
 			return relay.Mappings{}, err

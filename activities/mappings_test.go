@@ -41,7 +41,7 @@ func TestAKitOnItsWay(t *testing.T) {
 	require.Equal(t, 1, recheck())
 	require.Equal(t, 1, w.submit().Accepted)
 	d := w.want(number, relay.OrderAtWarehouse)
-	require.Equal(t, int64(3), d.Submissions[len(d.Submissions)-1].AliasesVersion)
+	require.Equal(t, int64(3), d.Submissions[len(d.Submissions)-1].MappingsVersion)
 	id := string(d.WarehouseOrderID)
 	require.Equal(t, []relay.Item{{Code: mugCode, Units: 2}, {Code: toteCode, Units: 4}}, relay.MergeItems(d.Submissions[len(d.Submissions)-1].Items))
 
@@ -152,5 +152,5 @@ func TestAnEditWhileOrdersAreSent(t *testing.T) {
 	w.wrap.Store(&edit)
 	got := w.submit()
 	require.Equal(t, 3, got.Accepted, "%+v", got)
-	require.Equal(t, int64(2), w.want(late, relay.OrderAtWarehouse).Submissions[0].AliasesVersion)
+	require.Equal(t, int64(2), w.want(late, relay.OrderAtWarehouse).Submissions[0].MappingsVersion)
 }

@@ -62,11 +62,21 @@ type MerchantInput struct {
 type PauseInput struct {
 	Merchant relay.MerchantID `json:"merchant"`
 	Paused   bool             `json:"paused"`
+	// Asked is when the merchant's workflow accepted it. Never the same twice.
+	Asked time.Time `json:"asked,omitzero"`
 }
 
-// SetPaused notes in the ledger that a merchant is paused, so that nothing of it is resent meanwhile.
+// SetPaused notes in the ledger that a merchant is paused, so that nothing of it is
+// resent meanwhile. One that comes behind what was asked for later is refused.
 func (a *Activities) SetPaused(ctx context.Context, in PauseInput) error {
-	return a.store.SetPaused(ctx, in.Merchant, in.Paused)
+	stands, err := a.store.SetPausedAsked(ctx, in.Merchant, in.Paused, in.Asked)
+	if err != nil {
+		return err
+	}
+	if !stands {
+		return &relay.Error{Op: "pause or resume", Kind: relay.Conflict, Code: "overtaken", Err: errors.New("another pause or resume was asked for later: it counts")}
+	}
+	return nil
 }
 
 // ResumeConnections lets a connection work again whose credentials were

@@ -123,10 +123,10 @@ func (j *job) pullShipments(ctx context.Context, after relay.OrderID, r *PullShi
 // reports whether it has more to tell than this run has time for.
 func (j *job) readProgress(ctx context.Context, source connectors.ShipmentSource, open []store.OpenOrder, r *PullShipmentsResult, carts map[store.ConnectionID]bool) (more bool, err error) {
 	q := connectors.ShipmentsQuery{Open: make([]connectors.OpenOrder, len(open)), Known: j.ordersThere}
-	byID := make(map[relay.WarehouseOrderID]relay.OrderID, len(open))
+	byID := make(map[relay.WarehouseOrderID]store.OpenOrder, len(open))
 	for i, o := range open {
 		q.Open[i] = connectors.OpenOrder{ID: o.WarehouseOrderID, Reference: o.Reference, AcceptedAt: o.AcceptedAt, Unanswered: o.Unanswered}
-		byID[o.WarehouseOrderID] = o.ID
+		byID[o.WarehouseOrderID] = o
 	}
 	if q.Cursor, err = j.store.Cursor(ctx, j.conn.ID, shipmentsCursor); err != nil {
 		return false, err
@@ -137,14 +137,9 @@ func (j *job) readProgress(ctx context.Context, source connectors.ShipmentSource
 		if err != nil {
 			return false, err
 		}
-		if err := j.recordProgress(ctx, page.Updates, byID, r, carts); err != nil {
+		read := store.Reading{Warehouse: j.conn.ID, Name: shipmentsCursor, From: q.Cursor, To: page.Cursor}
+		if err := j.recordProgress(ctx, page.Updates, read, byID, r, carts); err != nil {
 			return false, err
-		}
-		// Behind what was told: a page may come twice, and none is passed over.
-		if page.Cursor != q.Cursor {
-			if err := j.store.SetCursor(ctx, j.conn.ID, shipmentsCursor, page.Cursor); err != nil {
-				return false, err
-			}
 		}
 		if page.More && page.Cursor == q.Cursor {
 			return false, &relay.Error{Kind: relay.Invalid, Op: "pull shipments", Err: errors.New("the connector gave the same cursor twice")}
@@ -171,7 +166,7 @@ func (j *job) ordersThere(ctx context.Context, ids []relay.WarehouseOrderID) ([]
 
 // recordProgress writes a page of what the warehouse tells, and wakes whoever
 // has to act on holds that began or ended.
-func (j *job) recordProgress(ctx context.Context, updates []connectors.OrderUpdate, byID map[relay.WarehouseOrderID]relay.OrderID, r *PullShipmentsResult, carts map[store.ConnectionID]bool) error {
+func (j *job) recordProgress(ctx context.Context, updates []connectors.OrderUpdate, read store.Reading, byID map[relay.WarehouseOrderID]store.OpenOrder, r *PullShipmentsResult, carts map[store.ConnectionID]bool) error {
 	var others []relay.WarehouseOrderID // told by itself
 	for _, u := range updates {
 		if _, asked := byID[u.ID]; !asked {
@@ -187,20 +182,25 @@ func (j *job) recordProgress(ctx context.Context, updates []connectors.OrderUpda
 	}
 	reports, strangers := make([]store.Progress, 0, len(updates)), 0
 	for _, u := range updates {
-		id, ours := byID[u.ID]
+		o, ours := byID[u.ID]
 		if !ours {
-			id, ours = told[u.ID]
+			o.ID, ours = told[u.ID]
 		}
 		if !ours {
 			strangers++
 			continue
 		}
-		reports = append(reports, progressOf(id, u))
+		p := progressOf(o.ID, u)
+		p.Submission = o.Submission
+		reports = append(reports, p)
 	}
 	if strangers > 0 {
 		j.log.Info("the warehouse told of orders that the ledger does not have there", "orders", strangers)
 	}
-	done, err := j.store.RecordProgress(ctx, j.actor, reports)
+	done, err := j.store.RecordProgress(ctx, j.actor, reports, read)
+	if errors.Is(err, store.ErrReadOn) {
+		return &relay.Error{Kind: relay.Unavailable, Op: "pull shipments", Code: "overtaken", Err: err}
+	}
 	if err != nil {
 		return err
 	}

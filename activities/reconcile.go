@@ -17,7 +17,7 @@ import (
 type ReconcileResult struct {
 	// The counts are those of the whole run up to now, over all its turns.
 	Checked  int `json:"checked,omitempty"`  // orders and levels that were compared
-	Found    int `json:"found,omitempty"`    // differences
+	Found    int `json:"found,omitempty"`    // discrepancies
 	Repaired int `json:"repaired,omitempty"` // of them
 	// Stopped says that the credentials are refused.
 	Stopped bool `json:"stopped,omitempty"`
@@ -103,11 +103,11 @@ type comparison struct {
 
 // part is what one part of a comparison found.
 type part struct {
-	checked     int
-	differences []store.Difference
-	more        bool
-	at          string // with more: where the next part begins
-	partial     bool   // the comparison can't see all: nothing follows from what it did not find
+	checked       int
+	discrepancies []store.Discrepancy
+	more          bool
+	at            string // with more: where the next part begins
+	partial       bool   // the comparison can't see all: nothing follows from what it did not find
 }
 
 func (c *reconciler) comparisons() []comparison {
@@ -150,7 +150,7 @@ func (c *reconciler) reconcile(ctx context.Context) (err error) {
 		}
 		c.progress = string(b)
 		run, err := c.store.RecordCompared(ctx, c.conn, c.run.ID, c.actor, store.Compared{
-			Checked: found.checked, Differences: found.differences, Progress: c.progress, Ended: i == len(list), Partial: p.Partial,
+			Checked: found.checked, Discrepancies: found.discrepancies, Progress: c.progress, Ended: i == len(list), Partial: p.Partial,
 		})
 		if errors.Is(err, store.ErrNotFound) {
 			return nil // another attempt of this step ended the run

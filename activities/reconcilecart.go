@@ -22,7 +22,7 @@ func (c *reconciler) unknownOrders(ctx context.Context, at string) (part, error)
 	}
 	versions := make(map[relay.ExternalID]time.Time) // of all orders in the page
 	page, err := source.PullOrders(ctx, connectors.OrdersQuery{
-		Cursor: at, Limit: pageSize, Earliest: c.run.BeganAt.Add(-lookBack),
+		Cursor: at, Limit: pageSize, Earliest: c.run.BeganAt.Add(-lookBack), ReadOnly: true, // the ordinary pull reads them all the same
 		Known: func(ctx context.Context, stamps []connectors.Stamp) ([]bool, error) {
 			for _, s := range stamps {
 				versions[s.ID] = s.UpdatedAt
@@ -56,7 +56,7 @@ func (c *reconciler) unknownOrders(ctx context.Context, at string) (part, error)
 	found := part{checked: len(versions), more: page.More, at: page.Cursor}
 	for _, o := range missed {
 		c.log.Error("an order was ready at the cart for long and had not been taken in; it is now", "order", o.Reference)
-		found.differences = append(found.differences, store.Difference{
+		found.discrepancies = append(found.discrepancies, store.Discrepancy{
 			Kind: store.FindingUnknownOrder, Subject: string(o.Reference), Order: o.Order, Detail: map[string]any{"cart_order": o.ExternalID}, Repaired: true,
 		})
 	}
@@ -101,7 +101,7 @@ func (c *reconciler) missedCancels(ctx context.Context, at string) (part, error)
 		if _, ok := unheard[k.ID]; !watched || !ok {
 			continue
 		}
-		d := store.Difference{Kind: store.FindingCancelMissed, Subject: string(o.Reference), Order: o.Order, Detail: map[string]any{"cart_says": k.Status}, Repaired: true}
+		d := store.Discrepancy{Kind: store.FindingCancelMissed, Subject: string(o.Reference), Order: o.Order, Detail: map[string]any{"cart_says": k.Status}, Repaired: true}
 		switch k.Status {
 		case connectors.GoneAtCart:
 			d.Kind = store.FindingGoneAtCart
@@ -110,12 +110,12 @@ func (c *reconciler) missedCancels(ctx context.Context, at string) (part, error)
 		}
 		if o.Sent && d.Kind != store.FindingCancelMissed {
 			d.Repaired = false
-			found.differences = append(found.differences, d)
+			found.discrepancies = append(found.discrepancies, d)
 			continue
 		}
 		cancelled = append(cancelled, k)
 		if c.overdue(k.At) || k.Status == connectors.GoneAtCart { // of which nobody knows since when
-			found.differences = append(found.differences, d)
+			found.discrepancies = append(found.discrepancies, d)
 		}
 	}
 	var r PullOrdersResult
@@ -139,7 +139,7 @@ func (c *reconciler) untoldShipments(ctx context.Context, at string) (part, erro
 	c.tellCart()
 	found := part{checked: len(orders), more: len(orders) == atOnce, at: atOrder(orders[len(orders)-1].Order)}
 	for _, o := range orders {
-		found.differences = append(found.differences, store.Difference{Kind: store.FindingUntold, Subject: string(o.Reference), Order: o.Order,
+		found.discrepancies = append(found.discrepancies, store.Discrepancy{Kind: store.FindingUntold, Subject: string(o.Reference), Order: o.Order,
 			Detail: map[string]any{"parcels": o.Parcels, "attempts": o.Attempts, "since": o.Since.UTC(), "error": o.Error}})
 	}
 	return found, nil
@@ -153,7 +153,7 @@ func (c *reconciler) unconfirmedOrders(ctx context.Context, _ string) (part, err
 	}
 	found := part{checked: len(orders), more: len(orders) == atOnce}
 	for _, o := range orders {
-		found.differences = append(found.differences, store.Difference{Kind: store.FindingNotConfirmed, Subject: string(o.Reference), Order: o.Order, Repaired: true})
+		found.discrepancies = append(found.discrepancies, store.Discrepancy{Kind: store.FindingNotConfirmed, Subject: string(o.Reference), Order: o.Order, Repaired: true})
 	}
 	return found, nil
 }
@@ -190,13 +190,13 @@ func (c *reconciler) driftedLevels(ctx context.Context, at string) (part, error)
 	}
 	for i, o := range outcomes {
 		if o.Err == nil && o.Before != o.After {
-			d := store.Difference{Kind: store.FindingStockDrift, Subject: string(levels[i].SKU),
+			d := store.Discrepancy{Kind: store.FindingStockDrift, Subject: string(levels[i].SKU),
 				Detail: map[string]any{"was": o.Before.String(), "is": o.After.String()}, Repaired: true}
 			if at := levels[i].Location; at != "" {
 				d.Subject += " at " + at // a finding is told apart by its subject
 				d.Detail["location"] = at
 			}
-			found.differences = append(found.differences, d)
+			found.discrepancies = append(found.discrepancies, d)
 		}
 	}
 	return found, nil

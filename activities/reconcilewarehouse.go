@@ -25,7 +25,7 @@ func (c *reconciler) listedOrders(ctx context.Context, at string) (part, error) 
 		c.log.Warn("the warehouse's list of orders can't be read to its end", "orders", len(page.Orders))
 	}
 	found := part{checked: len(page.Orders), more: page.More, at: page.Cursor, partial: page.Partial}
-	found.differences, err = c.judge(ctx, page.Orders)
+	found.discrepancies, err = c.judge(ctx, page.Orders)
 	return found, err
 }
 
@@ -72,7 +72,7 @@ func judge(o connectors.ListedOrder, s store.SubmissionStanding) verdict {
 }
 
 // judge holds orders of the warehouse's list against the ledger.
-func (c *reconciler) judge(ctx context.Context, list []connectors.ListedOrder) ([]store.Difference, error) {
+func (c *reconciler) judge(ctx context.Context, list []connectors.ListedOrder) ([]store.Discrepancy, error) {
 	var live []connectors.ListedOrder
 	var tokens []relay.Token
 	for _, o := range list {
@@ -85,7 +85,7 @@ func (c *reconciler) judge(ctx context.Context, list []connectors.ListedOrder) (
 	if err != nil {
 		return nil, err
 	}
-	var differences []store.Difference
+	var discrepancies []store.Discrepancy
 	var there, stray []listed
 	var strangers []store.Stranger
 	for _, o := range live {
@@ -103,23 +103,23 @@ func (c *reconciler) judge(ctx context.Context, list []connectors.ListedOrder) (
 		case shown:
 			there = append(there, l)
 		case contrary:
-			differences = append(differences, l.differs(store.FindingUnexpected))
+			discrepancies = append(discrepancies, l.differs(store.FindingUnexpected))
 		case unwanted:
 			stray = append(stray, l)
 		}
 	}
-	for _, compare := range []func() ([]store.Difference, error){
-		func() ([]store.Difference, error) { return c.doubtShown(ctx, there) },
-		func() ([]store.Difference, error) { return c.cancelUnwanted(ctx, stray) },
-		func() ([]store.Difference, error) { return c.holdSuspects(ctx, strangers) },
+	for _, compare := range []func() ([]store.Discrepancy, error){
+		func() ([]store.Discrepancy, error) { return c.doubtShown(ctx, there) },
+		func() ([]store.Discrepancy, error) { return c.cancelUnwanted(ctx, stray) },
+		func() ([]store.Discrepancy, error) { return c.holdSuspects(ctx, strangers) },
 	} {
 		more, err := compare()
 		if err != nil {
 			return nil, err
 		}
-		differences = append(differences, more...)
+		discrepancies = append(discrepancies, more...)
 	}
-	return differences, nil
+	return discrepancies, nil
 }
 
 // createdBy is when an order was there at the latest.
@@ -136,15 +136,15 @@ type listed struct {
 	store.SubmissionStanding
 }
 
-func (l listed) differs(kind store.FindingKind) store.Difference {
-	return store.Difference{Kind: kind, Subject: string(l.ID), Order: l.Order,
+func (l listed) differs(kind store.FindingKind) store.Discrepancy {
+	return store.Discrepancy{Kind: kind, Subject: string(l.ID), Order: l.Order,
 		Detail: map[string]any{"submission": l.State, "order": l.OrderState, "warehouse": l.Progress}}
 }
 
 // doubtShown has orders looked for that are there though the ledger does not know
 // it, or believes the contrary and would send them again: promise 1. The look
 // adopts them by their tokens.
-func (c *reconciler) doubtShown(ctx context.Context, list []listed) ([]store.Difference, error) {
+func (c *reconciler) doubtShown(ctx context.Context, list []listed) ([]store.Discrepancy, error) {
 	if len(list) == 0 {
 		return nil, nil
 	}
@@ -164,22 +164,22 @@ func (c *reconciler) doubtShown(ctx context.Context, list []listed) ([]store.Dif
 		}
 	}
 	c.result.Submit = true
-	differences := make([]store.Difference, len(list))
+	discrepancies := make([]store.Discrepancy, len(list))
 	for i, l := range list {
 		kind := store.FindingUnconfirmed
 		if l.State != "in_doubt" {
 			kind = store.FindingUnexpected
 			c.log.Error("the warehouse has an order that the ledger did not know to be there; it is looked for before it could be sent again", "order", l.Reference, "warehouse_order", l.ID)
 		}
-		differences[i] = l.differs(kind)
-		differences[i].Repaired = looked[l.Submission]
+		discrepancies[i] = l.differs(kind)
+		discrepancies[i].Repaired = looked[l.Submission]
 	}
-	return differences, nil
+	return discrepancies, nil
 }
 
 // cancelUnwanted cancels what the warehouse has of orders that have another
 // warehouse order, or that were cancelled. What has shipped is reported.
-func (c *reconciler) cancelUnwanted(ctx context.Context, list []listed) ([]store.Difference, error) {
+func (c *reconciler) cancelUnwanted(ctx context.Context, list []listed) ([]store.Discrepancy, error) {
 	if len(list) == 0 {
 		return nil, nil
 	}
@@ -191,7 +191,7 @@ func (c *reconciler) cancelUnwanted(ctx context.Context, list []listed) ([]store
 	if err != nil {
 		return nil, err
 	}
-	differences := make([]store.Difference, len(list))
+	discrepancies := make([]store.Discrepancy, len(list))
 	for i, l := range list {
 		var answer connectors.CancelAnswer
 		switch {
@@ -205,7 +205,7 @@ func (c *reconciler) cancelUnwanted(ctx context.Context, list []listed) ([]store
 				return nil, err
 			}
 		}
-		d := &differences[i]
+		d := &discrepancies[i]
 		if l.WarehouseOrderID != "" && l.WarehouseOrderID != l.ID {
 			*d = l.differs(store.FindingDuplicate)
 			d.Event, d.EventDetail = store.EventDuplicate, map[string]any{"cancelled": map[relay.WarehouseOrderID]connectors.CancelResult{l.ID: answer.Result}}
@@ -217,7 +217,7 @@ func (c *reconciler) cancelUnwanted(ctx context.Context, list []listed) ([]store
 		d.Detail["cancel"], d.Detail["evidence"] = answer.Result, answer.Evidence
 		c.log.Error("the warehouse has an order that must not ship", "order", l.Reference, "warehouse_order", l.ID, "finding", d.Kind, "cancel", answer.Result)
 	}
-	return differences, nil
+	return discrepancies, nil
 }
 
 // askCancel asks for a cancel. Only refused credentials are an error: what can't
@@ -251,7 +251,7 @@ func cancelEvent(r connectors.CancelResult) store.EventKind {
 // merchant's orders, but whose token the ledger never gave out: it was restored
 // from a backup, or another installation uses the account. Nothing of theirs is
 // cancelled or adopted, but what is not sent yet waits for a person.
-func (c *reconciler) holdSuspects(ctx context.Context, strangers []store.Stranger) ([]store.Difference, error) {
+func (c *reconciler) holdSuspects(ctx context.Context, strangers []store.Stranger) ([]store.Discrepancy, error) {
 	suspects, err := c.store.HoldSuspects(ctx, c.conn, c.run.ID, c.actor, strangers, func(st store.Stranger) relay.Hold {
 		return relay.Hold{Reason: relay.HoldUnknownOutcome, Fields: []relay.Problem{{Field: "submission", Value: string(st.ID),
 			Message: "the warehouse has an order with this number that nothing in this ledger sent (it was restored from a backup, or another installation uses the account): " +
@@ -261,7 +261,7 @@ func (c *reconciler) holdSuspects(ctx context.Context, strangers []store.Strange
 	if err != nil {
 		return nil, err
 	}
-	differences := make([]store.Difference, len(suspects))
+	discrepancies := make([]store.Discrepancy, len(suspects))
 	for i, s := range suspects {
 		if s.Held {
 			c.result.Submit = true // its hold wants a workflow
@@ -270,10 +270,10 @@ func (c *reconciler) holdSuspects(ctx context.Context, strangers []store.Strange
 			}
 		}
 		c.log.Error("the warehouse has an order with our mark that the ledger did not send", "order", s.Reference, "warehouse_order", s.Stranger, "held", s.Held)
-		differences[i] = store.Difference{Kind: store.FindingForeign, Subject: string(s.Stranger), Order: s.Order,
+		discrepancies[i] = store.Discrepancy{Kind: store.FindingForeign, Subject: string(s.Stranger), Order: s.Order,
 			Detail: map[string]any{"order": s.State, "held": s.Held}}
 	}
-	return differences, nil
+	return discrepancies, nil
 }
 
 // stuckOrders finds orders for which something should have been done long ago.
@@ -286,11 +286,11 @@ func (c *reconciler) stuckOrders(ctx context.Context, at string) (part, error) {
 	c.result.Submit = true
 	found := part{checked: len(orders), more: len(orders) == atOnce, at: atOrder(orders[len(orders)-1].Order)}
 	for _, o := range orders {
-		d := store.Difference{Kind: store.FindingStuck, Subject: string(o.Reference), Order: o.Order, Detail: map[string]any{"order": o.State}}
+		d := store.Discrepancy{Kind: store.FindingStuck, Subject: string(o.Reference), Order: o.Order, Detail: map[string]any{"order": o.State}}
 		if o.Due != nil {
 			d.Detail["due"] = o.Due.UTC()
 		}
-		found.differences = append(found.differences, d)
+		found.discrepancies = append(found.discrepancies, d)
 	}
 	return found, nil
 }
@@ -302,9 +302,9 @@ func (c *reconciler) unreadOrders(ctx context.Context, _ string) (part, error) {
 	if err != nil || n == 0 {
 		return part{}, err
 	}
-	d := store.Difference{Kind: store.FindingUnread, Subject: string(relay.PullShipments), Detail: map[string]any{"orders": n}}
+	d := store.Discrepancy{Kind: store.FindingUnread, Subject: string(relay.PullShipments), Detail: map[string]any{"orders": n}}
 	if !last.IsZero() {
 		d.Detail["since"] = last.UTC()
 	}
-	return part{checked: n, differences: []store.Difference{d}}, nil
+	return part{checked: n, discrepancies: []store.Discrepancy{d}}, nil
 }

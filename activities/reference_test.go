@@ -90,7 +90,7 @@ func (c catalogue) FindOrders(_ context.Context, q connectors.LookupQuery) ([]co
 // Promises 1 and 2 hold for a warehouse with a reference field, and for one that
 // tells nothing of what it has. (EasyPost has but free text: see TestLostAnswers.)
 func TestWarehousesWithAReferenceOrWithNothing(t *testing.T) {
-	open := func(l *library) *world {
+	open := func(t *testing.T, l *library) *world {
 		w := newWorld(t, setup{Options: activities.Options{Lease: 500 * time.Millisecond}})
 		name := "library"
 		w.exec(`update connections set connector = $1 where role = 'warehouse'`, name)
@@ -100,7 +100,7 @@ func TestWarehousesWithAReferenceOrWithNothing(t *testing.T) {
 	}
 	t.Run("reference, lost answer", func(t *testing.T) {
 		l := &library{lose: 1}
-		w := open(l)
+		w := open(t, l)
 		number := w.sell()
 		w.pull()
 		d := w.submitUntil(number, relay.OrderAtWarehouse)
@@ -110,7 +110,7 @@ func TestWarehousesWithAReferenceOrWithNothing(t *testing.T) {
 	})
 	t.Run("reference, lost request", func(t *testing.T) {
 		l := &library{broken: 1}
-		w := open(l)
+		w := open(t, l)
 		number := w.sell()
 		w.pull()
 		d := w.submitUntil(number, relay.OrderAtWarehouse)
@@ -121,7 +121,7 @@ func TestWarehousesWithAReferenceOrWithNothing(t *testing.T) {
 		// It has the order though its search does not show it yet: sent again, it is
 		// refused as a conflict, and that is read back and ours.
 		l := &library{lose: 1, lags: true}
-		w := open(l)
+		w := open(t, l)
 		number := w.sell()
 		w.pull()
 		d := w.submitUntil(number, relay.OrderAtWarehouse)
@@ -132,7 +132,7 @@ func TestWarehousesWithAReferenceOrWithNothing(t *testing.T) {
 	})
 	t.Run("nothing, lost answer", func(t *testing.T) {
 		l := &library{lose: 1, blind: true}
-		w := open(l)
+		w := open(t, l)
 		number := w.sell()
 		w.pull()
 		d := w.submitUntil(number, relay.OrderHeld)

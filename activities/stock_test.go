@@ -122,8 +122,12 @@ type stockWorld struct {
 	log    *lockedBuffer
 }
 
+// newStockWorld makes a world of the test's own, so the test runs beside others from here on.
 func newStockWorld(t testing.TB, opt activities.Options, carts ...connectors.Connector) *stockWorld {
 	t.Helper()
+	if t, ok := t.(*testing.T); ok {
+		t.Parallel()
+	}
 	db := storetest.New(t)
 	w := &stockWorld{t: t, ledger: db.Open(t), sql: db.Pool(t), feed: &feed{page: 1000}, plain: &plainCart{shows: make(map[string]relay.Quantity)}, log: &lockedBuffer{}, cart: "shop"}
 	open := func(c connectors.Connection) func(connectors.Config) (connectors.Connection, error) {

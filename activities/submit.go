@@ -150,7 +150,7 @@ func (a *Activities) submitter(ctx context.Context, in JobInput, name string) (*
 	if err != nil {
 		return nil, err
 	}
-	j.merchant.AliasesVersion = mappings.Version
+	j.merchant.MappingsVersion = mappings.Version
 	return &submitter{job: j, sink: sink, book: mappings, owner: owner(ctx), prepared: make(map[relay.OrderID]preparedOrder)}, nil
 }
 
@@ -179,11 +179,11 @@ func (s *submitter) remap(ctx context.Context) error {
 		return err
 	}
 	// The merchant's settings stay those with which the connection was opened.
-	s.merchant.AliasesVersion = m.AliasesVersion
+	s.merchant.MappingsVersion = m.MappingsVersion
 	if s.book, err = s.mappings(ctx, s.merchant); err != nil {
 		return err
 	}
-	s.merchant.AliasesVersion = s.book.Version
+	s.merchant.MappingsVersion = s.book.Version
 	return nil
 }
 

@@ -161,7 +161,10 @@ func (r Rules) Carrier(carrier string) string {
 // of those that are wanted; where traits are unknown none is asked for. A country
 // that is no code, and what the connector could not read, is not judged: such an
 // order is held for it instead, where somebody sees it.
-func (f Filter) Skips(o CartOrder) string {
+func (f Filter) Skips(o CartOrder) string { return strings.Join(f.Reasons(o), "; ") }
+
+// Reasons are what Skips tells, one by one.
+func (f Filter) Reasons(o CartOrder) []string {
 	if o.Traits.Unknown {
 		f.Statuses, f.Payments, f.Locations, f.Tags = nil, nil, nil, nil
 	}
@@ -199,7 +202,7 @@ func (f Filter) Skips(o CartOrder) string {
 	default:
 		say("placed %s, before %s", o.PlacedAt.UTC().Format(time.RFC3339), f.Earliest.UTC().Format(time.RFC3339))
 	}
-	return strings.Join(why, "; ")
+	return why
 }
 
 // skipsLines names the first few SKUs that are not wanted. A line without a SKU

@@ -142,16 +142,31 @@ type Translated struct {
 // gravest: what is wrong with the order itself goes before unknown SKUs, these
 // before kits without components, and these before the ship method.
 func (t Mappings) Translate(cart ConnectionName, o CartOrder) (Translated, *Hold) {
+	out, w := t.translate(cart, o)
+	holds := w.holds()
+	if len(holds) == 0 {
+		return out, nil
+	}
+	for _, h := range holds[1:] {
+		holds[0].Fields = append(holds[0].Fields, h.Fields...)
+	}
+	return Translated{}, &holds[0]
+}
+
+// Obstacles are what the hold of Translate names, under the reason of each: the
+// gravest first, none when nothing stands in the way.
+func (t Mappings) Obstacles(cart ConnectionName, o CartOrder) []Hold {
+	_, w := t.translate(cart, o)
+	return w.holds()
+}
+
+func (t Mappings) translate(cart ConnectionName, o CartOrder) (out Translated, w wrongs) {
 	if len(o.Problems) > 0 {
-		return Translated{}, &Hold{Reason: HoldBadOrder, Fields: o.Problems} // it could not be read: what else is wrong with it nobody knows
+		return out, wrongs{HoldBadOrder: o.Problems} // it could not be read: what else is wrong with it nobody knows
 	}
 	if len(o.Lines) == 0 {
-		return Translated{}, &Hold{Reason: HoldBadOrder, Fields: []Problem{{
-			Field: "lines", Message: "the order has nothing to ship",
-		}}}
+		return out, wrongs{HoldBadOrder: {{Field: "lines", Message: "the order has nothing to ship"}}}
 	}
-	var out Translated
-	var w wrongs
 	for i, l := range o.Lines {
 		out.Items = append(out.Items, t.line(cart, i, l, &w)...)
 	}
@@ -162,11 +177,8 @@ func (t Mappings) Translate(cart ConnectionName, o CartOrder) (Translated, *Hold
 			Message: fmt.Sprintf("no service of the warehouse is mapped to it: name one under ship_methods of cart %s in the merchant's file", cart),
 		})
 	}
-	if hold := w.hold(); hold != nil {
-		return Translated{}, hold
-	}
 	out.Service = service
-	return out, nil
+	return out, w
 }
 
 // line translates the i-th line of an order, and notes what is wrong with it.
@@ -232,17 +244,13 @@ func (w *wrongs) note(r HoldReason, p Problem) {
 	(*w)[r] = append((*w)[r], p)
 }
 
-// hold returns the gravest, with the fields of all; nil when there is nothing.
-func (w wrongs) hold() *Hold {
-	var h *Hold
+// holds are in the order of their gravity.
+func (w wrongs) holds() []Hold {
+	var out []Hold
 	for _, r := range []HoldReason{HoldBadOrder, HoldUnknownItem, HoldKitWithoutComponents, HoldUnmappedShipMethod} {
-		if len(w[r]) == 0 {
-			continue
+		if len(w[r]) > 0 {
+			out = append(out, Hold{Reason: r, Fields: w[r]})
 		}
-		if h == nil {
-			h = &Hold{Reason: r}
-		}
-		h.Fields = append(h.Fields, w[r]...)
 	}
-	return h
+	return out
 }

@@ -114,6 +114,13 @@ func TestTranslate(t *testing.T) {
 	}
 	_, hold = m.Translate("main", relay.CartOrder{Lines: []relay.Line{line("1", "HALF", relay.Units(1))}})
 	require.Contains(t, hold.Fields[0].Message, "component of kit HALF")
+	// The same, under the reason of each.
+	var each []string
+	for _, h := range m.Obstacles("main", relay.CartOrder{Lines: []relay.Line{line("1", "SOON", relay.Units(1)), line("2", "CUP", relay.Units(1)), line("3", "MUG", 5_000)}}) {
+		each = append(each, h.Headline())
+	}
+	require.Equal(t, []string{"bad_order: lines[2].quantity 0.5", "unknown_item: lines[1].sku CUP", "kit_without_components: lines[0].sku SOON"}, each)
+	require.Empty(t, m.Obstacles("main", relay.CartOrder{Lines: []relay.Line{good}}))
 }
 
 // What ShipMethods say is what Translate does: see TestShipMethods.

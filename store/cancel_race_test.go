@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -67,7 +68,7 @@ func TestCancelsRace(t *testing.T) {
 	progress := func(p store.Progress) func(b *bench, sub store.Submission) error {
 		return func(b *bench, sub store.Submission) error {
 			p.Order = sub.Order.ID
-			_, err := b.RecordProgress(b.t.Context(), "test", []store.Progress{p})
+			_, err := b.RecordProgress(b.t.Context(), "test", []store.Progress{p}, store.Reading{})
 			return err
 		}
 	}
@@ -211,28 +212,30 @@ func TestAReleaseRacesALateNo(t *testing.T) {
 // Two who cancel one order at once: one stops it, the other hears so.
 func TestTwoCancelsRace(t *testing.T) {
 	for _, cartFirst := range []bool{true, false} {
-		b := newBench(t)
-		b.takeIn(anOrder(1))
-		id := b.id(1)
-		var cart, person store.CancelRequest
-		byCart := func() (err error) {
-			cart, err = b.RequestCancel(t.Context(), id, store.CancelAsk{Actor: "cart shop", Reason: "the cart says void", AtCart: true})
-			return err
-		}
-		byPerson := func() (err error) {
-			person, err = b.RequestCancel(t.Context(), id, store.CancelAsk{Actor: "operator clerk", Tell: []store.ConnectionID{b.cart("shop").ID}})
-			return err
-		}
-		if cartFirst {
-			b.queue(id, byCart, byPerson)
-			require.Equal(t, store.StoppedBeforeSending, cart.Standing)
-			require.Equal(t, store.AlreadyCancelled, person.Standing)
-		} else {
-			b.queue(id, byPerson, byCart)
-			require.Equal(t, store.StoppedBeforeSending, person.Standing)
-			require.Equal(t, store.AlreadyCancelled, cart.Standing)
-		}
-		b.want(id, relay.OrderSendingCancelled)
-		require.Empty(t, b.cancelsToTell(), "the cart knows")
+		t.Run(fmt.Sprintf("cart first: %t", cartFirst), func(t *testing.T) {
+			b := newBench(t)
+			b.takeIn(anOrder(1))
+			id := b.id(1)
+			var cart, person store.CancelRequest
+			byCart := func() (err error) {
+				cart, err = b.RequestCancel(t.Context(), id, store.CancelAsk{Actor: "cart shop", Reason: "the cart says void", AtCart: true})
+				return err
+			}
+			byPerson := func() (err error) {
+				person, err = b.RequestCancel(t.Context(), id, store.CancelAsk{Actor: "operator clerk", Tell: []store.ConnectionID{b.cart("shop").ID}})
+				return err
+			}
+			if cartFirst {
+				b.queue(id, byCart, byPerson)
+				require.Equal(t, store.StoppedBeforeSending, cart.Standing)
+				require.Equal(t, store.AlreadyCancelled, person.Standing)
+			} else {
+				b.queue(id, byPerson, byCart)
+				require.Equal(t, store.StoppedBeforeSending, person.Standing)
+				require.Equal(t, store.AlreadyCancelled, cart.Standing)
+			}
+			b.want(id, relay.OrderSendingCancelled)
+			require.Empty(t, b.cancelsToTell(), "the cart knows")
+		})
 	}
 }

@@ -304,7 +304,11 @@ func (s *Store) RecordCancels(ctx context.Context, actor string, results []Cance
 					r.Order, actor, plain(r.Evidence), r.WarehouseOrderID)
 			case r.TooLate:
 				b.Queue(`
-					with u as (update orders set state = 'at_warehouse', cancel_next_at = null, answer_due = null, updated_at = now() where id = $1 and state = 'cancel_requested' and $4 in ('', warehouse_order_id) returning id)
+					with u as (update orders set state = 'at_warehouse', cancel_next_at = null, answer_due = null, updated_at = now()
+						where id = $1 and state = 'cancel_requested' and $4 in ('', warehouse_order_id) returning id),
+					-- It has taken it, then, if it had only received it: a figure of stock read before did not leave it out.
+					t as (update submissions s set resolved_at = now() from u join orders o on o.id = u.id
+						where s.order_id = u.id and s.state = 'accepted' and o.answer_due is not null)
 					insert into order_events (order_id, kind, actor, detail) select id, 'cancel_too_late', $2, jsonb_build_object('evidence', $3::text) from u`,
 					r.Order, actor, plain(r.Evidence), r.WarehouseOrderID)
 			default:

@@ -165,8 +165,8 @@ func TestCancelBetweenTheStepsOfASubmission(t *testing.T) {
 		"unsure, then answered":       {[]func(*bench, store.Submission){outcome(unknown), look(store.Look{Hold: unknownOutcome()}), outcome(accepted)}, relay.OrderCancelRequested},
 		"unsure, unsure, then absent": {[]func(*bench, store.Submission){outcome(unknown), look(store.Look{Hold: unknownOutcome()}), release, look(store.Look{Hold: unknownOutcome()}), release, look(store.Look{Absent: unknownOutcome()})}, relay.OrderSendingCancelled},
 	} {
-		t.Run(name, func(t *testing.T) {
-			for at := range len(c.steps) + 1 {
+		for at := range len(c.steps) + 1 {
+			t.Run(fmt.Sprint(name, ", at step ", at), func(t *testing.T) {
 				b := newBench(t)
 				sub := b.submitting(1)
 				for i, step := range c.steps {
@@ -180,13 +180,13 @@ func TestCancelBetweenTheStepsOfASubmission(t *testing.T) {
 					b.cancel(sub.Order.ID)
 				}
 				if state := b.state(sub.Order.ID); state == relay.OrderHeld || state == relay.OrderNew {
-					t.Fatalf("cancelled at step %d: ended %s", at, state)
+					t.Fatalf("ended %s", state)
 				}
 				b.want(sub.Order.ID, c.end)
-				require.Empty(t, list[int64](b, `select id from submissions where state in ('open', 'in_doubt')`), "step %d", at)
+				require.Empty(t, list[int64](b, `select id from submissions where state in ('open', 'in_doubt')`))
 				require.Contains(t, b.kinds(sub.Order.ID), store.EventCancelAsked)
-			}
-		})
+			})
+		}
 	}
 	t.Run("before it is sent again", func(t *testing.T) {
 		b := newBench(t)

@@ -27,7 +27,11 @@ type bench struct {
 	m   store.Merchant
 }
 
+// newBench makes a ledger of the test's own, so the test runs beside others from here on.
 func newBench(t testing.TB, carts ...relay.ConnectionName) *bench {
+	if t, ok := t.(*testing.T); ok {
+		t.Parallel()
+	}
 	db := storetest.New(t)
 	s := db.Open(t)
 	return &bench{t: t, db: db, Store: s, sql: db.Pool(t), m: storetest.Save(t, s, storetest.Merchant("acme", carts...))}
@@ -171,7 +175,7 @@ func item(code relay.ItemCode, units int64) relay.Item { return relay.Item{Code:
 
 func (b *bench) progress(reports ...store.Progress) store.Recorded {
 	b.t.Helper()
-	got, err := b.RecordProgress(b.t.Context(), "job pull_shipments", reports)
+	got, err := b.RecordProgress(b.t.Context(), "job pull_shipments", reports, store.Reading{})
 	require.NoError(b.t, err)
 	return got
 }

@@ -169,3 +169,25 @@ func (s *Store) MappingHistory(ctx context.Context, q MappingQuery, limit int) (
 	}
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[MappingChange])
 }
+
+// MappingVersion is what brought about one version of a merchant's mappings.
+type MappingVersion struct {
+	Version int64       `json:"version"`
+	Kind    MappingKind `json:"kind"`    // an edit is of aliases or of kits
+	Changes int64       `json:"changes"` // of so many of them
+	At      time.Time   `json:"at"`
+	Actor   string      `json:"actor"`
+}
+
+// MappingVersions tells what brought about versions of a merchant's mappings, the
+// earliest first. Of 0, with which a merchant begins, and of versions that are
+// older than the history of mappings it tells nothing.
+func (s *Store) MappingVersions(ctx context.Context, merchant relay.MerchantID, versions []int64) ([]MappingVersion, error) {
+	rows, err := s.pool.Query(ctx, `
+		select version, min(kind), count(*), min(at), min(actor) from mapping_changes
+		where merchant_id = $1 and version = any($2) group by version order by version`, merchant, versions)
+	if err != nil {
+		return nil, fmt.Errorf("read versions of mappings of %s: %w", merchant, err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[MappingVersion])
+}

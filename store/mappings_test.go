@@ -75,6 +75,14 @@ func TestEveryEditIsOneVersionWithWhatWasBefore(t *testing.T) {
 	}, b.changes(store.MappingQuery{}))
 	require.Len(t, b.changes(store.MappingQuery{SKU: " MUG "}), 4)
 	require.Len(t, b.changes(store.MappingQuery{Kind: store.KitMapping, Version: 4}), 2)
+	versions, err := b.MappingVersions(t.Context(), "acme", []int64{4, 0, 1, 4, 9})
+	require.NoError(t, err)
+	require.Len(t, versions, 2, "nothing brought 0, and 9 is to come")
+	for i, want := range []store.MappingVersion{{Version: 1, Kind: store.AliasMapping, Changes: 3, Actor: "operator clerk"}, {Version: 4, Kind: store.KitMapping, Changes: 2, Actor: "operator clerk"}} {
+		require.WithinDuration(t, time.Now(), versions[i].At, time.Minute)
+		want.At = versions[i].At
+		require.Equal(t, want, versions[i])
+	}
 	kits, err := b.Kits(t.Context(), "acme")
 	require.NoError(t, err)
 	require.Equal(t, []relay.Kit{{SKU: "SOON"}}, kits)

@@ -33,7 +33,7 @@ type Connection struct {
 type Merchant struct {
 	relay.Merchant
 	SettingsVersion int64
-	AliasesVersion  int64
+	MappingsVersion int64
 	PausedAt        time.Time    // zero while it runs
 	Connections     []Connection // carts by name, then the warehouse; removed ones are left out
 }
@@ -220,7 +220,7 @@ func (s *Store) merchants(ctx context.Context, id *relay.MerchantID) ([]Merchant
 		var c Connection
 		var schedule []byte
 		var stopped, paused *time.Time
-		if err := rows.Scan(&m.ID, &m.Name, &m.Resend.Hour, &m.Resend.Zone, &m.Unaliased, &m.Alerts, &m.SettingsVersion, &m.AliasesVersion, &paused,
+		if err := rows.Scan(&m.ID, &m.Name, &m.Resend.Hour, &m.Resend.Zone, &m.Unaliased, &m.Alerts, &m.SettingsVersion, &m.MappingsVersion, &paused,
 			&c.ID, &c.Name, &c.Role, &c.Connector, &c.BaseURL, &c.Mode, &c.Settings, &schedule, &c.Rules, &stopped, &c.StoppedReason); err != nil {
 			return nil, fmt.Errorf("read merchants: %w", err)
 		}
@@ -277,11 +277,24 @@ func (s *Store) ResumeConnections(ctx context.Context, merchant relay.MerchantID
 
 // SetPaused pauses a merchant or lets it run again.
 func (s *Store) SetPaused(ctx context.Context, merchant relay.MerchantID, paused bool) error {
-	_, err := s.pool.Exec(ctx, `update merchants set paused_at = case when $2 then coalesce(paused_at, now()) end, updated_at = now() where id = $1`, merchant, paused)
+	_, err := s.setPaused(ctx, merchant, paused, nil)
+	return err
+}
+
+// SetPausedAsked does as SetPaused what was asked for at that time. stands is
+// false, and nothing changed, when one that was asked for later is written already.
+func (s *Store) SetPausedAsked(ctx context.Context, merchant relay.MerchantID, paused bool, asked time.Time) (stands bool, err error) {
+	return s.setPaused(ctx, merchant, paused, nullTime(asked))
+}
+
+func (s *Store) setPaused(ctx context.Context, merchant relay.MerchantID, paused bool, asked *time.Time) (bool, error) {
+	tag, err := s.pool.Exec(ctx, `
+		update merchants set paused_at = case when $2 then coalesce(paused_at, now()) end, pause_asked_at = coalesce($3, pause_asked_at), updated_at = now()
+		where id = $1 and ($3::timestamptz is null or pause_asked_at is null or pause_asked_at <= $3)`, merchant, paused, asked)
 	if err != nil {
-		return fmt.Errorf("pause %s: %w", merchant, err)
+		return false, fmt.Errorf("pause %s: %w", merchant, err)
 	}
-	return nil
+	return tag.RowsAffected() > 0, nil
 }
 
 // Vault opens and rotates one connection's credentials.

@@ -95,6 +95,26 @@ func TestPauseAndStop(t *testing.T) {
 	require.NoError(t, b.SetPaused(t.Context(), "acme", false))
 	require.Zero(t, read().PausedAt)
 
+	// Of those that a workflow was asked for, the latest counts, whenever it comes.
+	first := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		paused        bool
+		asked         time.Time
+		stands, after bool // after: it is paused then
+	}{
+		{true, first, true, true},
+		{true, first, true, true}, // tried again
+		{false, first.Add(time.Second), true, false},
+		{true, first, false, false},
+		{true, time.Time{}, true, true}, // from elsewhere
+		{false, first.Add(time.Minute), true, false},
+	} {
+		stands, err := b.SetPausedAsked(t.Context(), "acme", c.paused, c.asked)
+		require.NoError(t, err)
+		require.Equal(t, c.stands, stands)
+		require.Equal(t, c.after, !read().PausedAt.IsZero())
+	}
+
 	require.NoError(t, b.StopConnection(t.Context(), b.depot(), "first"))
 	require.NoError(t, b.StopConnection(t.Context(), b.depot(), "second"))
 	require.Equal(t, "first", read().StoredWarehouse().StoppedReason)
@@ -212,7 +232,8 @@ func TestRotateAndSaveTakeTurns(t *testing.T) {
 	}()
 	// It waits for the lock before the vendor may answer.
 	require.Eventually(t, func() bool {
-		return list[bool](b, `select exists (select from pg_locks where locktype = 'advisory' and not granted)`)[0]
+		return list[bool](b, `select exists (select from pg_locks where locktype = 'advisory' and not granted
+			and database = (select oid from pg_database where datname = current_database()))`)[0]
 	}, time.Minute, 5*time.Millisecond)
 	close(leave)
 	wg.Wait()
@@ -323,6 +344,6 @@ func TestImportAliases(t *testing.T) {
 	require.ErrorIs(t, err, store.ErrNotFound)
 	m, err := b.Merchant(t.Context(), "acme")
 	require.NoError(t, err)
-	require.Equal(t, int64(4), m.AliasesVersion)
+	require.Equal(t, int64(4), m.MappingsVersion)
 	require.Equal(t, int64(1), m.SettingsVersion)
 }

@@ -285,7 +285,7 @@ func (m *model) moves() map[string]func() error {
 				r.Working = true
 			}
 			m.reported = true
-			_, err = b.RecordProgress(ctx, "model", []store.Progress{r})
+			_, err = b.RecordProgress(ctx, "model", []store.Progress{r}, store.Reading{})
 			return err
 		},
 		"tell": func() error {

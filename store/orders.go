@@ -138,7 +138,7 @@ type SubmissionDetail struct {
 	Token           relay.Token       `json:"token"`
 	Digest          string            `json:"digest"` // of the exact body: SHA-256 in hex
 	Service         relay.Service     `json:"service,omitempty"`
-	AliasesVersion  int64             `json:"aliases_version"`
+	MappingsVersion int64             `json:"aliases_version"`
 	SettingsVersion int64             `json:"settings_version"`
 	Sends           int               `json:"sends"`
 	OpenedAt        time.Time         `json:"opened_at"`

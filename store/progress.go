@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +16,10 @@ import (
 // Progress is what a warehouse reported of one order.
 type Progress struct {
 	Order relay.OrderID
+	// Submission is the latest that there was when the warehouse was asked: that it
+	// refused, cancelled, lost or can't go on with the order says nothing of a later
+	// one, which may bear the same number there. 0: the warehouse told by itself.
+	Submission SubmissionID
 	// WarehouseOrderID is what was read: a report of an earlier one says nothing of
 	// an order that was reopened. "": whichever it is.
 	WarehouseOrderID relay.WarehouseOrderID
@@ -35,20 +40,32 @@ type Progress struct {
 	// with it: it is on hold, and nothing of it is sent again.
 	Stuck *relay.Hold
 	// Refused, when not nil, is why an order that the warehouse had only received is
-	// not taken. It is on hold, and may be sent again.
+	// not taken. It is on hold, and may be sent again; but not one that the warehouse
+	// had taken, when it tells by itself: that is stuck there.
 	Refused  *relay.Hold
 	Packages []relay.Package
 }
 
-// answers reports whether it says more than that the order was received.
+// answers reports whether it says more than that the order was received. That an
+// order is gone is no answer: it may be a passing fault.
 func (r Progress) answers() bool {
-	return r.taken() || r.Cancelled || r.Gone || r.Refused != nil
+	return r.taken() || r.Cancelled || r.Refused != nil
 }
 
 // taken reports whether it says that the order was taken.
 func (r Progress) taken() bool {
 	return r.Working || r.Complete || r.Stuck != nil || len(r.Packages) > 0
 }
+
+// Reading is from where to where a warehouse's own account of orders was read.
+type Reading struct {
+	Warehouse ConnectionID
+	Name      string // of the cursor
+	From, To  string
+}
+
+// ErrReadOn is the error of a reading that began where another one has gone on since.
+var ErrReadOn = errors.New("another run has read on from here")
 
 // Recorded counts what a report of progress changed.
 type Recorded struct {
@@ -119,14 +136,20 @@ func (o *shippingOrder) live() *attempt {
 // RecordProgress writes packages and states that a warehouse reported, of each
 // order in the order in which it reported them. What it reported before changes
 // nothing. A parcel whose contents the warehouse does not say waits until the
-// order is complete, and then stands for all that is left of it.
-func (s *Store) RecordProgress(ctx context.Context, actor string, reports []Progress) (Recorded, error) {
+// order is complete, and then stands for all that is left of it. The cursor behind
+// the reports, where there is one, is written with them: told again, a refusal could
+// undo a later submission. ErrReadOn, and nothing is written, when another run has
+// recorded what was read from there.
+func (s *Store) RecordProgress(ctx context.Context, actor string, reports []Progress, read Reading) (Recorded, error) {
 	var out Recorded
-	if len(reports) == 0 {
+	if len(reports) == 0 && read.From == read.To {
 		return out, nil
 	}
 	err := s.begin(ctx, func(tx pgx.Tx) error {
 		out = Recorded{}
+		if err := read.write(ctx, tx); err != nil || len(reports) == 0 {
+			return err
+		}
 		byOrder := make(map[relay.OrderID][]Progress, len(reports))
 		ids := make([]int64, 0, len(reports))
 		for _, r := range reports {
@@ -153,6 +176,23 @@ func (s *Store) RecordProgress(ctx context.Context, actor string, reports []Prog
 		return Recorded{}, fmt.Errorf("record shipments: %w", err)
 	}
 	return out, nil
+}
+
+// write moves the cursor on, if it is where the reading began. Nobody else moves it
+// until the transaction ends.
+func (r Reading) write(ctx context.Context, tx pgx.Tx) error {
+	if r.From == "" && r.To == "" {
+		return nil
+	}
+	tag, err := tx.Exec(ctx, `
+		insert into cursors as c (connection_id, name, value) select $1, $2, $4 where $3 = ''
+			or exists (select from cursors where connection_id = $1 and name = $2)
+		on conflict (connection_id, name) do update set value = excluded.value, updated_at = now() where c.value = $3`,
+		r.Warehouse, r.Name, r.From, r.To)
+	if err == nil && tag.RowsAffected() == 0 {
+		return ErrReadOn
+	}
+	return err
 }
 
 // shipmentWriter gathers what a batch of reports changes and writes it in one round trip.
@@ -192,6 +232,10 @@ func (w *shipmentWriter) report(o *shippingOrder, r Progress) {
 	if o.wid == "" || (r.WarehouseOrderID != "" && r.WarehouseOrderID != o.wid) {
 		return
 	}
+	if a := o.live(); a != nil && r.Submission != 0 && a.id > r.Submission {
+		r.Cancelled, r.Gone, r.Stuck, r.Refused = false, false, nil, nil
+	}
+	received := o.unanswered
 	if o.unanswered && r.answers() {
 		if o.unanswered = false; r.taken() {
 			w.tell(o, EventAcknowledged, map[string]any{"status": plain(r.Status)})
@@ -222,8 +266,11 @@ func (w *shipmentWriter) report(o *shippingOrder, r Progress) {
 			o.state = relay.OrderShipped
 		}
 	case len(o.known) > 0:
-	case r.Refused != nil:
+	case r.Refused != nil && (received || r.Submission != 0 || o.cancelAsked):
 		w.refuse(o, r)
+	case r.Refused != nil:
+		// It had taken it, and nothing tells which submission it means now: none is sent anew.
+		w.stuck(o, *r.Refused)
 	case r.Cancelled, r.Gone && o.state == relay.OrderCancelRequested:
 		w.cancelled(o, r)
 	case r.Stuck != nil:
@@ -319,7 +366,7 @@ func (w *shipmentWriter) cancelled(o *shippingOrder, r Progress) {
 	if !asked {
 		w.out.Alarms++
 	}
-	o.state = relay.OrderCancelled
+	o.state, o.unanswered = relay.OrderCancelled, false
 	w.out.Cancelled++
 	w.tell(o, EventCancelled, map[string]any{"status": r.Status, "asked": asked})
 	if a := o.live(); a != nil && a.state == "accepted" {

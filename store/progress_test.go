@@ -92,7 +92,7 @@ func TestAWarehouseAnswersLater(t *testing.T) {
 		"shipped":     {store.Progress{Complete: true, Packages: []relay.Package{parcel("1Z")}}, store.EventAcknowledged, false},
 		"stuck":       {store.Progress{Stuck: &relay.Hold{Reason: relay.HoldRejected}}, store.EventAcknowledged, false},
 		"cancelled":   {store.Progress{Cancelled: true}, "", false},
-		"gone":        {store.Progress{Gone: true}, "", false},
+		"gone":        {store.Progress{Gone: true}, "", true},
 		"refused":     {store.Progress{Refused: &relay.Hold{Reason: relay.HoldRejected}}, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -195,7 +195,7 @@ func TestAnEditBeforeARefusal(t *testing.T) {
 		taken   bool
 	}{
 		"refused":                {func(b *bench, sub store.Submission) { b.progress(notTaken(sub)) }, true},
-		"stuck, and refused":     {func(b *bench, sub store.Submission) { b.progress(noStock(sub)); b.progress(notTaken(sub)) }, true},
+		"stuck, and refused":     {func(b *bench, sub store.Submission) { b.progress(noStock(sub)); b.progress(asked(sub, notTaken(sub))) }, true},
 		"taken":                  {func(b *bench, sub store.Submission) { b.progress(working(sub)) }, false},
 		"received, then shipped": {func(b *bench, sub store.Submission) { b.progress(shippedAll(sub)) }, false},
 	} {
@@ -216,6 +216,82 @@ func TestAnEditBeforeARefusal(t *testing.T) {
 			}
 		})
 	}
+}
+
+// asked is a report by a warehouse that was asked while a submission was the latest.
+func asked(sub store.Submission, p store.Progress) store.Progress {
+	p.Submission = sub.ID
+	return p
+}
+
+// What a warehouse says of a submission is not believed of a later one that bears
+// the same number there: else what it has taken would be sent once more.
+func TestARefusalThatComesLate(t *testing.T) {
+	for name, c := range map[string]struct {
+		late func(first store.Submission) store.Progress
+		want relay.OrderState
+	}{
+		"a refusal, asked for before":            {func(s store.Submission) store.Progress { return asked(s, notTaken(s)) }, relay.OrderAtWarehouse},
+		"stuck, asked for before":                {func(s store.Submission) store.Progress { return asked(s, noStock(s)) }, relay.OrderAtWarehouse},
+		"cancelled, asked for before":            {func(s store.Submission) store.Progress { return asked(s, cancelledThere(s)) }, relay.OrderAtWarehouse},
+		"a refusal that is told twice by itself": {notTaken, relay.OrderHeld},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			first := b.received(1)
+			id := first.Order.ID
+			require.Equal(t, 1, b.progress(asked(first, notTaken(first))).Held)
+			second := b.resent(id)
+			o := accepted(second)
+			o.Accepted, o.AnswerWithin = wid(first), time.Hour
+			b.record(o)
+			b.progress(asked(second, working(first)))
+			b.progress(c.late(first))
+			b.want(id, c.want)
+			require.Equal(t, []string{"rejected", "accepted"}, b.submissions(), "it is there, and not sent again")
+			require.Empty(t, b.claim("me"))
+			if c.want == relay.OrderHeld {
+				require.NotEmpty(t, b.summary(id).WarehouseOrderID)
+			}
+		})
+	}
+}
+
+// Reports and the cursor behind them are written together, or not at all.
+func TestReadingsOfProgress(t *testing.T) {
+	b := newBench(t)
+	sub := b.received(1)
+	id := sub.Order.ID
+	cursor := func() string {
+		value, err := b.Cursor(t.Context(), b.depot(), "files")
+		require.NoError(t, err)
+		return value
+	}
+	tell := func(from, to string, reports ...store.Progress) error {
+		_, err := b.RecordProgress(t.Context(), "test", reports, store.Reading{Warehouse: b.depot(), Name: "files", From: from, To: to})
+		return err
+	}
+	require.ErrorIs(t, tell("1", "2", working(sub)), store.ErrReadOn, "nobody has read that far")
+	require.NoError(t, tell("", "1"))
+	require.Equal(t, "1", cursor())
+	require.NoError(t, tell("1", "2", notTaken(sub)))
+	b.want(id, relay.OrderHeld)
+	o := accepted(b.resent(id))
+	o.Accepted, o.AnswerWithin = wid(sub), time.Hour
+	b.record(o)
+	require.ErrorIs(t, tell("1", "2", notTaken(sub)), store.ErrReadOn, "the same again, by a worker that was taken for dead")
+	b.want(id, relay.OrderAtWarehouse)
+	require.Equal(t, []string{"rejected", "accepted"}, b.submissions())
+	require.ErrorIs(t, tell("", "3", notTaken(sub)), store.ErrReadOn)
+	require.NoError(t, tell("2", "2", working(sub)))
+	require.ErrorIs(t, tell("", "", working(sub)), nil)
+	require.Equal(t, "2", cursor())
+
+	b.exec(`create function full_disk() returns trigger language plpgsql as $$ begin raise 'no space'; end $$`)
+	b.exec(`create trigger full_disk before insert on order_events for each row execute function full_disk()`)
+	require.Error(t, tell("2", "3", shippedAll(sub)))
+	require.Equal(t, "2", cursor())
+	b.want(id, relay.OrderAtWarehouse)
 }
 
 // A refusal answers a cancel: nothing of it will ship. The order counts as

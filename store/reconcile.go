@@ -16,7 +16,7 @@ import (
 // shows. The words are kept for ever.
 type FindingKind string
 
-// The differences that a cart shows.
+// The discrepancies that a cart shows.
 const (
 	FindingUnknownOrder     FindingKind = "unknown_order"     // ready there for long, and not in the ledger
 	FindingCancelMissed     FindingKind = "cancel_missed"     // cancelled there for long, and going on here
@@ -27,7 +27,7 @@ const (
 	FindingStockDrift       FindingKind = "stock_drift"       // the cart shows another level than it was told
 )
 
-// The differences that a warehouse shows.
+// The discrepancies that a warehouse shows.
 const (
 	FindingUnconfirmed  FindingKind = "unconfirmed"             // there, and we did not know whether it was
 	FindingUnexpected   FindingKind = "unexpected_at_warehouse" // there, and we believed that it was not
@@ -38,8 +38,8 @@ const (
 	FindingStuck        FindingKind = "stuck"                   // what should have been done long ago was not
 )
 
-// Difference is something that was found to differ.
-type Difference struct {
+// Discrepancy is something in which the books differ.
+type Discrepancy struct {
 	Kind    FindingKind
 	Subject string        // an order's reference, a warehouse's order id, a SKU
 	Order   relay.OrderID // 0: of none
@@ -52,7 +52,7 @@ type Difference struct {
 	EventDetail any
 }
 
-// Finding is a difference as the ledger keeps it. It holds no personal data.
+// Finding is a discrepancy as the ledger keeps it. It holds no personal data.
 type Finding struct {
 	ID          int64                `json:"id"`
 	Connection  relay.ConnectionName `json:"connection"`
@@ -76,7 +76,7 @@ type Reconciliation struct {
 	BeganAt    time.Time            `json:"began_at"`
 	EndedAt    *time.Time           `json:"ended_at,omitempty"` // nil while it goes on
 	Checked    int                  `json:"checked"`            // orders and stock levels compared
-	Found      int                  `json:"found"`              // differences
+	Found      int                  `json:"found"`              // discrepancies
 	Repaired   int                  `json:"repaired"`           // of them
 }
 
@@ -116,11 +116,11 @@ func (s *Store) BeginReconciliation(ctx context.Context, c Connection, abandoned
 
 // Compared is what a part of a run compared and found.
 type Compared struct {
-	Checked     int
-	Differences []Difference
+	Checked       int
+	Discrepancies []Discrepancy
 	// Progress is where the run goes on.
 	Progress string
-	// Ended says that nothing is left to compare. Differences that the run did
+	// Ended says that nothing is left to compare. Discrepancies that the run did
 	// not meet again are closed then, unless Partial says that it could not see all.
 	Ended, Partial bool
 }
@@ -135,7 +135,7 @@ func (s *Store) RecordCompared(ctx context.Context, c Connection, run RunID, act
 		if err := tx.QueryRow(ctx, `select began_at from reconciliations where id = $1 and ended_at is null for update`, run).Scan(&out.BeganAt); err != nil {
 			return notFound(err)
 		}
-		found, repaired, err := recordDifferences(ctx, tx, c, run, actor, part.Differences)
+		found, repaired, err := recordDiscrepancies(ctx, tx, c, run, actor, part.Discrepancies)
 		if err != nil {
 			return err
 		}
@@ -160,9 +160,9 @@ func (s *Store) RecordCompared(ctx context.Context, c Connection, run RunID, act
 	return out, nil
 }
 
-// recordDifferences writes differences, and counts those that the run had not
+// recordDiscrepancies writes discrepancies, and counts those that the run had not
 // found before and those that are mended now.
-func recordDifferences(ctx context.Context, tx pgx.Tx, c Connection, run RunID, actor string, list []Difference) (found, repaired int, err error) {
+func recordDiscrepancies(ctx context.Context, tx pgx.Tx, c Connection, run RunID, actor string, list []Discrepancy) (found, repaired int, err error) {
 	n := len(list)
 	if n == 0 {
 		return 0, 0, nil
@@ -171,7 +171,7 @@ func recordDifferences(ctx context.Context, tx pgx.Tx, c Connection, run RunID, 
 		kind    FindingKind
 		subject string
 	}
-	byKey := make(map[key]Difference, n)
+	byKey := make(map[key]Discrepancy, n)
 	kinds, subjects, orders, details, mended := make([]string, n), make([]string, n), make([]int64, n), make([]string, n), make([]bool, n)
 	for i, d := range list {
 		d.Subject = plain(d.Subject)

@@ -60,7 +60,7 @@ func TestRunGoesOnWhereItWasLeft(t *testing.T) {
 func TestRunThatNeverEndedStartsOver(t *testing.T) {
 	b := newBench(t)
 	run := b.begun()
-	b.compared(run, store.Compared{Progress: "half way", Differences: []store.Difference{{Kind: store.FindingStuck, Subject: "SO-1"}}})
+	b.compared(run, store.Compared{Progress: "half way", Discrepancies: []store.Discrepancy{{Kind: store.FindingStuck, Subject: "SO-1"}}})
 	b.exec(`update reconciliations set began_at = now() - interval '2 hours'`)
 	fresh, progress, err := b.BeginReconciliation(t.Context(), b.cart("shop"), time.Hour)
 	require.NoError(t, err)
@@ -76,11 +76,11 @@ func TestFindingsAreWrittenOnceAndClosedWhenTheyAreGone(t *testing.T) {
 	b := newBench(t)
 	b.takeIn(anOrder(1))
 	id := b.id(1)
-	open := store.Difference{Kind: store.FindingUntold, Subject: "SO-1", Order: id, Detail: map[string]any{"attempts": 3}}
-	mended := store.Difference{Kind: store.FindingDuplicate, Subject: "W-9", Order: id, Repaired: true, Event: store.EventDuplicate, EventDetail: map[string]any{"cancelled": "W-9"}}
+	open := store.Discrepancy{Kind: store.FindingUntold, Subject: "SO-1", Order: id, Detail: map[string]any{"attempts": 3}}
+	mended := store.Discrepancy{Kind: store.FindingDuplicate, Subject: "W-9", Order: id, Repaired: true, Event: store.EventDuplicate, EventDetail: map[string]any{"cancelled": "W-9"}}
 	run := b.begun()
 	for range 2 { // a step that runs twice
-		got := b.compared(run, store.Compared{Differences: []store.Difference{open, mended, mended}})
+		got := b.compared(run, store.Compared{Discrepancies: []store.Discrepancy{open, mended, mended}})
 		require.Equal(t, 2, got.Found)
 		require.Equal(t, 1, got.Repaired)
 	}
@@ -97,7 +97,7 @@ func TestFindingsAreWrittenOnceAndClosedWhenTheyAreGone(t *testing.T) {
 
 	run = b.begun() // it is there still
 	open.Detail["attempts"] = 4
-	require.Equal(t, 1, b.compared(run, store.Compared{Differences: []store.Difference{open}, Ended: true}).Found)
+	require.Equal(t, 1, b.compared(run, store.Compared{Discrepancies: []store.Discrepancy{open}, Ended: true}).Found)
 	again := b.findings(false)
 	require.Len(t, again, 1)
 	require.Equal(t, still[0].ID, again[0].ID)
@@ -120,13 +120,13 @@ func TestFindingsAreWrittenOnceAndClosedWhenTheyAreGone(t *testing.T) {
 func TestFindingThatIsMendedLaterSaysSo(t *testing.T) {
 	b := newBench(t)
 	b.takeIn(anOrder(1))
-	d := store.Difference{Kind: store.FindingDuplicate, Subject: "W-9", Order: b.id(1), Event: store.EventDuplicate, EventDetail: map[string]any{"cancelled": "pending"}}
+	d := store.Discrepancy{Kind: store.FindingDuplicate, Subject: "W-9", Order: b.id(1), Event: store.EventDuplicate, EventDetail: map[string]any{"cancelled": "pending"}}
 	for range 2 {
-		b.compared(b.begun(), store.Compared{Differences: []store.Difference{d}, Ended: true})
+		b.compared(b.begun(), store.Compared{Discrepancies: []store.Discrepancy{d}, Ended: true})
 	}
 	require.Len(t, b.kinds(b.id(1)), 2, "found once")
 	d.Repaired, d.EventDetail = true, map[string]any{"cancelled": "cancelled"}
-	got := b.compared(b.begun(), store.Compared{Differences: []store.Difference{d}, Ended: true})
+	got := b.compared(b.begun(), store.Compared{Discrepancies: []store.Discrepancy{d}, Ended: true})
 	require.Equal(t, 1, got.Repaired)
 	require.Len(t, b.kinds(b.id(1)), 3)
 	require.Equal(t, "cancelled", field(t, b.last(b.id(1)), "cancelled"))
@@ -227,7 +227,7 @@ func TestSuspectsAreHeldOnce(t *testing.T) {
 	b.want(b.id(1), relay.OrderHeld)
 	b.want(b.id(2), relay.OrderNew)
 	require.Equal(t, []store.Suspect{{Stranger: "W-lost", Order: b.id(1), Reference: "SO-1", State: relay.OrderHeld}}, suspects(run))
-	b.compared(run, store.Compared{Ended: true, Differences: []store.Difference{{Kind: store.FindingForeign, Subject: "W-lost", Order: b.id(1)}}})
+	b.compared(run, store.Compared{Ended: true, Discrepancies: []store.Discrepancy{{Kind: store.FindingForeign, Subject: "W-lost", Order: b.id(1)}}})
 	_, err := b.Release(t.Context(), []relay.OrderID{b.id(1)}, "operator clerk", "to be sent all the same")
 	require.NoError(t, err)
 	require.False(t, suspects(b.begun())[0].Held, "a person has decided")

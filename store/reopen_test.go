@@ -50,10 +50,12 @@ func TestReopenInEveryState(t *testing.T) {
 	require.ErrorIs(t, err, store.ErrNotFound)
 
 	for _, state := range []relay.OrderState{relay.OrderSubmitting, relay.OrderInDoubt} {
-		b := newBench(t)
-		id := in[state](b)
-		b.cancel(id)
-		require.Equal(t, store.CancelUnconfirmed, b.reopen(id).Standing, "its cancel has no answer yet")
+		t.Run(string(state)+", its cancel not answered yet", func(t *testing.T) {
+			b := newBench(t)
+			id := in[state](b)
+			b.cancel(id)
+			require.Equal(t, store.CancelUnconfirmed, b.reopen(id).Standing)
+		})
 	}
 }
 

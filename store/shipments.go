@@ -18,19 +18,22 @@ type OpenOrder struct {
 	WarehouseOrderID relay.WarehouseOrderID
 	AcceptedAt       time.Time
 	Unanswered       bool // the warehouse has received it, and said neither yes nor no
+	Submission       SubmissionID
 }
+
+const latestSubmissionSQL = `coalesce((select max(s.id) from submissions s where s.order_id = orders.id), 0)`
 
 // OpenOrders returns a warehouse's open orders, in order of id, from after: those
 // too that are on hold because the warehouse is stuck with them. Cancelled ones
 // count as open for a week: a parcel may leave despite a cancel.
 func (s *Store) OpenOrders(ctx context.Context, warehouse ConnectionID, after relay.OrderID, limit int) ([]OpenOrder, error) {
 	rows, err := s.pool.Query(ctx, `
-		(select id, reference, warehouse_order_id, accepted_at, answer_due is not null from orders
+		(select id, reference, warehouse_order_id, accepted_at, answer_due is not null, `+latestSubmissionSQL+` from orders
 			where warehouse_id = $1 and id > $2 and (state in ('at_warehouse', 'cancel_requested', 'cancelled') or (state = 'shipped' and not ship_complete))
 				and (state <> 'cancelled' or updated_at > now() - interval '7 days')
 			order by id limit $3)
 		union all -- each by its own index
-		(select id, reference, warehouse_order_id, accepted_at, false from orders
+		(select id, reference, warehouse_order_id, accepted_at, false, `+latestSubmissionSQL+` from orders
 			where warehouse_id = $1 and id > $2 and state = 'held' and warehouse_order_id is not null
 			order by id limit $3)
 		order by id limit $3`, warehouse, after, limit)
@@ -261,7 +264,7 @@ func (s *Store) SettleOverdue(ctx context.Context, warehouse ConnectionID, age t
 	if err != nil {
 		return Recorded{}, fmt.Errorf("settle overdue parcels: %w", err)
 	}
-	return s.RecordProgress(ctx, actor, reports)
+	return s.RecordProgress(ctx, actor, reports, Reading{})
 }
 
 // ShipmentToTell is a package that a cart is to be told of.

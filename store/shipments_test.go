@@ -253,7 +253,7 @@ func TestToldAndCompleteAtOnce(t *testing.T) {
 			assert.NoError(t, err)
 		})
 		wg.Go(func() {
-			_, err := b.RecordProgress(t.Context(), "test", []store.Progress{{Order: id, Complete: true}})
+			_, err := b.RecordProgress(t.Context(), "test", []store.Progress{{Order: id, Complete: true}}, store.Reading{})
 			assert.NoError(t, err)
 		})
 		wg.Wait()

@@ -87,7 +87,7 @@ func (s *Store) Claim(ctx context.Context, q ClaimQuery, prepare func(o relay.Or
 		if settings != q.Merchant.SettingsVersion {
 			return ErrSettingsChanged
 		}
-		if mappings != q.Merchant.AliasesVersion {
+		if mappings != q.Merchant.MappingsVersion {
 			return ErrMappingsChanged
 		}
 		orders, err := lockReady(ctx, tx, q)
@@ -233,7 +233,7 @@ func openSubmissions(ctx context.Context, tx pgx.Tx, q ClaimQuery, subs []Submis
 			clock_timestamp(), clock_timestamp() + $5::interval
 		from unnest($6::bigint[], $7::text[], $8::text[], $9::bytea[]) as q(o, t, sv, d)
 		returning id, order_id, opened_at, lease_until`,
-		warehouse, q.Merchant.AliasesVersion, q.Merchant.SettingsVersion, q.Owner, q.Lease, orders, tokens, services, digests)
+		warehouse, q.Merchant.MappingsVersion, q.Merchant.SettingsVersion, q.Owner, q.Lease, orders, tokens, services, digests)
 	if err != nil {
 		return err
 	}
@@ -262,7 +262,7 @@ func openSubmissions(ctx context.Context, tx pgx.Tx, q ClaimQuery, subs []Submis
 			lines, skus, codes, per = append(lines, string(it.Line)), append(skus, string(it.SKU)), append(codes, string(it.Code)), append(per, max(it.Per, 1))
 		}
 		events[i] = newEvent{sub.Order.ID, EventSubmitting, map[string]any{"submission": sub.ID, "token": sub.Token,
-			"digest": fmt.Sprintf("%x", claims[i].Digest), "aliases_version": q.Merchant.AliasesVersion, "settings_version": q.Merchant.SettingsVersion}}
+			"digest": fmt.Sprintf("%x", claims[i].Digest), "aliases_version": q.Merchant.MappingsVersion, "settings_version": q.Merchant.SettingsVersion}}
 	}
 	args, err := eventArgs(q.Actor, events)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -306,41 +307,59 @@ func (m *merchant) syncNow(ctx workflow.Context, r JobRequest) (JobAnswer, error
 
 func (m *merchant) pause(ctx workflow.Context, r JobRequest) (JobAnswer, error) {
 	defer m.show(ctx)
-	if r.Job != "" || r.Connection != "" {
+	if !r.whole() {
 		return m.each(r, func(s *JobState) { s.Paused = true })
 	}
-	return m.setPaused(ctx, r, true)
+	return m.setPaused(ctx, r, true, m.pauseAsked(ctx))
 }
 
 // resume also lets connections work again whose credentials were refused: a
 // person says that they are right now.
 func (m *merchant) resume(ctx workflow.Context, r JobRequest) (JobAnswer, error) {
 	defer m.show(ctx)
+	var asked time.Time
+	if r.whole() {
+		asked = m.pauseAsked(ctx)
+	}
 	var a *activities.Activities
 	in := activities.JobInput{Merchant: m.id, Connection: r.Connection}
 	if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.ResumeConnections, in).Get(ctx, nil); err != nil {
 		return JobAnswer{}, err
 	}
 	m.reload = true
-	if r.Job != "" || r.Connection != "" {
+	if !r.whole() {
 		answer, err := m.each(r, func(s *JobState) { s.Paused = false })
 		if err == nil {
 			_, err = m.syncNow(ctx, r)
 		}
 		return answer, err
 	}
-	return m.setPaused(ctx, r, false)
+	return m.setPaused(ctx, r, false, asked)
 }
 
-func (m *merchant) setPaused(ctx workflow.Context, r JobRequest, paused bool) (JobAnswer, error) {
+// pauseAsked is the moment of a pause or resume of the whole merchant. Their
+// steps may end in another order than they were accepted, as when a worker dies
+// in one: the moment decides which counts.
+func (m *merchant) pauseAsked(ctx workflow.Context) time.Time {
+	at := workflow.Now(ctx).UTC().Truncate(time.Microsecond) // as the ledger keeps it
+	if last := m.state.PauseAsked; !at.After(last) {
+		at = last.Add(time.Microsecond)
+	}
+	m.state.PauseAsked = at
+	return at
+}
+
+func (m *merchant) setPaused(ctx workflow.Context, r JobRequest, paused bool, asked time.Time) (JobAnswer, error) {
 	var a *activities.Activities
-	err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.SetPaused, activities.PauseInput{Merchant: m.id, Paused: paused}).Get(ctx, nil)
-	if err != nil {
+	in := activities.PauseInput{Merchant: m.id, Paused: paused, Asked: asked}
+	if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.SetPaused, in).Get(ctx, nil); err != nil {
 		return JobAnswer{}, err
 	}
-	m.state.Paused = paused
-	if !paused && m.cares {
-		m.pullFirst(ctx)
+	if asked.Equal(m.state.PauseAsked) {
+		m.state.Paused = paused
+		if !paused && m.cares {
+			m.pullFirst(ctx)
+		}
 	}
 	return m.each(r, func(s *JobState) {
 		if !paused {

@@ -25,6 +25,8 @@ type MerchantInput struct {
 type MerchantState struct {
 	Plan   activities.Plan `json:"plan"`
 	Paused bool            `json:"paused,omitempty"`
+	// PauseAsked is when the last pause or resume of the whole merchant was accepted.
+	PauseAsked time.Time `json:"pause_asked,omitzero"`
 	// Jobs by "connection job".
 	Jobs map[string]*JobState `json:"jobs"`
 	// HoldsDue says that orders on hold may wait for their workflows.

@@ -300,7 +300,7 @@ func TestAConnectionThatIsRefusedStopsUntilResumed(t *testing.T) {
 	require.NoError(t, resumed.err)
 	require.Len(t, resumed.answer.(workflows.JobAnswer).Jobs, 12)
 	require.Equal(t, []activities.JobInput{{Merchant: "acme"}}, inputs[activities.JobInput](s, "ResumeConnections"))
-	require.Equal(t, []activities.PauseInput{{Merchant: "acme"}}, inputs[activities.PauseInput](s, "SetPaused"))
+	require.Equal(t, []activities.PauseInput{{Merchant: "acme", Asked: start.Add(5 * time.Hour)}}, inputs[activities.PauseInput](s, "SetPaused"))
 	require.Equal(t, 3, loads)
 	require.Less(t, s.first("PullOrders", "shop", 5*time.Hour).at, 5*time.Hour+10*took)
 	require.InDelta(t, 12, len(s.named("PullOrders", "shop"))-13, 1, "at its interval again")

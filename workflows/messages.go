@@ -112,6 +112,9 @@ type JobRequest struct {
 	Actor      string               `json:"actor,omitempty"`
 }
 
+// whole reports whether it is about the merchant and not one of its connections or jobs.
+func (r JobRequest) whole() bool { return r.Connection == "" && r.Job == "" }
+
 // Check refuses a request that could not be carried out, naming the field.
 func (r JobRequest) Check() error {
 	if r.Connection != "" {

@@ -30,7 +30,40 @@ func TestPauseAndResumeAMerchant(t *testing.T) {
 	require.Empty(t, s.between(paused.at+5*time.Second, 8*time.Hour), "what was at work came to its end, and nothing began")
 	require.NoError(t, resumed.err)
 	require.Len(t, s.between(8*time.Hour, 9*time.Hour), 9, "every job, at once")
-	require.Equal(t, []activities.PauseInput{{Merchant: "acme", Paused: true}, {Merchant: "acme"}}, inputs[activities.PauseInput](s, "SetPaused"))
+	require.Equal(t, []activities.PauseInput{
+		{Merchant: "acme", Paused: true, Asked: start.Add(time.Hour)}, {Merchant: "acme", Asked: start.Add(8 * time.Hour)},
+	}, inputs[activities.PauseInput](s, "SetPaused"))
+}
+
+// A pause whose worker dies in it ends after the resume that came next: what was
+// asked for last counts.
+func TestAPauseThatEndsAfterAResume(t *testing.T) {
+	s := newStage(t)
+	var ledger activities.PauseInput
+	fails := 4 // it takes 8 s
+	on(s, "SetPaused", func(in activities.PauseInput) (none, error) {
+		if in.Paused && fails > 0 {
+			fails--
+			return none{}, temporal.NewApplicationError("the worker died", "database")
+		}
+		if in.Asked.Before(ledger.Asked) {
+			return none{}, temporal.NewNonRetryableApplicationError("pause or resume: overtaken", string(relay.Conflict), nil)
+		}
+		ledger = in
+		return none{}, nil
+	})
+	var paused, resumed *reply
+	s.at(time.Hour, func() {
+		paused = s.ask("pause", workflows.JobRequest{Actor: "clerk"})
+		resumed = s.ask("resume", workflows.JobRequest{Actor: "clerk"}) // in the same moment
+	})
+	s.runMerchant(2 * time.Hour)
+	require.ErrorContains(t, paused.err, "overtaken")
+	require.NoError(t, resumed.err)
+	require.False(t, ledger.Paused)
+	require.Equal(t, start.Add(time.Hour+time.Microsecond), ledger.Asked)
+	require.NotContains(t, s.details(), "is paused")
+	require.NotEmpty(t, s.between(time.Hour+time.Minute, 2*time.Hour))
 }
 
 func TestAMerchantThatThePausedLedgerNames(t *testing.T) {

@@ -84,7 +84,7 @@ Many are changed in one transaction, and under one version, by ferry alias impor
 }
 
 func viewAliases(ctx context.Context, l mappingLedger, m store.Merchant) (result, error) {
-	v := aliasesView{Merchant: m.ID, Version: m.AliasesVersion, Aliases: []aliasView{}}
+	v := aliasesView{Merchant: m.ID, Version: m.MappingsVersion, Aliases: []aliasView{}}
 	err := l.EachAlias(ctx, m.ID, func(al relay.Alias) error {
 		v.Aliases = append(v.Aliases, aliasView(al))
 		return nil

@@ -15,12 +15,13 @@ import (
 func TestHistoryOfAWarehouseThatAnswersLater(t *testing.T) {
 	l := newRealLedger(t)
 	id := l.order("SO-1")
-	l.record(l.send(), store.Outcome{Accepted: "PT-1", Status: 200, AnswerWithin: 4 * time.Hour})
+	sub := l.send()
+	l.record(sub, store.Outcome{Accepted: "PT-1", Status: 200, AnswerWithin: 4 * time.Hour})
 	require.Contains(t, l.ferry("order", "list", "--merchant", "acme"), "received, no answer yet, due ")
 	tell := func(p store.Progress) {
 		t.Helper()
 		p.Order, p.WarehouseOrderID = id, "PT-1"
-		_, err := l.RecordProgress(t.Context(), "job pull_shipments", []store.Progress{p})
+		_, err := l.RecordProgress(t.Context(), "job pull_shipments", []store.Progress{p}, store.Reading{})
 		require.NoError(t, err)
 	}
 	tell(store.Progress{Status: "imported", Working: true})
@@ -31,7 +32,7 @@ func TestHistoryOfAWarehouseThatAnswersLater(t *testing.T) {
 	require.Equal(t, nextThere, v.Next)
 	require.Equal(t, "short for …", v.Words)
 	tell(store.Progress{Status: "open", Working: true})
-	tell(store.Progress{Status: "rejected", Refused: &relay.Hold{Reason: relay.HoldRejected, Code: "E9"}})
+	tell(store.Progress{Submission: sub.ID, Status: "rejected", Refused: &relay.Hold{Reason: relay.HoldRejected, Code: "E9"}})
 	tell(store.Progress{Status: "open", Working: true})
 	require.Equal(t, []string{
 		"job submit_orders: attempt 1 was sent, and the warehouse received it: order PT-1 (HTTP 200, after 1.5s); its yes or no is due in 4h00m",

@@ -117,9 +117,8 @@ type fakeLedger struct {
 	saved       relay.Merchant
 	credentials map[relay.ConnectionName]map[string]string
 	fakeMappings
-	states  map[relay.ExternalID]relay.OrderState
-	paused  []string
-	pausing func() // when it is
+	states map[relay.ExternalID]relay.OrderState
+	paused []string
 	fakeTests
 	alerts fakeAlerts
 	fakeBooks
@@ -153,7 +152,7 @@ func newFakeLedger() *fakeLedger {
 			Carts: []relay.Connection{cart.Connection}, Warehouse: warehouse.Connection,
 			Alerts: relay.AlertPolicy{Email: []string{"ops@example.com"}, Webhook: "https://hooks.example.com/x"},
 		},
-		SettingsVersion: 3, AliasesVersion: 5, Connections: []store.Connection{cart, warehouse},
+		SettingsVersion: 3, MappingsVersion: 5, Connections: []store.Connection{cart, warehouse},
 	}
 	zeta := acme
 	zeta.Alerts = relay.AlertPolicy{}
@@ -183,7 +182,7 @@ func newFakeLedger() *fakeLedger {
 				ShipMethod: "Standard",
 				Lines:      []relay.Line{{ID: "l1", SKU: "MUG", Name: "Mug,\tblue", Quantity: relay.Units(2)}},
 				Submissions: []store.SubmissionDetail{{
-					ID: 31, Attempt: 1, State: "rejected", Token: "abcdefghij234567", Digest: "00ff", Service: "Ground", AliasesVersion: 5, SettingsVersion: 3, Sends: 1,
+					ID: 31, Attempt: 1, State: "rejected", Token: "abcdefghij234567", Digest: "00ff", Service: "Ground", MappingsVersion: 5, SettingsVersion: 3, Sends: 1,
 					OpenedAt: evening.Add(6 * time.Minute), ResolvedAt: &told, Status: &status, Code: &code, Words: &words,
 					Fields: []relay.Problem{{Field: "lines[0].sku", Value: "MUG", Message: "none left for 12 Main Street"}},
 					Items:  []relay.OrderItem{{Line: "l1", SKU: "MUG", Item: relay.Item{Code: "4006381", Units: 2}}},

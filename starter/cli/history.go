@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -15,16 +16,14 @@ import (
 )
 
 func (a *app) orderHistoryCommand() *cobra.Command {
-	var n orderName
-	var words bool
-	cmd := a.verb(cobra.Command{
+	return a.showVerb(cobra.Command{
 		Use:   "history",
 		Short: "Show all that happened to an order",
 		Long: `Show all that happened to an order, oldest first, with the time (UTC) and who did
-it: when it was taken in, with which versions of aliases and settings it was
+it: when it was taken in, with which versions of mappings and settings it was
 translated, each request to the warehouse with its body's digest and the answer,
 looks for lost replies, holds and who released them, cancels, packages, and what
-the cart was told.
+the cart was told. Below is who brought about those versions of the mappings when.
 
 As JSON it also has each attempt, package and hold by itself, and each event with
 all its details. What a warehouse or a check wrote is shown with --words only, for
@@ -32,29 +31,29 @@ it may quote an address.`,
 		Example: `  ferry order history --merchant acme --order SO-1042
   ferry order history --merchant acme --order SO-1042 --words
   ferry order history --merchant acme --order SO-1042 --output json`,
-	}, func(ctx context.Context, _ []string) error { return a.showHistory(ctx, n, words) })
-	n.flags(cmd)
-	cmd.Flags().BoolVar(&words, "words", false, "with the warehouse's own words; they may quote the address")
-	return cmd
+	}, a.history)
 }
 
-func (a *app) showHistory(ctx context.Context, n orderName, words bool) error {
-	l, m, err := a.merchant(ctx, n.merchant)
+func (a *app) history(ctx context.Context, o foundOrder, words bool) (result, error) {
+	events, err := o.ledger.History(ctx, o.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	d, err := a.find(ctx, l, n)
+	var versions []int64
+	for _, s := range o.Submissions {
+		versions = append(versions, s.MappingsVersion)
+	}
+	mappings, err := o.ledger.MappingVersions(ctx, o.Merchant, versions)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	events, err := l.History(ctx, d.ID)
-	if err != nil {
-		return err
+	for i := range mappings {
+		mappings[i].At = mappings[i].At.UTC()
 	}
-	return a.print(historyView{
-		orderDetail: newOrderDetail(d, m, a.parts.now(), false, words),
-		Holds:       holdsOf(events), Events: eventsOf(d, events),
-	})
+	return historyView{
+		orderDetail: newOrderDetail(o.OrderDetail, o.owner, a.parts.now(), false, words),
+		Holds:       holdsOf(events), Events: eventsOf(o.OrderDetail, events), Mappings: orNone(mappings),
+	}, nil
 }
 
 // historyView is the whole story of an order, without its address.
@@ -62,6 +61,8 @@ type historyView struct {
 	orderDetail
 	Holds  []pastHold  `json:"holds"`  // oldest first; the last may last still
 	Events []eventView `json:"events"` // oldest first
+	// Mappings are the versions of mappings that attempts were translated with, and who brought them about.
+	Mappings []store.MappingVersion `json:"mappings"`
 }
 
 type eventView struct {
@@ -145,4 +146,11 @@ func (v historyView) text(p *page) {
 		}
 	}
 	p.section("what was answered", []string{"ATTEMPT", "FIELD", "WORDS"}, rows)
+	rows = nil
+	for _, m := range v.Mappings {
+		version := strconv.FormatInt(m.Version, 10)
+		see := fmt.Sprintf("ferry %s history --merchant %s --version %s", m.Kind, v.Merchant, version)
+		rows = append(rows, []string{version, stamp(m.At), m.Actor, relay.Many(m.Changes, string(m.Kind)+" change"), see})
+	}
+	p.section("mappings that it was translated with", []string{"VERSION", "SINCE", "BY", "BROUGHT", "SEE"}, rows)
 }

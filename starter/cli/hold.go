@@ -117,30 +117,12 @@ check wrote is shown with --words only, for it may quote an address.`,
 }
 
 func (a *app) listHolds(ctx context.Context, q store.OrderQuery, words bool) error {
-	l, err := a.ledgerOf(ctx, q.Merchant)
+	now := a.parts.now()
+	list, more, err := ordersAs(ctx, a, q, func(o store.OrderSummary, m store.Merchant) heldView { return newHeldView(o, m, now, words) })
 	if err != nil {
 		return err
 	}
-	merchants, err := l.Merchants(ctx)
-	if err != nil {
-		return err
-	}
-	byID := make(map[relay.MerchantID]store.Merchant, len(merchants))
-	for _, m := range merchants {
-		byID[m.ID] = m
-	}
-	list, more, err := a.readOrders(ctx, l, q)
-	if err != nil {
-		return err
-	}
-	v := holdsView{Holds: []heldView{}, More: more, now: a.parts.now()}
-	for _, o := range list {
-		if o.Hold == nil { // the ledger's constraints rule it out
-			continue
-		}
-		v.Holds = append(v.Holds, newHeldView(o, byID[o.Merchant], v.now, words))
-	}
-	return a.print(v)
+	return a.print(holdsView{list, more, now})
 }
 
 type holdsView struct {
@@ -161,6 +143,7 @@ type heldView struct {
 	WarehouseStatus  string                 `json:"warehouse_status,omitempty"`
 }
 
+// newHeldView is of an order on hold: the ledger's constraints rule out one without a reason.
 func newHeldView(o store.OrderSummary, m store.Merchant, now time.Time, words bool) heldView {
 	v := heldView{
 		Merchant: o.Merchant, Reference: o.Reference, Number: o.Number, Cart: o.Cart,

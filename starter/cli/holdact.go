@@ -96,9 +96,7 @@ func (a *app) meant(ctx context.Context, s heldSelection, actor string) (workflo
 	v.Held, v.Unknown, v.There = p.Orders, p.Unknown, p.There
 	if s.dryRun {
 		for _, o := range p.First {
-			if o.Hold != nil { // the ledger's constraints rule it out
-				v.First = append(v.First, newHeldView(o, m, v.now, false))
-			}
+			v.First = append(v.First, newHeldView(o, m, v.now, false))
 		}
 	}
 	return r, v, nil

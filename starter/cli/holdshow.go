@@ -15,9 +15,7 @@ import (
 )
 
 func (a *app) holdShowCommand() *cobra.Command {
-	var n orderName
-	var words bool
-	cmd := a.verb(cobra.Command{
+	cmd := a.showVerb(cobra.Command{
 		Use:   "show",
 		Short: "Show why an order is on hold, and what would end it",
 		Long: `Show all there is to know of an order on hold: the reason, since when, how often
@@ -28,31 +26,23 @@ are scrubbed of the order's address; --words shows them as they came. Without an
 answer from Temporal the rest is shown.`,
 		Example: `  ferry hold show --merchant acme --order SO-1042
   ferry hold show --merchant acme --reference SO-1042 --words --output json`,
-	}, func(ctx context.Context, _ []string) error { return a.showHold(ctx, n, words) })
-	n.flags(cmd)
-	cmd.Flags().BoolVar(&words, "words", false, "with the warehouse's words as they came; they may quote the address")
+	}, a.showHold)
+	cmd.Flags().Lookup("words").Usage = "with the warehouse's words as they came; they may quote the address"
 	return cmd
 }
 
-func (a *app) showHold(ctx context.Context, n orderName, words bool) error {
-	l, m, err := a.merchant(ctx, n.merchant)
-	if err != nil {
-		return err
-	}
-	d, err := a.find(ctx, l, n)
-	if err != nil {
-		return err
-	}
+func (a *app) showHold(ctx context.Context, o foundOrder, words bool) (result, error) {
+	d, m := o.OrderDetail, o.owner
 	if d.Hold == nil {
-		return fmt.Errorf("order %s of merchant %s is not on hold: %s (ferry order show tells more)", d.Reference, d.Merchant, whereabouts(d))
+		return nil, fmt.Errorf("order %s of merchant %s is not on hold: %s (ferry order show tells more)", d.Reference, d.Merchant, whereabouts(d))
 	}
-	mappings, err := translation(ctx, l, m)
+	mappings, err := translation(ctx, o.ledger, m)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	stock, err := l.Stock(ctx, m, mappings)
+	stock, err := o.ledger.Stock(ctx, m, mappings)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	v := holdDetail{
 		heldView: newHeldView(d.OrderSummary, m, a.parts.now(), words), Ends: ends(*d.Hold), Stock: []neededStock{},
@@ -65,7 +55,7 @@ func (a *app) showHold(ctx context.Context, n orderName, words bool) error {
 	for _, it := range relay.MergeItems(to.Items) {
 		v.Stock = append(v.Stock, newNeededStock(it, to.Items, stock))
 	}
-	return a.print(v)
+	return v, nil
 }
 
 type holdDetail struct {

@@ -216,11 +216,11 @@ func nextOf(l store.CartLevel) string {
 				codes = append(codes, string(p.Code))
 			}
 		}
-		where := ""
+		where := "the cart's own location"
 		if l.Location != "" {
-			where = " at the sites of location " + l.Location
+			where = "location " + l.Location
 		}
-		return "not sent: the warehouse tells nothing of " + strings.Join(codes, ", ") + where
+		return fmt.Sprintf("not sent: the warehouse tells nothing of %s at the sites of %s", strings.Join(codes, ", "), where)
 	case l.Due():
 		return "sent with the next push of stock"
 	case l.Sent.Error != "":

@@ -115,7 +115,7 @@ func viewKits(ctx context.Context, l mappingLedger, m store.Merchant) (result, e
 	if err != nil {
 		return nil, err
 	}
-	v := kitsView{Merchant: m.ID, Version: m.AliasesVersion, Kits: []kitView{}, list: list}
+	v := kitsView{Merchant: m.ID, Version: m.MappingsVersion, Kits: []kitView{}, list: list}
 	for _, k := range list {
 		w := kitView{SKU: k.SKU, Cart: k.Cart, Components: []componentView{}}
 		for _, c := range k.Components {

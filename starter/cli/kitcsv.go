@@ -116,15 +116,16 @@ func kitRows(ctx context.Context, l mappingLedger, m relay.MerchantID, row func(
 		return err
 	}
 	for _, k := range list {
-		parts := [][2]string{}
-		for _, c := range k.Components {
-			parts = append(parts, [2]string{string(c.SKU), strconv.FormatInt(c.Units, 10)})
+		components := k.Components
+		if len(components) == 0 { // of the kit only its SKU is known
+			components = []relay.Component{{}}
 		}
-		if len(parts) == 0 {
-			parts = append(parts, [2]string{}) // a kit of which only the SKU is known
-		}
-		for _, p := range parts {
-			if err := row(string(k.SKU), p[0], p[1], string(k.Cart)); err != nil {
+		for _, c := range components {
+			units := ""
+			if c.Units > 0 {
+				units = strconv.FormatInt(c.Units, 10)
+			}
+			if err := row(string(k.SKU), string(c.SKU), units, string(k.Cart)); err != nil {
 				return err
 			}
 		}

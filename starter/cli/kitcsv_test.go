@@ -64,7 +64,7 @@ func TestKitExportIsReadByImport(t *testing.T) {
 			return k
 		}), 1, 9, func(k relay.Kit) skuAt { return skuAt{k.SKU, k.Cart} }).Draw(t, "kits")
 		var b bytes.Buffer
-		require.NoError(t, writeKits(&b, kits))
+		require.NoError(t, exportedBy(t.Context(), (&app{}).kits(), &fakeMappings{kits: kits}, &b))
 		f, faults := parseKits("k.csv", b.Bytes(), carts)
 		require.Empty(t, faults)
 		require.Equal(t, kits, f.kits)

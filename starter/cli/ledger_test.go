@@ -126,7 +126,10 @@ func TestHistoryOfARealLedger(t *testing.T) {
 	l.record(sub, store.Outcome{Status: 422, Refused: &relay.Hold{
 		Reason: relay.HoldInsufficientInventory, Code: "E17", Words: "none for 12 Main Street", Fields: []relay.Problem{{Field: "lines[0].sku", Value: "MUG"}},
 	}})
-	_, err := l.Release(ctx, []relay.OrderID{id}, "operator ops", "a pallet came in")
+	edit, err := l.EditAliases(ctx, "acme", store.AliasEdit{Set: []relay.Alias{{SKU: "HAT", Code: "4006399"}, {SKU: "CUP", Code: "4006380"}}, Actor: "operator clerk"})
+	require.NoError(t, err)
+	l.m.MappingsVersion = edit.Version
+	_, err = l.Release(ctx, []relay.OrderID{id}, "operator ops", "a pallet came in")
 	require.NoError(t, err)
 	sub = l.send()
 	l.record(sub, store.Outcome{Unknown: true, Status: 504, Why: "submit order: unknown outcome, HTTP 504"})
@@ -137,7 +140,7 @@ func TestHistoryOfARealLedger(t *testing.T) {
 	l.record(open[0], store.Outcome{Accepted: "ord_1", Status: 201})
 	_, err = l.RecordProgress(ctx, "job pull_shipments", []store.Progress{{Order: id, Status: "shipped", Complete: true, Packages: []relay.Package{
 		{Carrier: "UPS", TrackingNumber: "1Z1", Items: []relay.Item{{Code: "code-MUG", Units: 2}}}, {Carrier: "UPS", TrackingNumber: "1Z2"},
-	}}})
+	}}}, store.Reading{})
 	require.NoError(t, err)
 	cart, _ := l.m.Connection("shop")
 	tell, err := l.ShipmentsToTell(ctx, cart.ID, 10)
@@ -152,11 +155,11 @@ func TestHistoryOfARealLedger(t *testing.T) {
 	}
 	require.Equal(t, []string{
 		"job pull_orders: taken in from cart shop at version 2026-03-04T05:06:07Z, 2 lines",
-		"job submit_orders: translated with aliases version 0 and settings version 1: attempt 1 opened, token *, body sha256 *, 2 x code-MUG, 1 x code-CAP, service Ground",
+		"job submit_orders: translated with mappings version 0 and settings version 1: attempt 1 opened, token *, body sha256 *, 2 x code-MUG, 1 x code-CAP, service Ground",
 		"job submit_orders: attempt 1 was sent, and refused (HTTP 422, after 1.5s): insufficient_inventory (E17): lines[0].sku MUG",
 		"job submit_orders: on hold: insufficient_inventory (E17): lines[0].sku MUG",
 		"operator ops: released: a pallet came in",
-		"job submit_orders: translated with aliases version 0 and settings version 1: attempt 2 opened, token *, body sha256 *, 2 x code-MUG, 1 x code-CAP, service Ground",
+		"job submit_orders: translated with mappings version 1 and settings version 1: attempt 2 opened, token *, body sha256 *, 2 x code-MUG, 1 x code-CAP, service Ground",
 		"job submit_orders: attempt 2 has no answer that tells (submit order: unknown outcome, HTTP 504, after 1.5s): it will be looked for",
 		"job submit_orders: attempt 2 was looked for at the warehouse: not there; looked for again in 2m",
 		"job submit_orders: attempt 2 is sent again with the same token (send 2)",
@@ -173,6 +176,8 @@ func TestHistoryOfARealLedger(t *testing.T) {
 	require.Equal(t, l.told("SO-1"), l.told("ord_1"), "by the warehouse's name of it, too")
 
 	args := []string{"order", "history", "--merchant", "acme", "--order", "SO-1"}
+	require.Regexp(t, `\n1 +20\S+Z +operator clerk +2 alias changes +ferry alias history --merchant acme --version 1\n$`, l.ferry(args...), "what brought the version")
+	require.Contains(t, l.ferry("kit", "history", "--merchant", "acme", "--version", "1"), "no such change of kits of merchant acme\na version is of aliases or of kits")
 	require.NotContains(t, l.ferry(args...), "Main Street")
 	require.Contains(t, l.ferry(append(args, "--words")...), "none for 12 Main Street", "though the hold has ended")
 	require.NotContains(t, l.ferry(append(args, "--output", "json")...), "Main Street")

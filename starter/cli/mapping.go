@@ -25,6 +25,7 @@ type mappingLedger interface {
 	PreviewKits(ctx context.Context, m relay.MerchantID, e store.KitEdit, first int) (store.MappingPreview, error)
 	Mappings(ctx context.Context, m relay.MerchantID) (relay.Mappings, error)
 	MappingHistory(ctx context.Context, q store.MappingQuery, limit int) ([]store.MappingChange, error)
+	MappingVersions(ctx context.Context, m relay.MerchantID, versions []int64) ([]store.MappingVersion, error)
 }
 
 // translation reads a merchant's mappings as its orders are translated with.

@@ -91,6 +91,14 @@ func (f *fakeMappings) MappingHistory(_ context.Context, q store.MappingQuery, _
 	return []store.MappingChange{c, first}, nil
 }
 
+func (f *fakeMappings) MappingVersions(_ context.Context, _ relay.MerchantID, versions []int64) ([]store.MappingVersion, error) {
+	var out []store.MappingVersion
+	for _, v := range versions {
+		out = append(out, store.MappingVersion{Version: v, Kind: store.AliasMapping, Changes: 3, At: evening, Actor: "operator clerk"})
+	}
+	return out, nil
+}
+
 func TestImportAliases(t *testing.T) {
 	files(t)
 	w := answering(t)

@@ -99,7 +99,7 @@ keeps the version that it was translated with (ferry order history).`,
 		if err != nil {
 			return err
 		}
-		v := mappingHistoryView{Merchant: m.ID, Version: m.AliasesVersion, Changes: []mappingChangeView{}, More: more, what: n.several}
+		v := mappingHistoryView{Merchant: m.ID, Version: m.MappingsVersion, Changes: []mappingChangeView{}, More: more, what: n.several, ofVersion: q.Version > 0}
 		for _, c := range list {
 			v.Changes = append(v.Changes, mappingChangeView{c.Version, c.At.UTC(), c.Actor, c.Change(), c.SKU, c.Cart, c.Before, c.After})
 		}
@@ -119,7 +119,8 @@ type mappingHistoryView struct {
 	Changes  []mappingChangeView `json:"changes"` // the latest first
 	More     bool                `json:"more"`
 
-	what string
+	what      string
+	ofVersion bool // only changes of one were asked for
 }
 
 type mappingChangeView struct {
@@ -136,6 +137,9 @@ type mappingChangeView struct {
 func (v mappingHistoryView) text(p *page) {
 	if len(v.Changes) == 0 {
 		p.line("no such change of %s of merchant %s", v.what, v.Merchant)
+		if v.ofVersion {
+			p.line("a version is of aliases or of kits: look with ferry alias history and ferry kit history")
+		}
 		return
 	}
 	var rows [][]string

@@ -240,7 +240,7 @@ func (a *app) merchantShow(ctx context.Context, id relay.MerchantID) error {
 	}
 	return a.print(merchantDetail{
 		merchantView: newMerchantView(m, counts), Resend: m.Resend, Unaliased: m.Unaliased, Alerts: newCalledView(m.Alerts),
-		SettingsVersion: m.SettingsVersion, AliasesVersion: m.AliasesVersion, Workflow: a.view(ctx, workflows.MerchantID(id)),
+		SettingsVersion: m.SettingsVersion, MappingsVersion: m.MappingsVersion, Workflow: a.view(ctx, workflows.MerchantID(id)),
 	})
 }
 
@@ -268,7 +268,7 @@ type merchantDetail struct {
 	Unaliased       relay.UnaliasedSKU `json:"unaliased_skus"`
 	Alerts          calledView         `json:"alerts"`
 	SettingsVersion int64              `json:"settings_version"`
-	AliasesVersion  int64              `json:"aliases_version"`
+	MappingsVersion int64              `json:"aliases_version"`
 	Workflow        workflowView       `json:"workflow"`
 }
 
@@ -316,7 +316,7 @@ func (v merchantDetail) text(p *page) {
 		[2]string{"alerts go to", v.Alerts.words()},
 		[2]string{"unaliased SKUs", string(v.Unaliased)},
 		[2]string{"settings version", strconv.FormatInt(v.SettingsVersion, 10)},
-		[2]string{"aliases version", strconv.FormatInt(v.AliasesVersion, 10)},
+		[2]string{"mappings version", strconv.FormatInt(v.MappingsVersion, 10)},
 	)
 	for _, c := range v.Connections {
 		c.text(p)

@@ -104,9 +104,14 @@ func (a *app) onboard(ctx context.Context, r onboardRequest) error {
 		credentials[store.AlertsSecret] = map[string]string{"secret": f.WebhookSecret}
 	}
 	v := onboardView{Merchant: f.Merchant.ID, Workflow: workflows.MerchantID(f.Merchant.ID), Connections: connectionsOf(f.Merchant), Warnings: len(f.Warnings)}
-	// Before its settings change, where it runs; a new one runs once it is woken.
+	// Where it runs, before its settings change, and by its workflow: that reads
+	// only at its start whether it is paused. A new one runs once it is woken.
 	if r.paused && before.ID != "" {
-		if err := l.SetPaused(ctx, f.Merchant.ID, true); err != nil {
+		if err := a.wake(ctx, f.Merchant.ID, r.actor); err != nil {
+			return err
+		}
+		var jobs workflows.JobAnswer
+		if err := a.askMerchant(ctx, f.Merchant.ID, workflows.Pause, workflows.JobRequest{Actor: a.actor(r.actor)}, &jobs); err != nil {
 			return err
 		}
 	}

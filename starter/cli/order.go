@@ -33,52 +33,6 @@ func (a *app) orderCommand() *cobra.Command {
 	return group
 }
 
-// orderName is how an operator names an order.
-type orderName struct {
-	merchant  relay.MerchantID
-	name      string
-	reference relay.Reference
-}
-
-func (n *orderName) flags(cmd *cobra.Command) {
-	merchantFlag(cmd, &n.merchant)
-	cmd.Flags().StringVar(&n.name, "order", "", "the order's reference, full number or warehouse order id, as a `name`")
-	cmd.Flags().Var(word(&n.reference, relay.ParseReference, "reference"), "reference", "the order's reference only, where --order names several")
-	needs(cmd, "merchant")
-	cmd.MarkFlagsOneRequired("order", "reference")
-	cmd.MarkFlagsMutuallyExclusive("order", "reference")
-}
-
-// find reads the one order with this name. A name of several orders is refused:
-// none of them is better than the others, least of all for a cancel.
-func (a *app) find(ctx context.Context, l ledger, n orderName) (store.OrderDetail, error) {
-	if n.reference != "" {
-		id, err := l.OrderByReference(ctx, n.merchant, n.reference)
-		if err != nil {
-			return store.OrderDetail{}, err
-		}
-		return l.Order(ctx, id)
-	}
-	name := strings.TrimSpace(n.name)
-	list, err := l.FindOrders(ctx, n.merchant, name)
-	if err != nil {
-		return store.OrderDetail{}, err
-	}
-	switch len(list) {
-	case 0:
-		if _, err := known(ctx, l, n.merchant); err != nil {
-			return store.OrderDetail{}, err
-		}
-		return store.OrderDetail{}, fmt.Errorf("order %q of merchant %s: %w", clip(name), n.merchant, store.ErrNotFound)
-	case 1:
-		return l.Order(ctx, list[0].ID)
-	}
-	for _, o := range list {
-		a.say("  --reference %s  number %s, cart %s, %s, placed %s", o.Reference, o.Number, o.Cart, o.State, stamp(o.PlacedAt))
-	}
-	return store.OrderDetail{}, usagef("order %q of merchant %s names %s: say which with --reference", clip(name), n.merchant, relay.Many(len(list), "order"))
-}
-
 func (a *app) orderListCommand() *cobra.Command {
 	q := store.OrderQuery{}
 	var words bool
@@ -104,27 +58,38 @@ out. What a warehouse or a check wrote is shown with
 }
 
 func (a *app) listOrders(ctx context.Context, q store.OrderQuery, words bool) error {
-	l, m, err := a.merchant(ctx, q.Merchant)
+	now := a.parts.now()
+	list, more, err := ordersAs(ctx, a, q, func(o store.OrderSummary, m store.Merchant) orderView { return newOrderView(o, m, now, words) })
 	if err != nil {
 		return err
 	}
-	list, more, err := a.readOrders(ctx, l, q)
-	if err != nil {
-		return err
-	}
-	v := ordersView{Orders: []orderView{}, More: more, now: a.parts.now()}
-	for _, o := range list {
-		v.Orders = append(v.Orders, newOrderView(o, m, v.now, words))
-	}
-	return a.print(v)
+	return a.print(ordersView{list, more, now})
 }
 
-// readOrders reads a list, and says on stderr when there are more orders than asked for.
-func (a *app) readOrders(ctx context.Context, l orderLedger, q store.OrderQuery) (list []store.OrderSummary, more bool, err error) {
-	return limited(a, q.Limit, func(n int) ([]store.OrderSummary, error) {
+// ordersAs reads orders of one merchant or, where none is asked for, of all, and
+// makes a view of each. It says on stderr when there are more than asked for.
+func ordersAs[V any](ctx context.Context, a *app, q store.OrderQuery, view func(store.OrderSummary, store.Merchant) V) (views []V, more bool, err error) {
+	l, err := a.ledgerOf(ctx, q.Merchant)
+	if err != nil {
+		return nil, false, err
+	}
+	merchants, err := l.Merchants(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	byID := make(map[relay.MerchantID]store.Merchant, len(merchants))
+	for _, m := range merchants {
+		byID[m.ID] = m
+	}
+	list, more, err := limited(a, q.Limit, func(n int) ([]store.OrderSummary, error) {
 		q.Limit = n
 		return l.Orders(ctx, q)
 	})
+	views = make([]V, len(list))
+	for i, o := range list {
+		views[i] = view(o, byID[o.Merchant])
+	}
+	return views, more, err
 }
 
 type ordersView struct {
@@ -199,9 +164,8 @@ func (v ordersView) text(p *page) {
 }
 
 func (a *app) orderShowCommand() *cobra.Command {
-	var n orderName
-	var address, words bool
-	cmd := a.verb(cobra.Command{
+	var address bool
+	cmd := a.showVerb(cobra.Command{
 		Use:   "show",
 		Short: "Show an order",
 		Long: `Show an order: its state, why it is on hold or skipped and what comes next, its
@@ -210,29 +174,17 @@ data, so it is shown with --address only; likewise what a warehouse or a check
 wrote, with --words.`,
 		Example: `  ferry order show --merchant acme --order SO-1042
   ferry order show --merchant acme --reference SO-1042 --address --output json`,
-	}, func(ctx context.Context, _ []string) error { return a.showOrder(ctx, n, address, words) })
-	n.flags(cmd)
+	}, func(ctx context.Context, o foundOrder, words bool) (result, error) {
+		events, err := o.ledger.History(ctx, o.ID)
+		if err != nil {
+			return nil, err
+		}
+		v := newOrderDetail(o.OrderDetail, o.owner, a.parts.now(), address, words)
+		v.Decisions = decisions(o.OrderDetail, events)
+		return v, nil
+	})
 	cmd.Flags().BoolVar(&address, "address", false, "with the address, which is personal data")
-	cmd.Flags().BoolVar(&words, "words", false, "with the warehouse's own words; they may quote the address")
 	return cmd
-}
-
-func (a *app) showOrder(ctx context.Context, n orderName, address, words bool) error {
-	l, m, err := a.merchant(ctx, n.merchant)
-	if err != nil {
-		return err
-	}
-	d, err := a.find(ctx, l, n)
-	if err != nil {
-		return err
-	}
-	events, err := l.History(ctx, d.ID)
-	if err != nil {
-		return err
-	}
-	v := newOrderDetail(d, m, a.parts.now(), address, words)
-	v.Decisions = decisions(d, events)
-	return a.print(v)
 }
 
 type orderDetail struct {

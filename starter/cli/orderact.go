@@ -13,9 +13,7 @@ import (
 )
 
 func (a *app) orderCancelCommand() *cobra.Command {
-	var n orderName
-	r := workflows.CancelRequest{}
-	cmd := a.verb(cobra.Command{
+	return a.whyVerb(cobra.Command{
 		Use:   "cancel",
 		Short: "Cancel an order, wherever it is",
 		Long: `Cancel an order, wherever it is, and print the true answer: stopped before sending,
@@ -26,11 +24,7 @@ when the order is cancelled, 1 when it is too late or pending.
 The reason goes into the order's trail and into Temporal: keep personal data out.`,
 		Example: `  ferry order cancel --merchant acme --order SO-1042 --reason "buyer cancelled"
   ferry order cancel --merchant acme --order 60001 --reason duplicate --actor clerk --output json`,
-	}, func(ctx context.Context, _ []string) error { return a.cancelOrder(ctx, n, r) })
-	n.flags(cmd)
-	whyFlag(cmd, &r.Reason, "reason")
-	actorFlag(cmd, &r.Actor)
-	return cmd
+	}, a.cancelOrder)
 }
 
 // cancelAnswer is what a merchant's workflow answers to a cancel.
@@ -39,62 +33,22 @@ type cancelAnswer struct {
 	Answer string `json:"answer"`
 }
 
-func (a *app) cancelOrder(ctx context.Context, n orderName, r workflows.CancelRequest) error {
+func (a *app) cancelOrder(ctx context.Context, o foundOrder, e errand) (answerView, error) {
 	var out cancelAnswer
-	d, err := a.askAbout(ctx, n, workflows.CancelOrder, &out, func(ref relay.Reference) checked {
-		r.Reference, r.Actor = ref, a.actor(r.Actor)
-		return r
-	})
-	if err != nil {
-		return err
+	r := workflows.CancelRequest{Reference: o.Reference, Reason: e.reason, Actor: e.actor}
+	if err := a.askAbout(ctx, o, workflows.CancelOrder, r, &out); err != nil {
+		return answerView{}, err
 	}
-	v := answerView{Merchant: n.merchant, Reference: d.Reference, Number: d.Number, Result: out.Result, Answer: out.Answer}
+	done := false
 	switch out.Result {
 	case "stopped_before_sending", "cancelled", "already_cancelled":
-		v.Done = true
+		done = true
 	}
-	return a.conclude(v, v.Done)
+	return o.answer(out.Result, out.Answer, done), nil
 }
-
-// askAbout asks the merchant's workflow for something about one order.
-func (a *app) askAbout(ctx context.Context, n orderName, message string, answer any, request func(relay.Reference) checked) (store.OrderDetail, error) {
-	l, err := a.ledger(ctx)
-	if err != nil {
-		return store.OrderDetail{}, err
-	}
-	d, err := a.find(ctx, l, n)
-	if err != nil {
-		return d, err
-	}
-	r := request(d.Reference)
-	if err := r.Check(); err != nil {
-		return d, &usageError{err}
-	}
-	if err := a.askMerchant(ctx, n.merchant, message, r, answer); err != nil {
-		return d, fmt.Errorf("%w (ferry order show tells where the order is)", err)
-	}
-	return d, nil
-}
-
-// answerView is the true answer to a cancel, release or reopening.
-type answerView struct {
-	Merchant  relay.MerchantID `json:"merchant"`
-	Reference relay.Reference  `json:"reference"`
-	Number    string           `json:"number"`
-	// Result is, of a cancel, "stopped_before_sending", "cancelled",
-	// "already_cancelled", "too_late" or "pending"; of a release, the order's
-	// state; of a reopening, "reopened" or "refused".
-	Result string `json:"result"`
-	Answer string `json:"answer"` // a sentence for people
-	Done   bool   `json:"done"`   // what was asked for came about
-}
-
-func (v answerView) text(p *page) { p.line("%s: %s", v.Reference, v.Answer) }
 
 func (a *app) orderReleaseCommand() *cobra.Command {
-	var n orderName
-	r := workflows.HoldRequest{}
-	cmd := a.verb(cobra.Command{
+	return a.askVerb(cobra.Command{
 		Use:   "release",
 		Short: "Let an order on hold go, and submit it now",
 		Long: `Let an order on hold go: submit it to the warehouse now, and print what came of it.
@@ -102,42 +56,24 @@ An order whose outcome is unknown is looked for first and never sent blindly. Th
 exit code is 0 when the warehouse has accepted the order, else 1.`,
 		Example: `  ferry order release --merchant acme --order SO-1042
   ferry order release --merchant acme --order SO-1042 --actor clerk --output json`,
-	}, func(ctx context.Context, _ []string) error { return a.releaseOrder(ctx, n, r) })
-	n.flags(cmd)
-	actorFlag(cmd, &r.Actor)
-	return cmd
+	}, &errand{}, a.releaseOrder)
 }
 
-func (a *app) releaseOrder(ctx context.Context, n orderName, r workflows.HoldRequest) error {
-	r.Actor = a.actor(r.Actor)
+func (a *app) releaseOrder(ctx context.Context, o foundOrder, by errand) (answerView, error) {
+	r := workflows.HoldRequest{Actor: by.actor}
 	if err := r.Check(); err != nil {
-		return &usageError{err}
-	}
-	l, err := a.ledger(ctx)
-	if err != nil {
-		return err
-	}
-	d, err := a.find(ctx, l, n)
-	if err != nil {
-		return err
+		return answerView{}, &usageError{err}
 	}
 	e, err := a.engine(ctx)
 	if err != nil {
-		return err
+		return answerView{}, err
 	}
 	var out workflows.HoldAnswer
-	err = e.Ask(ctx, workflows.HoldID(n.merchant, d.Reference), workflows.Release, r, &out)
+	err = e.Ask(ctx, workflows.HoldID(o.Merchant, o.Reference), workflows.Release, r, &out)
 	if errors.Is(err, errNoWorkflow) {
-		out, err = a.releaseByMerchant(ctx, l, d, r)
+		out, err = a.releaseByMerchant(ctx, o, r)
 	}
-	if err != nil {
-		return fmt.Errorf("%w (ferry order show tells where the order is)", err)
-	}
-	v := answerView{
-		Merchant: n.merchant, Reference: d.Reference, Number: d.Number,
-		Result: string(out.State), Answer: out.Answer, Done: accepted(out.State),
-	}
-	return a.conclude(v, v.Done)
+	return o.answer(string(out.State), out.Answer, accepted(out.State)), seeOrder(err)
 }
 
 // accepted reports whether the warehouse has the order, or had it and went on.
@@ -152,9 +88,9 @@ func accepted(s relay.OrderState) bool {
 // releaseByMerchant answers where no workflow keeps the order's hold: either
 // there is no hold, and the ledger knows where the order is; or the hold is so
 // new that its workflow has not begun, and the merchant's can let it go.
-func (a *app) releaseByMerchant(ctx context.Context, l ledger, d store.OrderDetail, r workflows.HoldRequest) (workflows.HoldAnswer, error) {
+func (a *app) releaseByMerchant(ctx context.Context, o foundOrder, r workflows.HoldRequest) (workflows.HoldAnswer, error) {
 	// Read again: the hold may have ended since.
-	d, err := l.Order(ctx, d.ID)
+	d, err := o.ledger.Order(ctx, o.ID)
 	if err != nil {
 		return workflows.HoldAnswer{}, err
 	}
@@ -166,7 +102,7 @@ func (a *app) releaseByMerchant(ctx context.Context, l ledger, d store.OrderDeta
 	if err := a.askMerchant(ctx, d.Merchant, workflows.ReleaseOrders, request, &out); err != nil {
 		return workflows.HoldAnswer{}, err
 	}
-	if d, err = l.Order(ctx, d.ID); err != nil {
+	if d, err = o.ledger.Order(ctx, o.ID); err != nil {
 		return workflows.HoldAnswer{}, err
 	}
 	if out.Released == 0 || d.State == relay.OrderHeld {

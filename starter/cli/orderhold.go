@@ -12,9 +12,7 @@ import (
 )
 
 func (a *app) orderHoldCommand() *cobra.Command {
-	var n orderName
-	r := workflows.CancelRequest{}
-	cmd := a.verb(cobra.Command{
+	return a.whyVerb(cobra.Command{
 		Use:   "hold",
 		Short: "Put an order on hold that waits to be sent",
 		Long: `Put an order on hold that waits to be sent: it is sent no more, by no clock and no
@@ -27,41 +25,29 @@ The reason goes into the order's trail and into Temporal: keep personal data out
 		Example: `  ferry order hold --merchant acme --order SO-1042 --reason "asked the buyer"
   ferry order hold --merchant acme --order SO-1042 --reason fraud --actor clerk --output json
   ferry order release --merchant acme --order SO-1042`,
-	}, func(ctx context.Context, _ []string) error { return a.holdOrder(ctx, n, r) })
-	n.flags(cmd)
-	whyFlag(cmd, &r.Reason, "reason")
-	actorFlag(cmd, &r.Actor)
-	return cmd
+	}, a.holdOrder)
 }
 
-func (a *app) holdOrder(ctx context.Context, n orderName, r workflows.CancelRequest) error {
-	l, m, err := a.merchant(ctx, n.merchant)
-	if err != nil {
-		return err
-	}
-	d, err := a.find(ctx, l, n)
-	if err != nil {
-		return err
-	}
-	r.Reference, r.Actor = d.Reference, a.actor(r.Actor)
+func (a *app) holdOrder(ctx context.Context, o foundOrder, e errand) (answerView, error) {
+	r := workflows.CancelRequest{Reference: o.Reference, Reason: e.reason, Actor: e.actor}
 	if err := r.Check(); err != nil {
-		return &usageError{err}
+		return answerView{}, &usageError{err}
 	}
 	// The ledger decides, under the order's lock: nothing that Temporal could add.
-	hold := relay.Hold{Reason: relay.HoldOperator, Fields: []relay.Problem{{Field: "reason", Value: r.Reason, Message: "so says " + workflows.ByOperator(r.Actor)}}}
-	answer, err := l.HoldOrder(ctx, d.ID, hold, workflows.ByOperator(r.Actor))
+	by := workflows.ByOperator(e.actor)
+	hold := relay.Hold{Reason: relay.HoldOperator, Fields: []relay.Problem{{Field: "reason", Value: e.reason, Message: "so says " + by}}}
+	answer, err := o.ledger.HoldOrder(ctx, o.ID, hold, by)
 	if err != nil {
-		return err
+		return answerView{}, err
 	}
-	if d, err = l.Order(ctx, d.ID); err != nil {
-		return err
+	if o.OrderDetail, err = o.ledger.Order(ctx, o.ID); err != nil {
+		return answerView{}, err
 	}
-	v := answerView{Merchant: n.merchant, Reference: d.Reference, Number: d.Number, Result: string(d.State)}
-	v.Answer, v.Done = holdAnswer(answer, d)
 	if answer.Held {
-		a.showInTemporal(ctx, m)
+		a.showInTemporal(ctx, o.owner)
 	}
-	return a.conclude(v, v.Done)
+	words, done := holdAnswer(answer, o.OrderDetail)
+	return o.answer(string(o.State), words, done), nil
 }
 
 // showInTemporal has the merchant's workflow begin the hold's own; it begins within

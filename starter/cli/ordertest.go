@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -174,7 +175,7 @@ func (a *app) drop(ctx context.Context, l ledger, cart store.Connection, o conne
 	if err != nil {
 		return "", err
 	}
-	if c, ok := vendor.(interface{ Close() error }); ok {
+	if c, ok := vendor.(io.Closer); ok {
 		defer c.Close() //nolint:errcheck // what was written is known by then
 	}
 	sink, ok := vendor.(connectors.OrderSink)

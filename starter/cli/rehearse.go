@@ -33,10 +33,21 @@ func (v rehearsalView) text(p *page) {
 		switch {
 		case c.Error != "":
 			result = "does not work: " + c.Error
+		case c.OtherMode():
+			result = "works, but in another mode"
 		case len(c.Missing) > 0:
 			result = "works, but something is missing"
 		}
 		p.line("%s %s (%s, %s) %s", c.Role, c.Name, c.Connector, c.Mode, result)
+		switch {
+		case c.Error != "":
+		case c.OtherMode():
+			p.line("  answered as %s, and the file says %s: want credentials of mode %s, or another mode in the file", c.Answered, c.Mode, c.Mode)
+		case c.Answered == "":
+			p.line("  does not tell test from live: see to it that the account is the one meant")
+		default:
+			p.line("  answered as %s", c.Answered)
+		}
 		if c.Account != "" {
 			p.line("  account %s", c.Account)
 		}
@@ -68,10 +79,10 @@ func (v rehearsalView) text(p *page) {
 		if c.Unchecked > 0 {
 			p.line("  could not be looked for at the warehouse: %d", c.Unchecked)
 		}
-		groups(p, "at the warehouse already, not by us: another integration is at work, and they would be sent twice", c.There)
-		groups(p, "would be held", c.Held)
-		groups(p, "would be skipped", c.Skipped)
-		groups(p, "in the ledger already, and not sent again", c.Known)
+		groups(p, "at the warehouse already, not by us: another integration is at work, and they would be sent twice:", c.There)
+		groups(p, fmt.Sprintf("would be held: %d", c.Hold), c.Held)
+		groups(p, fmt.Sprintf("would be skipped: %d", c.Skip), c.Skipped)
+		groups(p, "in the ledger already, and not sent again:", c.Known)
 	}
 	p.gap()
 	if v.Clean {
@@ -92,7 +103,7 @@ func groups(p *page, title string, list []rehearsal.Group) {
 		rows = append(rows, []string{fmt.Sprintf("    %d", g.Orders), g.What, some})
 	}
 	if len(rows) > 0 {
-		p.line("  %s:", title)
+		p.line("  %s", title)
 		p.columns(rows)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"orderferry/relay"
 	"orderferry/starter/rehearsal"
 	"orderferry/store"
+	"orderferry/workflows"
 )
 
 func (l *fakeLedger) CartOrderStates(_ context.Context, _ store.ConnectionID, ids []relay.ExternalID) (map[relay.ExternalID]relay.OrderState, error) {
@@ -25,9 +26,6 @@ func (l *fakeLedger) Owned(_ context.Context, _ store.ConnectionID, ids []relay.
 
 func (l *fakeLedger) SetPaused(_ context.Context, m relay.MerchantID, paused bool) error {
 	l.paused = append(l.paused, string(m))
-	if l.pausing != nil {
-		l.pausing()
-	}
 	return nil
 }
 
@@ -56,6 +54,7 @@ type shopFront struct {
 	orders []relay.CartOrder
 	old    bool // its token must be renewed
 	down   error
+	mode   relay.Mode // that its token is of
 }
 
 func (s *shopFront) Check(ctx context.Context) (connectors.Report, error) {
@@ -66,7 +65,7 @@ func (s *shopFront) Check(ctx context.Context) (connectors.Report, error) {
 	if err == nil && s.old {
 		c, err = s.cfg.Vault.Rotate(ctx, func(_ context.Context, c connectors.Credentials) (connectors.Credentials, error) { return c, nil })
 	}
-	return connectors.Report{Account: "shop of " + c["token"]}, err
+	return connectors.Report{Account: "shop of " + c["token"], Mode: s.mode}, err
 }
 
 func (s *shopFront) PullOrders(_ context.Context, q connectors.OrdersQuery) (connectors.OrdersPage, error) {
@@ -84,6 +83,10 @@ type depotFront struct {
 
 func (d *depotFront) Check(context.Context) (connectors.Report, error) {
 	return connectors.Report{Account: "depot 7", Mode: relay.ModeTest, Details: []string{"site east"}}, nil
+}
+
+func (d *depotFront) Sites(context.Context) ([]connectors.Site, error) {
+	return []connectors.Site{{ID: "east"}, {ID: "west"}}, nil
 }
 
 func (d *depotFront) PrepareOrder(o connectors.WarehouseOrder) (connectors.Prepared, error) {
@@ -142,7 +145,7 @@ func someOrders() []relay.CartOrder {
 		inStock("1007", func(o *relay.CartOrder) { o.PlacedAt = noon.AddDate(0, -2, 0) }),
 		inStock("1008", nil), inStock("1009", nil),
 		inStock("1010", func(o *relay.CartOrder) { o.Lines[0].SKU = "SOON" }),
-		inStock("1011", func(o *relay.CartOrder) { o.ShipMethod = "Drone" }),
+		inStock("1011", func(o *relay.CartOrder) { o.ShipMethod, o.Lines[0].SKU = "Drone", "LAMP" }),
 	}
 }
 
@@ -164,6 +167,35 @@ func TestDryRunSaysWhatWouldBecomeOfEachOrder(t *testing.T) {
 	require.Empty(t, w.ledger.saved.ID, "nothing is written")
 	require.Empty(t, w.engine.woken)
 	require.Zero(t, w.options, "Temporal is not asked for")
+}
+
+// Credentials of the wrong mode ship test orders, or no real ones.
+func TestDryRunTellsTheModeThatAnswered(t *testing.T) {
+	for mode, c := range map[relay.Mode]struct {
+		says string
+		code int
+	}{
+		relay.ModeLive: {"cart main (shop, live) works\n  answered as live\n", 0},
+		"":             {"cart main (shop, live) works\n  does not tell test from live: see to it that the account is the one meant\n", 0},
+		relay.ModeTest: {"cart main (shop, live) works, but in another mode\n  answered as test, and the file says live: want credentials of mode live, or another mode in the file\n", exitFailed},
+	} {
+		w := rehearsing(t, &shopFront{mode: mode}, &depotFront{})
+		code, stdout, _ := w.ferry(t, "merchant", "onboard", "--file", "-", "--dry-run")
+		require.Equal(t, c.code, code)
+		require.Contains(t, stdout, c.says)
+		require.Contains(t, stdout, "warehouse east (depot, test) works\n  answered as test\n")
+	}
+}
+
+// Of a site that is not there nothing would be shown.
+func TestDryRunTellsOfUnknownSites(t *testing.T) {
+	w := rehearsing(t, &shopFront{}, &depotFront{})
+	w.stdin = strings.Replace(merchantYAML, "    schedule:", "    stock: {sites: [east], locations: {32: [west, wset]}}\n    schedule:", 1)
+	code, stdout, stderr := w.ferry(t, "merchant", "onboard", "--file", "-", "--dry-run")
+	require.Equal(t, exitFailed, code, stderr)
+	require.Contains(t, stdout, "cart main (shop, live) works, but something is missing\n")
+	require.Contains(t, stdout, "\n  missing: stock names site wset, which the warehouse does not have: want one of east, west\n")
+	require.Equal(t, 1, strings.Count(stdout, "missing: "))
 }
 
 func TestDryRunStopsAtAsManyOrdersAsAsked(t *testing.T) {
@@ -303,7 +335,7 @@ func TestEarliestDateStaysUntilAnotherIsNamed(t *testing.T) {
 	code, stdout, stderr := w.ferry(t, "merchant", "onboard", "--file", "-", "--dry-run")
 	require.Zero(t, code, stderr)
 	require.Contains(t, stdout, "would be sent: 0")
-	require.Contains(t, stdout, "before 2026-01-01T08:00:00Z")
+	require.Contains(t, stdout, "placed before 2026-01-01T08:00:00Z")
 }
 
 func TestOnboardingKeepsAPauseAndBeginsOneFirst(t *testing.T) {
@@ -316,8 +348,18 @@ func TestOnboardingKeepsAPauseAndBeginsOneFirst(t *testing.T) {
 
 	w = answering(t)
 	w.stdin = merchantYAML
-	w.ledger.pausing = func() { require.Empty(t, w.ledger.saved.ID, "paused before the settings change") }
+	w.engine.errs[workflows.Pause] = errors.New("no answer")
 	code, _, stderr = w.ferry(t, "merchant", "onboard", "--file", "-", "--paused")
+	require.NotZero(t, code)
+	require.Contains(t, stderr, "no answer")
+	require.Empty(t, w.ledger.saved.ID, "it is paused before its settings change")
+
+	w = answering(t)
+	w.stdin = merchantYAML
+	code, stdout, stderr = w.ferry(t, "merchant", "onboard", "--file", "-", "--paused")
 	require.Zero(t, code, stderr)
-	require.Len(t, w.ledger.paused, 1)
+	require.Contains(t, stdout, "it is paused")
+	require.NotEmpty(t, w.ledger.saved.ID)
+	require.Equal(t, "merchant/acme pause", strings.Join(strings.Fields(w.engine.asked[0])[:2], " "))
+	require.Empty(t, w.ledger.paused, "its workflow writes it down")
 }

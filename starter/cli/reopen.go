@@ -14,9 +14,7 @@ import (
 )
 
 func (a *app) orderReopenCommand() *cobra.Command {
-	var n orderName
-	r := workflows.ReopenRequest{}
-	cmd := a.verb(cobra.Command{
+	return a.whyVerb(cobra.Command{
 		Use:   "reopen",
 		Short: "Send a cancelled order anew",
 		Long: `Send a cancelled order anew, with the content that its cart tells now: as a new
@@ -27,11 +25,7 @@ code is 0 when the order is on its way again, else 1.
 The reason goes into the order's trail and into Temporal: keep personal data out.`,
 		Example: `  ferry order reopen --merchant acme --order SO-1042 --reason "the buyer wants it after all"
   ferry order reopen --merchant acme --order 60001 --reason mistaken --actor clerk --output json`,
-	}, func(ctx context.Context, _ []string) error { return a.reopenOrder(ctx, n, r) })
-	n.flags(cmd)
-	whyFlag(cmd, &r.Reason, "reason")
-	actorFlag(cmd, &r.Actor)
-	return cmd
+	}, a.reopenOrder)
 }
 
 // reopenAnswer is what a merchant's workflow answers to a reopening.
@@ -40,20 +34,17 @@ type reopenAnswer struct {
 	Reopened bool   `json:"reopened"`
 }
 
-func (a *app) reopenOrder(ctx context.Context, n orderName, r workflows.ReopenRequest) error {
+func (a *app) reopenOrder(ctx context.Context, o foundOrder, e errand) (answerView, error) {
 	var out reopenAnswer
-	d, err := a.askAbout(ctx, n, workflows.ReopenOrder, &out, func(ref relay.Reference) checked {
-		r.Reference, r.Actor = ref, a.actor(r.Actor)
-		return r
-	})
-	if err != nil {
-		return err
+	r := workflows.ReopenRequest{Reference: o.Reference, Reason: e.reason, Actor: e.actor}
+	if err := a.askAbout(ctx, o, workflows.ReopenOrder, r, &out); err != nil {
+		return answerView{}, err
 	}
-	v := answerView{Merchant: n.merchant, Reference: d.Reference, Number: d.Number, Result: "refused", Answer: out.Answer, Done: out.Reopened}
+	result := "refused"
 	if out.Reopened {
-		v.Result = "reopened"
+		result = "reopened"
 	}
-	return a.conclude(v, v.Done)
+	return o.answer(result, out.Answer, out.Reopened), nil
 }
 
 // decisionView is what the cart says of an order that waits for a person to decide.

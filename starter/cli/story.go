@@ -114,12 +114,12 @@ var sentences = map[store.EventKind]sentence{
 		Submission store.SubmissionID
 		Token      relay.Token
 		Digest     string
-		Aliases    int64 `json:"aliases_version"`
+		Mappings   int64 `json:"aliases_version"`
 		Settings   int64 `json:"settings_version"`
 	}) string {
 		sub := s.submissions[d.Submission]
 		words := []string{
-			fmt.Sprintf("translated with aliases version %d and settings version %d: %s opened", d.Aliases, d.Settings, s.attempt(d.Submission)),
+			fmt.Sprintf("translated with mappings version %d and settings version %d: %s opened", d.Mappings, d.Settings, s.attempt(d.Submission)),
 			"token " + string(d.Token), "body sha256 " + short(d.Digest),
 		}
 		for _, it := range relay.MergeItems(sub.Items) {

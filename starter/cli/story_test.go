@@ -45,7 +45,7 @@ func TestSentences(t *testing.T) {
 		{store.EventReleased, `{"why": "stock came"}`, "released: stock came"},
 		{store.EventReleased, ``, "released"},
 		{store.EventSubmitting, `{"submission": 35, "token": "abcdefghij234567", "digest": "0123456789abcdef0123", "aliases_version": 7, "settings_version": 2}`,
-			"translated with aliases version 7 and settings version 2: attempt 2 opened, token abcdefghij234567, body sha256 0123456789abcdef..., 3 x 4006381, service Ground"},
+			"translated with mappings version 7 and settings version 2: attempt 2 opened, token abcdefghij234567, body sha256 0123456789abcdef..., 3 x 4006381, service Ground"},
 		{store.EventResubmitting, `{"submission": 31, "send": 2}`, "attempt 1 is sent again with the same token (send 2)"},
 		{store.EventAccepted, `{"submission": 35, "send": 1, "status": 201, "took_ms": 840, "warehouse_order": "ord_1"}`,
 			"attempt 2 was sent, and the warehouse took it: order ord_1 (HTTP 201, after 840ms)"},

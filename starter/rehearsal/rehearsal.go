@@ -10,8 +10,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"orderferry/connectors"
@@ -60,24 +63,32 @@ type Connection struct {
 	Name      relay.ConnectionName `json:"name"`
 	Role      connectors.Role      `json:"role"`
 	Connector string               `json:"connector"`
-	Mode      relay.Mode           `json:"mode"`
+	Mode      relay.Mode           `json:"mode"`               // by the merchant's file
+	Answered  relay.Mode           `json:"answered,omitempty"` // by the vendor; "" when it does not tell
 	Account   string               `json:"account,omitempty"`
 	Details   []string             `json:"details,omitempty"`
 	Missing   []string             `json:"missing,omitempty"`
 	Error     string               `json:"error,omitempty"` // it could not be tested, and its orders not be read
 }
 
+// OtherMode reports whether the credentials are of another mode than the file says:
+// test orders would be shipped, or real ones not.
+func (c Connection) OtherMode() bool { return c.Answered != "" && c.Answered != c.Mode }
+
 // Cart is what would become of the orders that a cart has ready.
 type Cart struct {
 	Name relay.ConnectionName `json:"name"`
 	Read int                  `json:"read"`
 	More bool                 `json:"more"` // there are more orders than were read
-	// Send is how many would be sent at once, Units of how many item codes in all.
+	// Send, Hold and Skip are how many would be sent at once, held and skipped.
 	Send int `json:"send"`
-	// Resend is how many of them are in the ledger, on hold or skipped, and would now be sent.
+	Hold int `json:"hold"`
+	Skip int `json:"skip"`
+	// Resend is how many of those that would be sent are in the ledger, on hold or skipped.
 	Resend int `json:"resend"`
 	// Known is how many are in the ledger already and would not be sent, by state.
-	Known   []Group `json:"known,omitempty"`
+	Known []Group `json:"known,omitempty"`
+	// Skipped and Held are by cause; an order of several causes is among each.
 	Skipped []Group `json:"skipped,omitempty"`
 	Held    []Group `json:"held,omitempty"`
 	// There is what the warehouse has already though the ledger does not know of
@@ -97,11 +108,11 @@ type Group struct {
 
 const mostExamples = 5
 
-// Clean reports whether onboarding can be advised: all that was asked answered,
-// and no order is at the warehouse already.
+// Clean reports whether onboarding can be advised: all that was asked answered, in
+// the mode that was meant, and no order is at the warehouse already.
 func (r Report) Clean() bool {
 	for _, c := range r.Connections {
-		if c.Error != "" || len(c.Missing) > 0 {
+		if c.Error != "" || len(c.Missing) > 0 || c.OtherMode() {
 			return false
 		}
 	}
@@ -117,6 +128,7 @@ func (r Report) Clean() bool {
 // an error means that the ledger could not be read.
 func Run(ctx context.Context, ledger Ledger, in Input) (Report, error) {
 	r := rehearsal{Input: in, ledger: ledger}
+	defer r.close()
 	var err error
 	if r.stored, err = ledger.Merchant(ctx, in.Merchant.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return Report{}, err
@@ -129,6 +141,7 @@ func Run(ctx context.Context, ledger Ledger, in Input) (Report, error) {
 	warehouse := r.open(ctx, in.Merchant.Warehouse, connectors.Warehouse)
 	for _, c := range in.Merchant.Carts {
 		cart := r.open(ctx, c, connectors.Cart)
+		cart.report.Missing = append(cart.report.Missing, unknownSites(c.Rules.Stock, warehouse.sites)...)
 		report.Connections = append(report.Connections, cart.report)
 		if cart.vendor == nil || warehouse.vendor == nil {
 			report.Carts = append(report.Carts, Cart{Name: c.Name, Error: "not read: a connection does not answer"})
@@ -149,11 +162,21 @@ type rehearsal struct {
 	ledger   Ledger
 	stored   store.Merchant // zero for a new merchant
 	mappings relay.Mappings
+	opened   []io.Closer
+}
+
+func (r *rehearsal) close() {
+	for _, c := range r.opened {
+		if err := c.Close(); err != nil {
+			r.Say("close a connection: %v", err)
+		}
+	}
 }
 
 type tested struct {
 	vendor connectors.Connection // nil when it does not answer
 	report Connection
+	sites  []connectors.Site // none where it does not list them
 }
 
 func (r *rehearsal) open(ctx context.Context, c relay.Connection, role connectors.Role) tested {
@@ -170,8 +193,35 @@ func (r *rehearsal) open(ctx context.Context, c relay.Connection, role connector
 		t.report.Error = err.Error()
 		return t
 	}
-	t.vendor = vendor
+	t.vendor, t.report.Answered = vendor, answer.Mode
+	if w, ok := vendor.(connectors.SiteLister); ok {
+		if t.sites, err = w.Sites(ctx); err != nil {
+			r.Say("could not list the sites of %s: %v", c.Name, err)
+		}
+	}
 	return t
+}
+
+// unknownSites says which sites of a cart's stock rules a warehouse does not have:
+// nothing would be shown of them, and nobody told.
+func unknownSites(rules relay.StockRules, sites []connectors.Site) []string {
+	if len(sites) == 0 {
+		return nil
+	}
+	var known, out []string
+	for _, s := range sites {
+		known = append(known, s.ID)
+	}
+	named := slices.Clone(rules.Sites)
+	for _, location := range slices.Sorted(maps.Keys(rules.Locations)) {
+		named = append(named, rules.Locations[location]...)
+	}
+	for _, name := range named {
+		if !slices.Contains(known, name) {
+			out = append(out, fmt.Sprintf("stock names site %s, which the warehouse does not have: want one of %s", name, strings.Join(known, ", ")))
+		}
+	}
+	return out
 }
 
 func (r *rehearsal) connect(ctx context.Context, c relay.Connection) (connectors.Connection, error) {
@@ -183,9 +233,13 @@ func (r *rehearsal) connect(ctx context.Context, c relay.Connection) (connectors
 	if err != nil {
 		return nil, err
 	}
-	return r.Connectors[i].Open(connectors.Config{
+	vendor, err := r.Connectors[i].Open(connectors.Config{
 		Merchant: r.Merchant.ID, Name: c.Name, BaseURL: c.BaseURL, Mode: c.Mode, Settings: c.Settings, Vault: vault, Log: slog.New(slog.DiscardHandler),
 	})
+	if c, ok := vendor.(io.Closer); ok && err == nil {
+		r.opened = append(r.opened, c)
+	}
+	return vendor, err
 }
 
 // cart reads what a cart has ready and says what would become of it.
@@ -261,25 +315,30 @@ func (s *sorter) sort(ctx context.Context, page []relay.CartOrder) error {
 	for _, o := range page {
 		state, known := states[o.ExternalID]
 		if known && state != relay.OrderNew && state != relay.OrderHeld && state != relay.OrderSkipped {
-			s.known.add(string(state), o.Number)
+			s.known.add(o.Number, string(state))
 			continue
 		}
 		if code, known := postal.Country(o.ShipTo.Country); known {
 			o.Traits.Country = code
 		}
-		if why := s.cart.Rules.Filter.Skips(o); why != "" {
-			s.skipped.add(why, o.Number)
+		if why := skips(s.cart.Rules.Filter, o); len(why) > 0 {
+			s.out.Skip++
+			s.skipped.add(o.Number, why...)
 			continue
 		}
 		order := relay.Order{Merchant: s.Merchant.ID, Cart: s.cart.Name, Reference: relay.NewReference(s.cart.Name, o.ExternalID, o.Number, 0), CartOrder: o}
 		ready, err := connectors.Prepare(s.sink, s.mappings, order, anyToken)
 		switch {
 		case err != nil:
-			s.held.add(err.Error(), o.Number)
+			s.out.Hold++
+			s.held.add(o.Number, err.Error())
 		case ready.Hold != nil:
-			for _, what := range causes(*ready.Hold) {
-				s.held.add(what, o.Number)
+			s.out.Hold++
+			holds := s.mappings.Obstacles(s.cart.Name, o)
+			if len(holds) == 0 { // of the address or the warehouse, once it is translated
+				holds = []relay.Hold{*ready.Hold}
 			}
+			s.held.add(o.Number, causes(holds)...)
 		default:
 			s.out.Send++
 			if known {
@@ -291,19 +350,31 @@ func (s *sorter) sort(ctx context.Context, page []relay.CartOrder) error {
 	return nil
 }
 
+// skips names what a filter leaves an order out for, the same for all orders of
+// one cause, whenever each of them was placed.
+func skips(f relay.Filter, o relay.CartOrder) []string {
+	var out []string
+	if !o.PlacedAt.IsZero() && o.PlacedAt.Before(f.Earliest) {
+		out, f.Earliest = append(out, "placed before "+f.Earliest.UTC().Format(time.RFC3339)), time.Time{}
+	}
+	return append(out, f.Reasons(o)...)
+}
+
 // causes names what stands in an order's way, the same for all orders of one
 // cause: the reason with the value ("unknown_item TEE-S") or else the field
 // ("bad_address ship_to.zip").
-func causes(h relay.Hold) []string {
+func causes(holds []relay.Hold) []string {
 	var out []string
-	for _, f := range h.Fields {
-		what := string(h.Reason) + " " + cmp.Or(f.Value, f.Field)
-		if !slices.Contains(out, what) {
-			out = append(out, what)
+	for _, h := range holds {
+		if len(h.Fields) == 0 {
+			out = append(out, h.Headline())
 		}
-	}
-	if len(out) == 0 {
-		out = []string{h.Headline()}
+		for _, f := range h.Fields {
+			what := string(h.Reason) + " " + cmp.Or(f.Value, f.Field)
+			if !slices.Contains(out, what) {
+				out = append(out, what)
+			}
+		}
 	}
 	return out
 }
@@ -336,7 +407,7 @@ func (s *sorter) lookFor(ctx context.Context, warehouse connectors.Connection) e
 		live := slices.DeleteFunc(slices.Clone(f.Matches), func(m connectors.Match) bool { return m.Cancelled })
 		switch {
 		case len(live) > 0:
-			s.there.add("found there by "+live[0].By, s.send[i].Number)
+			s.there.add(s.send[i].Number, "found there by "+live[0].By)
 		case !f.Certain:
 			s.out.Unchecked++
 		}
@@ -349,15 +420,18 @@ type groups struct{ of map[string]*Group }
 
 func newGroups() groups { return groups{make(map[string]*Group)} }
 
-func (g groups) add(what, number string) {
-	e := g.of[what]
-	if e == nil {
-		e = &Group{What: what}
-		g.of[what] = e
-	}
-	e.Orders++
-	if len(e.Some) < mostExamples {
-		e.Some = append(e.Some, number)
+// add counts an order to each of its groups.
+func (g groups) add(number string, whats ...string) {
+	for _, what := range whats {
+		e := g.of[what]
+		if e == nil {
+			e = &Group{What: what}
+			g.of[what] = e
+		}
+		e.Orders++
+		if len(e.Some) < mostExamples {
+			e.Some = append(e.Some, number)
+		}
 	}
 }
 

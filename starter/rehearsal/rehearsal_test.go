@@ -2,6 +2,7 @@ package rehearsal_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -40,7 +41,9 @@ func TestNothingIsMovedInFoldersHoweverManyPagesAreRead(t *testing.T) {
 		for n := range 120 {
 			text += fmt.Sprintf("SO-%d-%d,2026-11-02T09:30:00Z,Clerk,1 Test Street,Los Angeles,CA,90001,US,MUG,1\n", f, n)
 		}
-		require.NoError(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("shop/in/ord_%d.csv", f)), []byte(text), 0o640))
+		name, settled := filepath.Join(dir, fmt.Sprintf("shop/in/ord_%d.csv", f)), time.Now().Add(-time.Hour)
+		require.NoError(t, os.WriteFile(name, []byte(text), 0o640))
+		require.NoError(t, os.Chtimes(name, settled, settled))
 	}
 	in := rehearsal.Input{
 		Merchant: relay.Merchant{ID: "acme", Unaliased: relay.SendUnaliased}, Connectors: csv.Connectors(), Orders: 1000,
@@ -60,6 +63,33 @@ func TestNothingIsMovedInFoldersHoweverManyPagesAreRead(t *testing.T) {
 	require.Equal(t, 360, report.Carts[0].Read)
 	require.Equal(t, 360, report.Carts[0].Send)
 	require.Equal(t, before, tree(t, dir))
+}
+
+// door is a connection that is to be closed.
+type door struct {
+	closed *int
+	check  error
+}
+
+func (d door) Check(context.Context) (connectors.Report, error) { return connectors.Report{}, d.check }
+func (d door) Close() error                                     { *d.closed++; return nil }
+
+func TestEveryConnectionIsClosed(t *testing.T) {
+	closed := 0
+	kind := func(name string, check error) connectors.Connector {
+		return connectors.Connector{Name: name, Open: func(connectors.Config) (connectors.Connection, error) { return door{&closed, check}, nil }}
+	}
+	report, err := rehearsal.Run(t.Context(), nobody{}, rehearsal.Input{
+		Merchant: relay.Merchant{
+			ID: "acme", Warehouse: relay.Connection{Name: "depot", Connector: "works"},
+			Carts: []relay.Connection{{Name: "shop", Connector: "works"}, {Name: "outlet", Connector: "fails"}},
+		},
+		Connectors: []connectors.Connector{kind("works", nil), kind("fails", errors.New("refused"))}, Orders: 1, Now: time.Now(), Say: func(string, ...any) {},
+	})
+	require.NoError(t, err)
+	require.Len(t, report.Connections, 3)
+	require.False(t, report.Clean())
+	require.Equal(t, 3, closed, "also the one whose test failed")
 }
 
 // tree lists all that is below a folder.

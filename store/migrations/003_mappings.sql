@@ -125,6 +125,10 @@ create table stock_pushes (
 );
 create index stock_pushes_cart on stock_pushes (cart_id, ends_at);
 
+-- When the pause or resume that counts was asked for, by its merchant's workflow:
+-- one that comes late does not undo a later one. NULL: none was asked there yet.
+alter table merchants add column pause_asked_at timestamptz;
+
 -- The orders whose units a warehouse's figures may hold, without reading those that ended long ago.
 create index orders_at_warehouse on orders (warehouse_id) where state in ('at_warehouse', 'cancel_requested', 'shipped');
 create index orders_confirmed on orders (warehouse_id, updated_at) where state = 'confirmed';
@@ -157,6 +161,7 @@ drop index order_events_alarms;
 create index order_events_alarms on order_events (at)
   where kind in ('back_at_cart', 'changed_too_late', 'duplicate_found', 'cancel_too_late', 'shipped_after_all')
     or (kind = 'cancelled' and detail @> '{"asked": false}') or (kind = 'warehouse_status' and detail @> '{"status": "gone"}');
+alter table merchants drop column pause_asked_at;
 alter table orders drop constraint orders_not_there, drop column traits, drop column skip_reason, drop column answer_due;
 alter table connections drop column rules;
 alter table submission_items drop column per;

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -50,6 +51,9 @@ type Config struct {
 
 	// Timeout bounds the wait for the server to accept connections, recovery after a crash included. Default 2 minutes.
 	Timeout time.Duration
+
+	// Settings, each "name=value", come after our own and win over them. Only tests, whose data nobody misses, have any.
+	Settings []string
 
 	// Log gets what a person should know. The server's own log goes to Dir/postgres.log. Default: slog.Default().
 	Log *slog.Logger
@@ -242,7 +246,7 @@ func (s *Server) launch(ctx context.Context, cfg Config, inst installation, who 
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
 	for attempt := 1; ; attempt++ {
-		err := s.tryLaunch(ctx, cfg.Dir, inst, who)
+		err := s.tryLaunch(ctx, cfg, inst, who)
 		if err == nil || ctx.Err() != nil || attempt == attempts {
 			return err
 		}
@@ -252,15 +256,15 @@ func (s *Server) launch(ctx context.Context, cfg Config, inst installation, who 
 	}
 }
 
-func (s *Server) tryLaunch(ctx context.Context, dir string, inst installation, who account) error {
-	remembered := filepath.Join(dir, "port")
+func (s *Server) tryLaunch(ctx context.Context, cfg Config, inst installation, who account) error {
+	remembered := filepath.Join(cfg.Dir, "port")
 	port, err := choosePort(remembered)
 	if err != nil {
 		return err
 	}
-	data := filepath.Join(dir, "data")
+	data := filepath.Join(cfg.Dir, "data")
 	args := []string{"-D", data}
-	for _, setting := range settings(port) {
+	for _, setting := range slices.Concat(settings(port), cfg.Settings) {
 		args = append(args, "-c", setting)
 	}
 	s.port = port

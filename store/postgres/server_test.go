@@ -69,6 +69,16 @@ func TestServerIsPrivateAndDurable(t *testing.T) {
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 }
 
+func TestSettingsWinOverOurOwn(t *testing.T) {
+	server, err := postgres.Start(t.Context(), postgres.Config{Dir: placeForServer(t), Log: slog.New(slog.DiscardHandler),
+		Settings: []string{"fsync=off", "max_connections=7"}})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = server.Stop(context.Background()) })
+	for setting, want := range map[string]string{"fsync": "off", "max_connections": "7", "synchronous_commit": "on"} {
+		require.Equal(t, want, one[string](t, server.URL("postgres"), "SHOW "+setting), setting)
+	}
+}
+
 // Promise 6: what is in a row, or in a statement, stays out of the log.
 func TestServerLogHoldsNoValues(t *testing.T) {
 	dir := placeForServer(t)
