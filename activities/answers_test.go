@@ -253,6 +253,31 @@ func TestAWrongRefusal(t *testing.T) {
 	require.Equal(t, 1, w.pushShipments().Confirmed)
 }
 
+// A file may tell what was so before the order was sent again. What was taken is
+// not sent once more for it; what a warehouse is asked, it answers as of now.
+func TestARefusalOfWhatWasTaken(t *testing.T) {
+	for name, news := range map[string]bool{"told by itself": true, "asked": false} {
+		t.Run(name, func(t *testing.T) {
+			l := &late{within: time.Hour}
+			w, _ := newLateWorld(t, l)
+			sold := w.sell()
+			w.pull()
+			w.submit()
+			l.tells(connectors.OrderUpdate{ID: "SO-1/0", Progress: connectors.InProgress, Status: "accepted", Adds: news})
+			w.pullShipments()
+			l.tells(connectors.OrderUpdate{ID: "SO-1/0", Progress: connectors.Refused, Status: "rejected", Adds: news})
+			require.Equal(t, 1, w.pullShipments().Held)
+			require.Equal(t, news, w.want(sold, relay.OrderHeld).Hold.There)
+			do[activities.SubmitResult](w, w.acts.ResendHeld, activities.ResendInput{JobInput: depotJob(), Order: w.order(sold).ID, Actor: "nightly resend"})
+			if news {
+				require.Len(t, l.sent, 1)
+			} else {
+				require.Len(t, l.sent, 2)
+			}
+		})
+	}
+}
+
 // A lost answer: what the look adopts was only received as well.
 func TestAdoptedAndNotAnswered(t *testing.T) {
 	l := &late{lost: true, find: []connectors.Match{{ID: "SO-1/0", By: "reference", AnswerWithin: time.Hour}}}

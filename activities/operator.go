@@ -18,7 +18,9 @@ type Plan struct {
 	Name    string `json:"name"`
 	Version int64  `json:"version"`
 	Paused  bool   `json:"paused,omitempty"`
-	Lanes   []Lane `json:"lanes"` // carts by name, then the warehouse
+	// PauseAsked is when the last pause or resume that counts was asked of the workflow.
+	PauseAsked time.Time `json:"pause_asked,omitzero"`
+	Lanes      []Lane    `json:"lanes"` // carts by name, then the warehouse
 	// Watch is how often the merchant's alerts are looked after.
 	Watch relay.Every `json:"watch,omitempty"`
 }
@@ -38,7 +40,7 @@ func (a *Activities) LoadPlan(ctx context.Context, in MerchantInput) (Plan, erro
 	if err != nil {
 		return Plan{}, err
 	}
-	p := Plan{Name: m.Name, Version: m.SettingsVersion, Paused: !m.PausedAt.IsZero(), Watch: m.Alerts.Interval()}
+	p := Plan{Name: m.Name, Version: m.SettingsVersion, Paused: !m.PausedAt.IsZero(), PauseAsked: m.PauseAskedAt, Watch: m.Alerts.Interval()}
 	for _, c := range m.Connections {
 		l := Lane{Connection: c.Name, Connector: c.Connector, Warehouse: c.Role == "warehouse", Every: make(map[relay.Job]relay.Every), Stopped: c.StoppedReason}
 		jobs := relay.CartJobs()

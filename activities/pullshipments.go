@@ -191,7 +191,9 @@ func (j *job) recordProgress(ctx context.Context, updates []connectors.OrderUpda
 			continue
 		}
 		p := progressOf(o.ID, u)
-		p.Submission = o.Submission
+		if !u.Adds {
+			p.Submission = o.Submission
+		}
 		reports = append(reports, p)
 	}
 	if strangers > 0 {

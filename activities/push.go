@@ -230,12 +230,12 @@ func (j *job) pushLevels(ctx context.Context, sink connectors.InventorySink, lev
 	}
 	// Until it is recorded as sent, the same push has the same key.
 	push.Key = shortHash(parts...)
-	begun, err := j.store.BeginPush(ctx, j.conn.ID, levels, pushWithin+pushGrace)
+	within, cancel := context.WithTimeout(ctx, pushWithin)
+	defer cancel()
+	begun, err := j.store.BeginPush(within, j.conn.ID, levels, pushWithin+pushGrace)
 	if err != nil {
 		return nil, err
 	}
-	within, cancel := context.WithTimeout(ctx, pushWithin)
-	defer cancel()
 	outcomes, err := sink.PushInventory(within, push)
 	if err != nil {
 		return nil, err

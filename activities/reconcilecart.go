@@ -188,6 +188,9 @@ func (c *reconciler) driftedLevels(ctx context.Context, at string) (part, error)
 	if err != nil {
 		return part{}, err
 	}
+	if r.More { // what was written meanwhile is told anew
+		c.tellCart()
+	}
 	for i, o := range outcomes {
 		if o.Err == nil && o.Before != o.After {
 			d := store.Discrepancy{Kind: store.FindingStockDrift, Subject: string(levels[i].SKU),

@@ -375,7 +375,9 @@ type OrderUpdate struct {
 	Progress Progress
 	Status   string          // the vendor's own word, at most 64 characters; "" with InProgress: nothing new is known
 	Packages []relay.Package // all packages known so far, not only new ones, unless Adds is set
-	// Adds says that Packages is only what is new.
+	// Adds says that this is news, as of a feed or a file, and not how the order
+	// stands now: Packages is only what is new, and it may be old news, of before
+	// the order was sent again.
 	Adds bool
 	// Hold says, with Refused and InTrouble, why.
 	Hold *relay.Hold

@@ -35,6 +35,7 @@ type Merchant struct {
 	SettingsVersion int64
 	MappingsVersion int64
 	PausedAt        time.Time    // zero while it runs
+	PauseAskedAt    time.Time    // of the last pause or resume that its workflow was asked for; zero: none was
 	Connections     []Connection // carts by name, then the warehouse; removed ones are left out
 }
 
@@ -205,7 +206,7 @@ func (s *Store) Merchants(ctx context.Context) ([]Merchant, error) { return s.me
 
 func (s *Store) merchants(ctx context.Context, id *relay.MerchantID) ([]Merchant, error) {
 	rows, err := s.pool.Query(ctx, `
-		select m.id, m.name, m.resend_hour, m.resend_zone, m.unaliased, m.alerts, m.settings_version, m.aliases_version, m.paused_at,
+		select m.id, m.name, m.resend_hour, m.resend_zone, m.unaliased, m.alerts, m.settings_version, m.aliases_version, m.paused_at, m.pause_asked_at,
 			c.id, c.name, c.role, c.connector, c.base_url, c.mode, c.settings, c.schedule, c.rules, c.stopped_at, coalesce(c.stopped_reason, '')
 		from merchants m join connections c on c.merchant_id = m.id and c.removed_at is null
 		where $1::text is null or m.id = $1
@@ -219,15 +220,15 @@ func (s *Store) merchants(ctx context.Context, id *relay.MerchantID) ([]Merchant
 		var m Merchant
 		var c Connection
 		var schedule []byte
-		var stopped, paused *time.Time
-		if err := rows.Scan(&m.ID, &m.Name, &m.Resend.Hour, &m.Resend.Zone, &m.Unaliased, &m.Alerts, &m.SettingsVersion, &m.MappingsVersion, &paused,
+		var stopped, paused, asked *time.Time
+		if err := rows.Scan(&m.ID, &m.Name, &m.Resend.Hour, &m.Resend.Zone, &m.Unaliased, &m.Alerts, &m.SettingsVersion, &m.MappingsVersion, &paused, &asked,
 			&c.ID, &c.Name, &c.Role, &c.Connector, &c.BaseURL, &c.Mode, &c.Settings, &schedule, &c.Rules, &stopped, &c.StoppedReason); err != nil {
 			return nil, fmt.Errorf("read merchants: %w", err)
 		}
 		if err := json.Unmarshal(schedule, &c.Schedule); err != nil {
 			return nil, fmt.Errorf("read merchant %s: schedule of %s: %w", m.ID, c.Name, err)
 		}
-		m.PausedAt, c.Merchant, c.StoppedAt = fromNull(paused), m.ID, fromNull(stopped)
+		m.PausedAt, m.PauseAskedAt, c.Merchant, c.StoppedAt = fromNull(paused), fromNull(asked), m.ID, fromNull(stopped)
 		if n := len(list); n == 0 || list[n-1].ID != m.ID {
 			list = append(list, m)
 		}

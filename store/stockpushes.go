@@ -34,10 +34,15 @@ func (s *Store) BeginPush(ctx context.Context, cart ConnectionID, levels []Level
 		skus[i], locations[i] = string(l.SKU), l.Location
 	}
 	var id StockPush
+	// Two statements, each for itself: of two pushes that begin at once, the first to
+	// look for others has the other's row before it.
 	err := s.pool.QueryRow(ctx, `
-		with others as (update stock_pushes set overtaken = true where cart_id = $1 and not overtaken and skus && $2)
 		insert into stock_pushes (cart_id, skus, locations, ends_at) values ($1, $2, $3, now() + $4::interval) returning id`,
 		cart, skus, locations, within).Scan(&id)
+	if err == nil {
+		_, err = s.pool.Exec(ctx, `
+			update stock_pushes set overtaken = true where cart_id = $1 and id <> $2 and not overtaken and skus && $3`, cart, id, skus)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("begin to send stock levels: %w", err)
 	}

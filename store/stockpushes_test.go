@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,6 +50,28 @@ func TestPushesThatOverlap(t *testing.T) {
 			b.sent("shop", "")
 			require.Empty(t, b.toSend("shop"))
 		})
+	}
+}
+
+// Of pushes of a SKU that begin at once at most the last to end is believed.
+func TestPushesThatBeginAtOnce(t *testing.T) {
+	b := newBench(t)
+	b.reading("available", level("MUG", "", 10))
+	shop := b.cart("shop").ID
+	mug := b.levels("shop", store.CartLevel.Due)[0].ToSend()
+	for range 50 {
+		var pushes [2]store.StockPush
+		var errs [2]error
+		var wg sync.WaitGroup
+		for i := range pushes {
+			wg.Go(func() { pushes[i], errs[i] = b.BeginPush(t.Context(), shop, []store.LevelToSend{mug}, time.Hour) })
+		}
+		wg.Wait()
+		require.NoError(t, errors.Join(errs[:]...))
+		overtaken := list[bool](b, `select overtaken from stock_pushes order by overtaken`)
+		require.Len(t, overtaken, 2)
+		require.True(t, overtaken[1], "neither knows of the other")
+		b.exec(`delete from stock_pushes`)
 	}
 }
 

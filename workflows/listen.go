@@ -310,7 +310,7 @@ func (m *merchant) pause(ctx workflow.Context, r JobRequest) (JobAnswer, error) 
 	if !r.whole() {
 		return m.each(r, func(s *JobState) { s.Paused = true })
 	}
-	return m.setPaused(ctx, r, true, m.pauseAsked(ctx))
+	return m.setPaused(ctx, r, true, m.askPause(ctx))
 }
 
 // resume also lets connections work again whose credentials were refused: a
@@ -319,7 +319,7 @@ func (m *merchant) resume(ctx workflow.Context, r JobRequest) (JobAnswer, error)
 	defer m.show(ctx)
 	var asked time.Time
 	if r.whole() {
-		asked = m.pauseAsked(ctx)
+		asked = m.askPause(ctx)
 	}
 	var a *activities.Activities
 	in := activities.JobInput{Merchant: m.id, Connection: r.Connection}
@@ -337,10 +337,13 @@ func (m *merchant) resume(ctx workflow.Context, r JobRequest) (JobAnswer, error)
 	return m.setPaused(ctx, r, false, asked)
 }
 
-// pauseAsked is the moment of a pause or resume of the whole merchant. Their
-// steps may end in another order than they were accepted, as when a worker dies
-// in one: the moment decides which counts.
-func (m *merchant) pauseAsked(ctx workflow.Context) time.Time {
+// askPause gives a pause or resume of the whole merchant its moment, later than
+// that of any before. Their steps may end in another order, as when a worker dies in
+// one: the moment decides which counts. Zero in a run of the form before.
+func (m *merchant) askPause(ctx workflow.Context) time.Time {
+	if !m.ordersPauses {
+		return time.Time{}
+	}
 	at := workflow.Now(ctx).UTC().Truncate(time.Microsecond) // as the ledger keeps it
 	if last := m.state.PauseAsked; !at.After(last) {
 		at = last.Add(time.Microsecond)
@@ -355,8 +358,8 @@ func (m *merchant) setPaused(ctx workflow.Context, r JobRequest, paused bool, as
 	if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.SetPaused, in).Get(ctx, nil); err != nil {
 		return JobAnswer{}, err
 	}
-	if asked.Equal(m.state.PauseAsked) {
-		m.state.Paused = paused
+	if !m.ordersPauses || !asked.Before(m.state.PauseSet) {
+		m.state.Paused, m.state.PauseSet = paused, asked
 		if !paused && m.cares {
 			m.pullFirst(ctx)
 		}

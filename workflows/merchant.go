@@ -25,8 +25,10 @@ type MerchantInput struct {
 type MerchantState struct {
 	Plan   activities.Plan `json:"plan"`
 	Paused bool            `json:"paused,omitempty"`
-	// PauseAsked is when the last pause or resume of the whole merchant was accepted.
+	// PauseAsked is when the last pause or resume of the whole merchant was accepted,
+	// and PauseSet when the one was that Paused is of.
 	PauseAsked time.Time `json:"pause_asked,omitzero"`
+	PauseSet   time.Time `json:"pause_set,omitzero"`
 	// Jobs by "connection job".
 	Jobs map[string]*JobState `json:"jobs"`
 	// HoldsDue says that orders on hold may wait for their workflows.
@@ -63,7 +65,7 @@ type JobState struct {
 // other; lanes wake each other, so that an order goes from cart to warehouse in
 // one cycle.
 func Merchant(ctx workflow.Context, in MerchantInput) error {
-	m := &merchant{id: in.Merchant, state: in.State, began: workflow.Now(ctx), cares: cares(ctx)}
+	m := &merchant{id: in.Merchant, state: in.State, began: workflow.Now(ctx), cares: cares(ctx), ordersPauses: ordersPauses(ctx)}
 	if m.state == nil {
 		m.state = &MerchantState{HoldsDue: true, Recheck: true}
 	}
@@ -99,14 +101,15 @@ func Merchant(ctx workflow.Context, in MerchantInput) error {
 }
 
 type merchant struct {
-	id          relay.MerchantID
-	state       *MerchantState
-	began       time.Time
-	cares       bool // this run has the form of changeCare
-	unreadBytes int
-	reload      bool // the settings changed
-	busy        int  // messages being handled
-	inboxes     []workflow.ReceiveChannel
+	id           relay.MerchantID
+	state        *MerchantState
+	began        time.Time
+	cares        bool // this run has the form of changeCare
+	ordersPauses bool // and that of changePauses
+	unreadBytes  int
+	reload       bool // the settings changed
+	busy         int  // messages being handled
+	inboxes      []workflow.ReceiveChannel
 	children    int // started in this run
 	messages    int // taken in this run
 }
@@ -174,7 +177,7 @@ func (m *merchant) loadPlan(ctx workflow.Context) error {
 	old := m.state.Jobs
 	if old == nil {
 		// From now on only this workflow pauses: what it knows is newer than what it read.
-		m.state.Paused = p.Paused
+		m.state.Paused, m.state.PauseAsked = p.Paused, p.PauseAsked
 	}
 	m.state.Plan = p
 	m.fit(ctx, old)

@@ -66,6 +66,42 @@ func TestAPauseThatEndsAfterAResume(t *testing.T) {
 	require.NotEmpty(t, s.between(time.Hour+time.Minute, 2*time.Hour))
 }
 
+// A pause that has its answer holds until the resume that was asked for after it has its own.
+func TestAPauseHoldsWhileAResumeIsUnderWay(t *testing.T) {
+	s := newStage(t)
+	fails := 9 // some minutes
+	on(s, "SetPaused", func(in activities.PauseInput) (none, error) {
+		if !in.Paused && fails > 0 {
+			fails--
+			return none{}, temporal.NewApplicationError("no database", "database")
+		}
+		return none{}, nil
+	})
+	var paused, resumed *reply
+	s.at(time.Hour, func() { paused = s.ask("pause", workflows.JobRequest{}) })
+	s.at(time.Hour, func() { resumed = s.ask("resume", workflows.JobRequest{}) })
+	s.runMerchant(2 * time.Hour)
+	require.NoError(t, paused.err)
+	require.NoError(t, resumed.err)
+	require.Greater(t, resumed.at, paused.at+2*time.Minute)
+	require.Empty(t, s.between(paused.at+5*time.Second, resumed.at))
+	require.NotEmpty(t, s.between(resumed.at, 2*time.Hour))
+}
+
+// A run that begins anew goes on behind the last pause that the ledger knows, whatever its clock says.
+func TestPausesGoOnBehindTheLedgers(t *testing.T) {
+	s := newStage(t)
+	ahead := start.Add(24 * time.Hour)
+	on(s, "LoadPlan", func(activities.MerchantInput) (activities.Plan, error) {
+		p := plan()
+		p.Paused, p.PauseAsked = true, ahead
+		return p, nil
+	})
+	s.at(time.Hour, func() { s.ask("resume", workflows.JobRequest{}) })
+	s.runMerchant(2 * time.Hour)
+	require.Equal(t, []activities.PauseInput{{Merchant: "acme", Asked: ahead.Add(time.Microsecond)}}, inputs[activities.PauseInput](s, "SetPaused"))
+}
+
 func TestAMerchantThatThePausedLedgerNames(t *testing.T) {
 	s := newStage(t)
 	on(s, "LoadPlan", func(activities.MerchantInput) (activities.Plan, error) {

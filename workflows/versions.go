@@ -17,11 +17,19 @@ import "go.temporal.io/sdk/workflow"
 // after a pause.
 const changeCare = "care"
 
-// Newest reports whether the release before this one does not know a change.
-func Newest(change string) bool { return change == changeCare }
+// changePauses: of pauses and resumes of a merchant the one that was asked for last
+// counts, in whatever order their steps end.
+const changePauses = "pauses"
 
-func cares(ctx workflow.Context) bool {
-	return workflow.GetVersion(ctx, changeCare, workflow.DefaultVersion, 1) >= 1
+// Newest reports whether the release before this one does not know a change.
+func Newest(change string) bool { return change == changeCare || change == changePauses }
+
+func cares(ctx workflow.Context) bool { return has(ctx, changeCare) }
+
+func ordersPauses(ctx workflow.Context) bool { return has(ctx, changePauses) }
+
+func has(ctx workflow.Context, change string) bool {
+	return workflow.GetVersion(ctx, change, workflow.DefaultVersion, 1) >= 1
 }
 
 // moved reports whether the deployment that runs this workflow has been replaced

@@ -1,6 +1,7 @@
 package tradegecko
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -409,8 +410,10 @@ func (s *stockPush) verify(ctx context.Context, a adjusting, changes []change, d
 		case known && level == ch.want:
 		case doubtful != nil:
 			o.Err = doubt(opPushInventory, doubtful)
-		case !known: // it was taken
-			o.After = ch.want
+		case relay.KindOf(err) == relay.Throttled:
+			o.Err = err
+		case !known: // it was taken; but what was booked meanwhile would not be seen
+			o.Err = doubt(opPushInventory, cmp.Or(err, errors.New("the cart does not show the level after it was adjusted")))
 		case level == ch.before || a.round == adjustments:
 			// As if nothing had been adjusted: the answer may be an old one, and a
 			// second difference on top of the first would be wrong for good.

@@ -212,6 +212,25 @@ func TestReadsUnderFaults(t *testing.T) {
 	}
 }
 
+// What is booked between our reading and our adjustment would go unseen if the
+// level could not be read again: it is in doubt, and told again later.
+func TestALevelThatCanNotBeVerified(t *testing.T) {
+	sim, c := simulated(t, simulator.Config{RateLimit: -1}, nil)
+	place(t, sim, "SO-1")
+	require.NoError(t, sim.Inject(simulator.Fault{Kind: simulator.Fail503, Route: "variants", Skip: 1, Count: 10}))
+	push := func(key string) connectors.LevelOutcome {
+		out, err := c.PushInventory(t.Context(), connectors.InventoryPush{Key: key, Targets: []connectors.StockTarget{target("RED-S", 7, 0)}})
+		require.NoError(t, err)
+		return out[0]
+	}
+	require.ErrorIs(t, push("first").Err, relay.Unknown)
+	stock, err := sim.Stock(shopAccount)
+	require.NoError(t, err)
+	require.Equal(t, "7", trimZero(stock[0].OnHand), "it was taken")
+	sim.ClearFaults()
+	require.Equal(t, connectors.LevelOutcome{Before: relay.Units(7), After: relay.Units(7)}, push("second"))
+}
+
 func TestTheSimulatorsRateLimit(t *testing.T) {
 	// Windows are aligned to the epoch: this one does not end while the test runs.
 	noon := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)

@@ -107,11 +107,12 @@ func (a *app) onboard(ctx context.Context, r onboardRequest) error {
 	// Where it runs, before its settings change, and by its workflow: that reads
 	// only at its start whether it is paused. A new one runs once it is woken.
 	if r.paused && before.ID != "" {
-		if err := a.wake(ctx, f.Merchant.ID, r.actor); err != nil {
-			return err
-		}
 		var jobs workflows.JobAnswer
-		if err := a.askMerchant(ctx, f.Merchant.ID, workflows.Pause, workflows.JobRequest{Actor: a.actor(r.actor)}, &jobs); err != nil {
+		err := a.askMerchant(ctx, f.Merchant.ID, workflows.Pause, workflows.JobRequest{Actor: a.actor(r.actor)}, &jobs)
+		if errors.Is(err, errNoWorkflow) { // one that begins reads the ledger
+			err = l.SetPaused(ctx, f.Merchant.ID, true)
+		}
+		if err != nil {
 			return err
 		}
 	}

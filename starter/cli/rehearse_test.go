@@ -362,4 +362,12 @@ func TestOnboardingKeepsAPauseAndBeginsOneFirst(t *testing.T) {
 	require.NotEmpty(t, w.ledger.saved.ID)
 	require.Equal(t, "merchant/acme pause", strings.Join(strings.Fields(w.engine.asked[0])[:2], " "))
 	require.Empty(t, w.ledger.paused, "its workflow writes it down")
+
+	w = answering(t)
+	w.stdin = merchantYAML
+	w.engine.errs[workflows.Pause] = errNoWorkflow
+	code, _, stderr = w.ferry(t, "merchant", "onboard", "--file", "-", "--paused")
+	require.Zero(t, code, stderr)
+	require.Equal(t, []string{"acme"}, w.ledger.paused, "none runs: the one that begins reads the ledger")
+	require.NotEmpty(t, w.ledger.saved.ID)
 }

@@ -99,15 +99,18 @@ create function copy_cart_level() returns trigger language plpgsql as $$
 begin
   insert into sent_levels (cart_id, sku, location, available, owed, sent_at, error, retry_at)
     values (new.cart_id, new.sku, '', new.available, new.owed, new.sent_at, new.error, new.retry_at)
-  on conflict (cart_id, sku, location) do update set available = excluded.available, owed = excluded.owed,
-    sent_at = excluded.sent_at, error = excluded.error, retry_at = excluded.retry_at;
+  on conflict (cart_id, sku, location) do update set available = excluded.available,
+    owed = case when excluded.owed < 0 then least(sent_levels.owed, 0) - 1 else excluded.owed end, sent_at = excluded.sent_at, error = excluded.error, retry_at = excluded.retry_at;
   return null;
 end $$;
-create trigger cart_levels_copied after insert or update on cart_levels for each row execute function copy_cart_level();
--- And what this release tells a cart makes what they know of it stale: they tell it anew.
+create trigger cart_levels_copied after insert or update on cart_levels for each row
+  when (pg_trigger_depth() = 0) execute function copy_cart_level();
+-- And what this release tells a cart makes what they know of it stale: they tell it
+-- anew, and have a row to mark when they tell it of a shipment.
 create function forget_cart_level() returns trigger language plpgsql as $$
 begin
-  delete from cart_levels where cart_id = new.cart_id and sku = new.sku;
+  insert into cart_levels (cart_id, sku, available, owed, sent_at) values (new.cart_id, new.sku, new.available, -1, new.sent_at)
+    on conflict (cart_id, sku) do update set owed = -1 where cart_levels.owed >= 0;
   return null;
 end $$;
 create trigger sent_levels_forgotten after insert or update on sent_levels for each row
