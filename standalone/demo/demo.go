@@ -85,6 +85,7 @@ type demo struct {
 	database *pgxpool.Pool // for the audit
 	temporal client.Client
 	began    time.Time
+	said     string // of the progress, last
 	sold     int
 	voided   map[audit.Key]bool
 	waiting  map[string]int // merchants with backorders, and for how many rounds
@@ -242,7 +243,8 @@ func (d *demo) expected() (held, cancelled int64) {
 	return held, cancelled
 }
 
-// progress prints a line and reports whether every order has come to its end.
+// progress prints a line where something has moved, and reports whether every order
+// has come to its end.
 func (d *demo) progress(ctx context.Context) (idle bool, err error) {
 	c, err := d.counts(ctx)
 	if err != nil {
@@ -252,9 +254,13 @@ func (d *demo) progress(ctx context.Context) (idle bool, err error) {
 	for _, n := range c.States {
 		total += n
 	}
-	fmt.Fprintf(d.Out, "%5.0fs  sold %d  taken in %d  at the warehouse %d  shipped %d  confirmed %d  on hold %d  in doubt %d  cancelled %d\n",
-		time.Since(d.began).Seconds(), d.sold, total, c.States[relay.OrderAtWarehouse], c.States[relay.OrderShipped], c.States[relay.OrderConfirmed],
+	line := fmt.Sprintf("sold %d  taken in %d  at the warehouse %d  shipped %d  confirmed %d  on hold %d  in doubt %d  cancelled %d",
+		d.sold, total, c.States[relay.OrderAtWarehouse], c.States[relay.OrderShipped], c.States[relay.OrderConfirmed],
 		c.States[relay.OrderHeld], c.States[relay.OrderInDoubt], c.States[relay.OrderSendingCancelled]+c.States[relay.OrderCancelled])
+	if line != d.said {
+		d.said = line
+		fmt.Fprintf(d.Out, "%5.0fs  %s\n", time.Since(d.began).Seconds(), line)
+	}
 	held, cancelled := d.expected()
 	return total == int64(d.sold) && c.Unfinished == 0 && c.States[relay.OrderHeld] <= held &&
 		c.States[relay.OrderSendingCancelled]+c.States[relay.OrderCancelled] >= cancelled, nil
