@@ -47,6 +47,7 @@ type model struct {
 	reopened relay.OrderID
 	reported bool                   // a warehouse told of an order just now
 	there    map[relay.OrderID]bool // on hold, and at the warehouse
+	asked    []store.Progress       // what was asked about last
 }
 
 // often is how many times more than others a move is made: else few orders would
@@ -251,9 +252,11 @@ func (m *model) moves() map[string]func() error {
 			// A warehouse may tell of anything that it ever had.
 			var reports []store.Progress
 			for _, o := range open {
-				reports = append(reports, store.Progress{Order: o.ID, WarehouseOrderID: o.WarehouseOrderID})
+				reports = append(reports, store.Progress{Order: o.ID, Submission: o.Submission, WarehouseOrderID: o.WarehouseOrderID})
 			}
-			had := list[relay.WarehouseOrderID](b, `select distinct warehouse_order_id from submissions where warehouse_order_id is not null order by 1`)
+			// And the answer to an earlier question may come late.
+			reports, m.asked = append(reports, m.asked...), reports
+			had := list[relay.WarehouseOrderID](b, `select warehouse_order_id from submissions where warehouse_order_id is not null group by 1 order by min(id)`)
 			at, err := b.OrdersAt(ctx, b.depot(), had)
 			if err != nil {
 				return err

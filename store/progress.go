@@ -52,9 +52,12 @@ func (r Progress) answers() bool {
 	return r.taken() || r.Cancelled || r.Refused != nil
 }
 
-// taken reports whether it says that the order was taken.
+// taken reports whether it says that the order was taken, and is not given up.
 func (r Progress) taken() bool {
-	return r.Working || r.Complete || r.Stuck != nil || len(r.Packages) > 0
+	if len(r.Packages) > 0 {
+		return true
+	}
+	return (r.Working || r.Complete || r.Stuck != nil) && !r.Cancelled && !r.Gone && r.Refused == nil
 }
 
 // Reading is from where to where a warehouse's own account of orders was read.

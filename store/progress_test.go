@@ -538,7 +538,7 @@ func TestAHoldAtTheWarehouseEndsByItself(t *testing.T) {
 		"goes on":   {working, relay.OrderAtWarehouse, "accepted", store.Recorded{}},
 		"ships":     {shippedAll, relay.OrderShipped, "accepted", store.Recorded{Packages: 1, Carts: []store.ConnectionID{1}}},
 		"cancelled": {cancelledThere, relay.OrderCancelled, "withdrawn", store.Recorded{Cancelled: 1, Alarms: 1}},
-		"refused":   {notTaken, relay.OrderHeld, "rejected", store.Recorded{Held: 1}},
+		"refused":   {func(s store.Submission) store.Progress { return asked(s, notTaken(s)) }, relay.OrderHeld, "rejected", store.Recorded{Held: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
