@@ -110,8 +110,8 @@ type merchant struct {
 	reload       bool // the settings changed
 	busy         int  // messages being handled
 	inboxes      []workflow.ReceiveChannel
-	children    int // started in this run
-	messages    int // taken in this run
+	children     int // started in this run
+	messages     int // taken in this run
 }
 
 // Bounds of one run, well below the server's: 2,000 pending children, 10,000
