@@ -223,6 +223,10 @@ func untaken(got answerer, err error) bool {
 
 // refused makes an error of an answer that says that the token is not accepted.
 func refused(op string, status int, got answerer, err error) error {
+	var f *faultXML
+	if errors.As(err, &f) && f.client() && f.refusesToken() {
+		return &relay.Error{Kind: relay.Unauthorised, Op: op, Status: status, Code: f.code(), Words: exchange.Clip(f.String, exchange.MaxWords), Err: errNotAccepted}
+	}
 	if err != nil {
 		return err
 	}
@@ -230,9 +234,11 @@ func refused(op string, status int, got answerer, err error) error {
 		return nil
 	}
 	e := noticeError(op, relay.Unauthorised, status, got.notices())
-	e.Err = errors.New("the token that was just given is not accepted")
+	e.Err = errNotAccepted
 	return e
 }
+
+var errNotAccepted = errors.New("the token that was just given is not accepted")
 
 // exchange makes one request. Its errors are classified for the operation: what
 // leaves open whether a write was taken is Unknown, and Unavailable for a read.

@@ -145,6 +145,7 @@ func TestOnlyAnAnswerAboutTheTokenStopsTheConnection(t *testing.T) {
 		"by its class":             {[]any{99, "TokenExpired", "Log in again"}, true},
 		"by its class, code seen":  {[]any{1, "AuthenticationError", "Failed: PickTicket was not read"}, true},
 		"by its words":             {[]any{99, "Error", "Invalid authentication string"}, true},
+		"by the name, code seen":   {[]any{12, "DataNotValid", "AuthenticationString is not valid"}, true},
 		"by the element's name":    {[]any{13, "DataNotValid", "AuthenticationString is not valid"}, true},
 		"expired":                  {[]any{99, "", "The security token has expired"}, true},
 		"twice":                    {[]any{2, "AuthenticationError", "Authentication failed", 99, "Error", "Unauthorized"}, true},
@@ -200,6 +201,17 @@ func TestFaultsThatNameTheToken(t *testing.T) {
 			require.Len(t, v.requests(getToken), 1, said)
 		}
 	}
+}
+
+// A fault may say the same of a token that was just given.
+func TestAFaultThatRefusesAFreshToken(t *testing.T) {
+	v := newVendor(t)
+	v.on(addTicket, faults("soap:Client", "Authentication failed"))
+	c := v.open(nil)
+	_, err := c.SubmitOrder(t.Context(), prepared(t, c))
+	require.ErrorIs(t, err, relay.Unauthorised)
+	require.Len(t, v.requests(getToken), 1)
+	requireSafe(t, v, err)
 }
 
 // A refusal that is about the order does not renew a token that is young.

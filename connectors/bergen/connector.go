@@ -348,8 +348,9 @@ func (c *connection) Check(ctx context.Context) (connectors.Report, error) {
 	return report, nil
 }
 
-// Sites lists the warehouses that keep the account's stock. An account without
-// any item has the warehouse that orders go to.
+// Sites lists the warehouses that keep the account's stock, by their names in
+// capitals, whether their stock counts or not. An account without any item has
+// the warehouse that orders go to.
 func (c *connection) Sites(ctx context.Context) ([]connectors.Site, error) {
 	names, _, err := c.sitesSeen(ctx, "list sites")
 	if err != nil {

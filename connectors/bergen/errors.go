@@ -66,9 +66,11 @@ func namesToken(words string) bool {
 // refusesToken reports whether the notice says that the token is not accepted.
 // Neither code nor words of that are known (section 6). The severity is the
 // error's class (section 5), which decides where it can; a code that was seen
-// means something else; and else the words count.
+// means something else, unless the element of the token is named; and else the
+// words count.
 func (n notice) refusesToken() bool {
-	return n.bad() && (tokenClass.MatchString(n.Severity) || (!n.expected() && namesToken(n.words())))
+	telling := !n.expected() || strings.Contains(strings.ToLower(n.words()), "authenticationstring")
+	return n.bad() && (tokenClass.MatchString(n.Severity) || (telling && namesToken(n.words())))
 }
 
 // refusesToken reports whether an answer says nothing but that the token is not

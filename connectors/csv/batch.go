@@ -9,6 +9,7 @@ import (
 	"hash/fnv"
 	"io"
 	"io/fs"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +24,9 @@ type fileRef struct {
 	// Again is the time of a file with the same content that was read before, where
 	// some of what this one says may be news all the same; 0 for none.
 	Again int64 `json:"g,omitempty"`
+	// Told is how many bytes it had when it was read under this name, before the
+	// partner wrote on: what they say was told.
+	Told int64 `json:"o,omitempty"`
 }
 
 func refOf(f file) fileRef {
@@ -181,14 +185,17 @@ func (t *tee) Read(p []byte) (int, error) {
 }
 
 // hash reads a file that is of no layout, to know it again.
-func hashFile(fs files, name string) (string, error) {
+func hashFile(fs files, name string) (string, error) { return hashHead(fs, name, math.MaxInt64) }
+
+// hashHead is of at most so many bytes.
+func hashHead(fs files, name string, most int64) (string, error) {
 	f, err := fs.open(name)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
 	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
+	if _, err := io.Copy(sum, io.LimitReader(f, most)); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:16]), nil

@@ -122,7 +122,8 @@ type heldFile struct {
 // seenFile is a file that was read.
 type seenFile struct {
 	fileRef
-	Rows int `json:"r"`
+	Rows int  `json:"r"`
+	Bad  bool `json:"b,omitempty"` // rows of it could not be
 }
 
 // look is a file that was seen with a size, and since when.
@@ -151,6 +152,7 @@ type visit struct {
 	waits  bool   // reading stopped before a group that can't be told yet
 	behind []file // that wait for files that go first
 	again  []file // held files that were not asked about in this visit
+	barred []file // that we may not open
 	page   page
 }
 
@@ -433,7 +435,10 @@ func (v *visit) begin(list []file, base *fileRef) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil // somebody took it away
-	case errors.As(err, &heading):
+	case barred(err) && len(list) == 1:
+		v.barred = append(v.barred, list[0]) // it keeps no other waiting
+		return nil
+	case errors.As(err, &heading), barred(err):
 		if len(list) > 1 { // which one is it?
 			for _, f := range list {
 				if err := v.begin([]file{f}, nil); err != nil || len(v.cur.Reading) > 0 {
@@ -446,16 +451,24 @@ func (v *visit) begin(list []file, base *fileRef) error {
 			if refs[i].Hash, err = hashFile(v.fs, v.in.at(refs[i].Name)); err != nil {
 				return err
 			}
+			if v.readBefore(refs[i]) { // and lies in problems
+				v.finish(doneFile{fileRef: refs[i]})
+				continue
+			}
 			v.done(doneFile{fileRef: refs[i], Bad: []badRow{{Line: 1, Message: heading.Error()}}}, 0)
+			v.page.bad = true
 		}
-		v.page.bad = true
 		return nil
 	case err != nil:
 		return err
 	}
 	var fresh []file
 	for i := range list {
-		if v.repeats(b.l.kind, &b.files[i]) {
+		again, err := v.toldBefore(b.l.kind, &b.files[i])
+		if err != nil {
+			return err
+		}
+		if again {
 			v.finish(doneFile{fileRef: b.files[i]})
 		} else {
 			fresh = append(fresh, list[i])
@@ -470,6 +483,48 @@ func (v *visit) begin(list []file, base *fileRef) error {
 	v.cur.Reading, v.cur.Base, v.cur.At = b.files, base != nil, mark{}
 	v.in.batch = b
 	return nil
+}
+
+// barred reports whether a file may not be opened.
+func barred(err error) bool { return errors.Is(err, fs.ErrPermission) || errors.Is(err, errNoFile) }
+
+// toldBefore reports whether a file says nothing new, and notes what of it is not.
+func (v *visit) toldBefore(kind string, r *fileRef) (again bool, err error) {
+	if again = v.repeats(kind, r); !again && !v.readOnly {
+		// Promise 1: one too that is older than all that the cursor knows.
+		was, err := v.putBefore(archiveFolder, *r)
+		if err != nil {
+			return false, err
+		}
+		again = was != ""
+	}
+	switch kind {
+	case "orders", "shipments": // told again, their good rows harm nobody
+		if again {
+			mended, err := v.profileMended(*r)
+			return !mended, err
+		}
+	case "acknowledgements":
+		if !again {
+			r.Told, err = v.told(*r)
+		}
+	}
+	return again, err
+}
+
+// told is how much of a file was read under the same name, before the partner
+// wrote on.
+func (v *visit) told(r fileRef) (int64, error) {
+	for _, s := range slices.Backward(v.cur.Seen) {
+		if s.Name != r.Name || s.Size >= r.Size {
+			continue
+		}
+		head, err := hashHead(v.fs, v.in.at(r.Name), s.Size)
+		if err != nil || head == s.Hash {
+			return s.Size, err
+		}
+	}
+	return 0, nil
 }
 
 // repeats reports whether all that a file says was read before. A version of a
@@ -505,10 +560,29 @@ func (v *visit) repeats(kind string, r *fileRef) bool {
 	return true
 }
 
+// readBefore reports whether this very version of a file was read.
+func (v *visit) readBefore(r fileRef) bool {
+	return slices.ContainsFunc(v.cur.Seen, func(s seenFile) bool {
+		return s.Hash == r.Hash && s.Size == r.Size && s.Name == r.Name && s.Mod == r.Mod
+	})
+}
+
+// profileMended reports whether a file of which rows could not be read is dropped
+// in again, as where the profile was mended and not the file. A mirror, which puts
+// the very version back that lies in problems, is not meant.
+func (v *visit) profileMended(r fileRef) (bool, error) {
+	i := slices.IndexFunc(v.cur.Seen, func(s seenFile) bool { return s.Bad && s.Hash == r.Hash && s.Size == r.Size })
+	if i < 0 {
+		return false, nil
+	}
+	was, err := v.putBefore(problemsFolder, r)
+	return was == "", err
+}
+
 // done notes that a file was read to its end.
 func (v *visit) done(d doneFile, rows int) {
 	v.finish(d)
-	v.cur.Seen = append(v.cur.Seen, seenFile{d.fileRef, rows})
+	v.cur.Seen = append(v.cur.Seen, seenFile{d.fileRef, rows, len(d.Bad) > 0})
 	v.cur.Seen = v.cur.Seen[max(0, len(v.cur.Seen)-maxSeen):]
 }
 
@@ -575,6 +649,11 @@ func (v *visit) apply(b *batch, g group) (verdict, error) {
 	f := b.files[g.from.File]
 	if v.cur.Only != nil && !slices.ContainsFunc(v.cur.Only, func(l laterGroup) bool { return l.At == g.from.At }) {
 		return goOn, nil // it was told
+	}
+	if f.Told > 0 {
+		if g.rows = slices.DeleteFunc(g.rows, func(e entry) bool { return e.at < f.Told }); len(g.rows) == 0 {
+			return goOn, nil
+		}
 	}
 	becomes, err := v.judged(f, g)
 	switch {
@@ -676,8 +755,14 @@ func (v *visit) putAway() error {
 		if err != nil {
 			return err
 		}
-		if d.Snapshot && to != "" {
-			v.cur.Last = strings.TrimPrefix(to, v.in.folder+"/")
+		if d.Snapshot {
+			last := strings.TrimPrefix(to, v.in.folder+"/")
+			if last == "" { // moved already, and the cursor of that was lost
+				if last, err = v.putBefore(folder, d.fileRef); err != nil {
+					return err
+				}
+			}
+			v.cur.Last = cmp.Or(last, v.cur.Last)
 		}
 	}
 	v.cur.Done = nil
@@ -693,8 +778,16 @@ func (v *visit) moveTo(folder string, d doneFile) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	// A mirror puts back what lies there: a second one is of no use.
+	was, err := v.putBefore(path.Base(folder), d.fileRef)
+	if err != nil {
+		return "", err
+	}
+	if was != "" {
+		return v.in.at(was), v.fs.remove(v.in.at(d.Name))
+	}
 	for n := 1; n < 1000; n++ {
-		to := path.Join(folder, numbered(d.Name, n))
+		to := path.Join(folder, d.putAs(n))
 		if _, err := v.fs.stat(to); err == nil {
 			continue
 		} else if !errors.Is(err, fs.ErrNotExist) {
@@ -714,13 +807,34 @@ func (v *visit) moveTo(folder string, d doneFile) (string, error) {
 	return "", fmt.Errorf("%s holds a thousand files named like %s: clear it", folder, d.Name)
 }
 
-// numbered is the nth name for a file: "shp_1.csv", "shp_1~2.csv".
-func numbered(name string, n int) string {
+// putAs is the nth name to put a file under: its own, and then with its time, so
+// that a partner who always writes the same name never runs out of them.
+func (r fileRef) putAs(n int) string {
 	if n == 1 {
-		return name
+		return r.Name
 	}
-	ext := path.Ext(name)
-	return fmt.Sprintf("%s~%d%s", strings.TrimSuffix(name, ext), n, ext)
+	ext := path.Ext(r.Name)
+	return fmt.Sprintf("%s~%d%s", strings.TrimSuffix(r.Name, ext), time.Unix(0, r.Mod).UnixMilli()+int64(n-2), ext)
+}
+
+// putBefore returns the name in a folder, below the inbox's, under which a version
+// of a file was put away; "" for none.
+func (v *visit) putBefore(folder string, r fileRef) (string, error) {
+	for n := 1; n < 1000; n++ {
+		at := path.Join(folder, r.putAs(n))
+		f, err := v.fs.stat(v.in.at(at))
+		switch {
+		case n > 1 && errors.Is(err, fs.ErrNotExist):
+			return "", nil
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return "", err
+		case err == nil && f.size == r.Size && f.changed.UnixNano() == r.Mod:
+			if hash, err := hashFile(v.fs, v.in.at(at)); err != nil || hash == r.Hash {
+				return at, err
+			}
+		}
+	}
+	return "", nil
 }
 
 // reasonsSuffix ends the name of what stands beside a file in problems.
@@ -729,6 +843,7 @@ const reasonsSuffix = ".why"
 // reasons lists the bad rows for people and for report.
 func reasons(d doneFile) []byte {
 	var b strings.Builder
+	b.WriteString("Drop the mended file in first, as a whole; remove this one then.\n")
 	for _, r := range d.Bad {
 		fmt.Fprintf(&b, "line %d: %s\n", r.Line, strings.Join(strings.Fields(r.Message), " "))
 	}
@@ -750,6 +865,9 @@ func (v *visit) report() error {
 		there[f.name] = true
 	}
 	var u unreadList
+	for _, f := range v.barred {
+		u.add(f.name, 0, "it can't be opened: want a regular file that we may read")
+	}
 	for _, f := range all {
 		data, beside := strings.CutSuffix(f.name, reasonsSuffix)
 		switch {
@@ -792,7 +910,13 @@ const mostReasons = 1 << 20
 
 func (v *visit) reportReasons(u *unreadList, name string) error {
 	f, err := v.fs.open(path.Join(v.in.at(problemsFolder), name+reasonsSuffix))
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil // somebody mends it just now
+	case barred(err):
+		u.add(name, 0, "what is beside it can't be opened, and would say why: look at it, and remove it")
+		return nil
+	case err != nil:
 		return err
 	}
 	defer f.Close()

@@ -97,7 +97,7 @@ func TestTheSameFileAgainIsAppliedOnce(t *testing.T) {
 	updates, _ = d.pull()
 	require.Empty(t, updates)
 	d.pull()
-	require.Equal(t, []string{"shp_1.csv", "shp_1_again.csv", "shp_1~2.csv"}, f.names("out/archive"))
+	require.Equal(t, []string{"shp_1.csv", "shp_1_again.csv", "shp_1~1772874180000.csv"}, f.names("out/archive"))
 }
 
 func TestPagesOfManySmallAndOfHugeFiles(t *testing.T) {

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -67,6 +69,14 @@ func Do(client *http.Client, req *http.Request, op string, write bool) (Answer, 
 	if req.Header.Get("User-Agent") == "" {
 		req.Header.Set("User-Agent", UserAgent)
 	}
+	// Under their canonical names net/http takes these as leave to repeat a write by
+	// itself after a dropped connection. Servers don't care about case.
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if key, ok := req.Header[name]; ok {
+			delete(req.Header, name)
+			req.Header[strings.ToLower(name)] = key
+		}
+	}
 	var t trace
 	res, err := client.Do(req.WithContext(httptrace.WithClientTrace(req.Context(), t.hooks())))
 	if err != nil {
@@ -115,7 +125,9 @@ func (a Answer) Without(secrets ...string) Answer {
 
 // Redact puts "…" for every secret; an empty one is none.
 func Redact(text []byte, secrets ...string) []byte {
-	for _, s := range secrets {
+	// One may be the beginning of another.
+	longest := slices.SortedFunc(slices.Values(secrets), func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	for _, s := range longest {
 		if s != "" {
 			text = bytes.ReplaceAll(text, []byte(s), []byte("…"))
 		}

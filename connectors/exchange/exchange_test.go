@@ -149,7 +149,9 @@ func TestARequestIsSentOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, http.StatusTemporaryRedirect, a.Status)
 	require.False(t, a.OK())
-	_, err = exchange.Do(client, post(t, t.Context(), url), "submit order", true) // over the connection that was kept
+	again := post(t, t.Context(), url)
+	again.Header.Set("Idempotency-Key", "k") // which net/http takes as leave to repeat it
+	_, err = exchange.Do(client, again, "submit order", true) // over the connection that was kept
 	require.ErrorIs(t, err, relay.Unknown)
 	require.EqualValues(t, 2, asked.Load())
 }

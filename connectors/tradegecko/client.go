@@ -180,9 +180,7 @@ func (c *client) newRequest(ctx context.Context, r request, token string) (*http
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
 	if r.key != "" {
-		// Lower case on purpose: under the canonical name net/http takes the
-		// header as leave to repeat a write by itself after a dropped connection.
-		req.Header["idempotency-key"] = []string{r.key}
+		req.Header.Set("Idempotency-Key", r.key)
 	}
 	return req, nil
 }

@@ -62,7 +62,8 @@ func TestFaults(t *testing.T) {
 	for _, c := range tally.Outages {
 		require.NotZero(t, c.N, c.Name)
 	}
-	// A fault befalls a request that is made, and in a short run some are not.
+	// A fault befalls a request that is made, and in a short run some are not: on a
+	// busy machine, on which fewer are made, a fourth was not.
 	var missed []string
 	for _, c := range tally.VendorFaults {
 		if c.N == 0 {

@@ -1,0 +1,182 @@
+package csv
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"orderferry/connectors"
+	"orderferry/relay"
+)
+
+// Promise 1: a mirror puts back a refusal that is older than all that the cursor knows.
+func TestRefusalThatComesBackLate(t *testing.T) {
+	f := newFolder(t)
+	w := f.warehouse(nil)
+	d := &depot{t: t, source: w}
+	_, err := submit(t, w, anOrder("SO-1"))
+	require.NoError(t, err)
+	f.remove("in/" + orderFile)
+	f.write("out/ack_1.csv", lines("order,status,message", "SO-1,rejected,no"))
+	mod := f.tick
+	u, _ := d.pull()
+	require.Len(t, u, 1)
+	d.pull()
+	again := anOrder("SO-1")
+	again.Token = "zzzzzzzzzzzzzzzz"
+	_, err = submit(t, w, again)
+	require.NoError(t, err)
+	for i := range 130 {
+		f.write(fmt.Sprintf("out/ack_x%d.csv", i), lines("order,status,message", fmt.Sprintf("X-%d,accepted,", i)))
+	}
+	d.pull()
+	d.pull()
+	f.write("out/ack_1.csv", lines("order,status,message", "SO-1,rejected,no"))
+	require.NoError(t, os.Chtimes(filepath.Join(f.dir, "out/ack_1.csv"), mod, mod))
+	u, _ = d.pull()
+	require.Empty(t, u, "a refusal from before the second hand-over is told of it")
+}
+
+// The profile is mended, and not the file: it is dropped in again as it was.
+func TestProfileMendedInsteadOfTheFile(t *testing.T) {
+	f := newFolder(t)
+	d := &depot{t: t, source: f.warehouse(nil)}
+	f.write("out/shp_1.csv", lines("Auftrag,tracking", "SO-1,1Z1"))
+	_, unread := d.pull()
+	require.NotEmpty(t, unread)
+	d.pull()
+	require.Equal(t, []string{"shp_1.csv", "shp_1.csv.why"}, f.names("out/problems"))
+	d.source = f.warehouse(connectors.Values{"profile": "extends: standard\nshipments:\n  read: [\"shp_*.csv\"]\n  columns:\n    - {field: order, heading: Auftrag}\n    - {field: tracking}\n"})
+	require.NoError(t, os.Rename(filepath.Join(f.dir, "out/problems/shp_1.csv"), filepath.Join(f.dir, "out/shp_1.csv")))
+	u, unread := d.pull()
+	d.pull()
+	require.Len(t, u, 1, "the parcel is lost")
+}
+
+// A snapshot was put away, and the cursor behind it lost: it is still what the next one is compared with.
+func TestLastSnapshotAfterACrash(t *testing.T) {
+	f := newFolder(t)
+	profile := "extends: standard\ninventory:\n  read: [\"inv_*.csv\"]\n  tells: snapshot\n  missing: zero\n  columns: [sku, quantity]\n"
+	w := f.warehouse(connectors.Values{"profile": profile})
+	cursor := ""
+	pull := func(keep bool) []string {
+		var out []string
+		for {
+			p, err := w.PullInventory(t.Context(), connectors.InventoryQuery{Cursor: cursor, Limit: 100})
+			require.NoError(t, err)
+			for _, l := range p.Levels {
+				out = append(out, fmt.Sprint(l.Code, "=", l.Quantity))
+			}
+			if keep {
+				cursor = p.Cursor
+			}
+			if !p.More || !keep {
+				return out
+			}
+		}
+	}
+	f.write("out/inv_1.csv", lines("sku,quantity", "A,1"))
+	require.Equal(t, []string{"A=1"}, pull(true))
+	pull(true)
+	f.write("out/inv_2.csv", lines("sku,quantity", "A,1", "B,2"))
+	require.Contains(t, pull(true), "B=2")
+	pull(false) // puts inv_2 away; its cursor is lost
+	f.write("out/inv_3.csv", lines("sku,quantity", "A,1"))
+	require.Contains(t, pull(true), "B=0")
+}
+
+// A partner may write the same name for ever.
+func TestNamesInTheArchiveNeverRunOut(t *testing.T) {
+	f := newFolder(t)
+	d := &depot{t: t, source: f.warehouse(nil)}
+	require.NoError(t, os.MkdirAll(filepath.Join(f.dir, "out/archive"), 0o755))
+	f.write("out/archive/shp_a.csv", "x")
+	for n := 2; n < 1000; n++ {
+		f.write(fmt.Sprintf("out/archive/shp_a~%d.csv", n), "x")
+	}
+	f.write("out/shp_a.csv", lines("order,carrier,service,tracking,tracking_url,shipped_at,line,sku,quantity", "SO-1,UPS,,1Z1,,,,,"))
+	u, _ := d.pull()
+	require.Len(t, u, 1)
+	f.write("out/shp_2.csv", lines("order,carrier,service,tracking,tracking_url,shipped_at,line,sku,quantity", "SO-2,UPS,,1Z2,,,,,"))
+	u, _ = d.pull()
+	require.Equal(t, []string{"SO-2"}, numbers(u))
+}
+
+// What lies in problems and can't be read stops nothing.
+func TestReasonsThatCantBeRead(t *testing.T) {
+	f := newFolder(t)
+	w := f.warehouse(nil)
+	d := &depot{t: t, source: w}
+	require.NoError(t, os.MkdirAll(filepath.Join(f.dir, "out/problems"), 0o755))
+	f.write("out/problems/ack_1.csv", lines("order,status,message", "SO-1,rejected,"))
+	require.NoError(t, os.Symlink("nowhere", filepath.Join(f.dir, "out/problems/ack_1.csv.why")))
+	_, err := w.PullShipments(t.Context(), connectors.ShipmentsQuery{Cursor: d.cursor})
+	require.NoError(t, err)
+}
+
+// Promise 1: a partner who writes on in the same file repeats what was told of an order that was handed over again since.
+func TestFileThatGrows(t *testing.T) {
+	f := newFolder(t)
+	w := f.warehouse(nil)
+	d := &depot{t: t, source: w}
+	f.handOver(w, "SO-1", "aaaaaaaaaaaaaaaa")
+	f.handOver(w, "SO-2", "aaaaaaaaaaaaaaaa")
+	for i, c := range []struct{ rows, news []string }{
+		{nil, nil},
+		{[]string{"SO-1,rejected,"}, []string{"SO-1"}},
+		{[]string{"SO-1,rejected,", "SO-2,rejected,"}, []string{"SO-2"}},
+		{[]string{"SO-1,rejected,", "SO-2,rejected,", "SO-1,rejected,"}, []string{"SO-1"}}, // a second refusal
+	} {
+		f.write("out/ack_1.csv", lines(append([]string{"order,status,message"}, c.rows...)...))
+		u, _ := d.pull()
+		require.Equal(t, c.news, numbers(u))
+		d.pull()
+		if len(c.news) > 0 {
+			f.handOver(w, c.news[0], relay.Token(strings.Repeat("bcde"[i:i+1], 16)))
+		}
+	}
+}
+
+// A mirror puts back a file that is no such file at all.
+func TestProblemThatComesBack(t *testing.T) {
+	f := newFolder(t)
+	d := &depot{t: t, source: f.warehouse(nil)}
+	f.write("out/shp_1.csv", lines("Auftrag,tracking", "SO-1,1Z1"))
+	mod := f.tick
+	d.pull()
+	d.pull()
+	for range 3 {
+		f.write("out/shp_1.csv", lines("Auftrag,tracking", "SO-1,1Z1"))
+		require.NoError(t, os.Chtimes(filepath.Join(f.dir, "out/shp_1.csv"), mod, mod))
+		d.pull()
+		d.pull()
+	}
+	require.Equal(t, []string{"shp_1.csv", "shp_1.csv.why"}, f.names("out/problems"))
+	f.write("out/shp_1_copy.csv", lines("Auftrag,tracking", "SO-1,1Z1"))
+	d.pull()
+	d.pull()
+	require.Contains(t, f.names("out/problems"), "shp_1_copy.csv")
+}
+
+// A mirror of more files than the cursor knows is not read again.
+func TestMirrorOfManyFiles(t *testing.T) {
+	f := newFolder(t)
+	d := &depot{t: t, source: f.warehouse(nil)}
+	start := f.tick
+	for round := range 3 {
+		f.tick = start
+		for i := range 150 {
+			f.write(fmt.Sprintf("out/ack_%d.csv", i), lines("order,status,message", fmt.Sprintf("X-%d,accepted,", i)))
+		}
+		u, _ := d.pull()
+		if round > 0 {
+			require.Empty(t, u)
+		}
+		d.pull()
+		require.Len(t, f.names("out/archive"), 150)
+	}
+}
