@@ -150,7 +150,7 @@ func TestARequestIsSentOnce(t *testing.T) {
 	require.Equal(t, http.StatusTemporaryRedirect, a.Status)
 	require.False(t, a.OK())
 	again := post(t, t.Context(), url)
-	again.Header.Set("Idempotency-Key", "k") // which net/http takes as leave to repeat it
+	again.Header.Set("Idempotency-Key", "k")                  // which net/http takes as leave to repeat it
 	_, err = exchange.Do(client, again, "submit order", true) // over the connection that was kept
 	require.ErrorIs(t, err, relay.Unknown)
 	require.EqualValues(t, 2, asked.Load())
