@@ -52,7 +52,7 @@ func TestProfileMendedInsteadOfTheFile(t *testing.T) {
 	require.Equal(t, []string{"shp_1.csv", "shp_1.csv.why"}, f.names("out/problems"))
 	d.source = f.warehouse(connectors.Values{"profile": "extends: standard\nshipments:\n  read: [\"shp_*.csv\"]\n  columns:\n    - {field: order, heading: Auftrag}\n    - {field: tracking}\n"})
 	require.NoError(t, os.Rename(filepath.Join(f.dir, "out/problems/shp_1.csv"), filepath.Join(f.dir, "out/shp_1.csv")))
-	u, unread := d.pull()
+	u, _ := d.pull()
 	d.pull()
 	require.Len(t, u, 1, "the parcel is lost")
 }
