@@ -333,7 +333,6 @@ func (b *bench) manyHeld(n int) {
 
 func TestForecast(t *testing.T) {
 	b := newBench(t)
-	now := time.Now()
 	key := func(r relay.Reference) string { return "hold/acme/" + string(r) }
 	for n := range 6 {
 		b.held(n, sku(1, "MUG", 2))
@@ -350,6 +349,9 @@ func TestForecast(t *testing.T) {
 		b.exec(`update orders set hold_reason = $2 where id = $1`, b.id(n), r)
 	}
 	b.reading("available", level("MUG", "", 7), level("CAP", "", 1))
+	// At noon: close to 1:00 AM what could not reach the warehouse waits for that too.
+	now := time.Date(2026, 3, 2, 20, 0, 0, 0, time.UTC)
+	b.exec(`update orders set held_at = $1, first_held_at = $1 where state = 'held'`, now)
 
 	list, err := b.Forecast(t.Context(), b.m, asIs, now, key)
 	require.NoError(t, err)
