@@ -64,8 +64,9 @@ func (s *Store) RecordSent(ctx context.Context, cart ConnectionID, push StockPus
 		b := &pgx.Batch{}
 		// The next statement is to see what moved until now, and nothing to move them before its end.
 		b.Queue(`
-			select from sent_levels where cart_id = $1 and (sku, location) in (select * from unnest($2::text[], $3::text[]))
-			order by sku, location for update`, cart, skus, locations)
+			select from (select * from unnest($2::text[], $3::text[]) as u(sku, location) order by 1, 2) as q
+				cross join lateral (select from sent_levels l where l.cart_id = $1 and l.sku = q.sku and l.location = q.location for update) as l`,
+			cart, skus, locations)
 		// A push that is gone was given up: that is as good as overtaken.
 		b.Queue(`
 			with ended as (delete from stock_pushes where id = $1 returning overtaken),
@@ -74,7 +75,9 @@ func (s *Store) RecordSent(ctx context.Context, cart ConnectionID, push StockPus
 					when l.owed < 0 and l.owed <> q.moved then l.owed else q.owed end as now_owed
 				from unnest($3::text[], $4::text[], $5::numeric[], $6::numeric[], $7::numeric[], $8::text[], $9::interval[], $10::boolean[])
 					as q(sku, location, available, owed, moved, error, retry, by_parts)
-				left join sent_levels l on l.cart_id = $2 and l.sku = q.sku and l.location = q.location),
+				-- Each by the index: a join would read all of the cart's.
+				left join lateral (
+					select owed from sent_levels l where l.cart_id = $2 and l.sku = q.sku and l.location = q.location offset 0) as l on true),
 			written as (
 				insert into sent_levels (cart_id, sku, location, available, owed, sent_at, error, retry_at, by_parts)
 				select $2, sku, location, available, now_owed, now(), nullif(error, ''), case when error <> '' then now() + retry end, by_parts from sent
