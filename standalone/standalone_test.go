@@ -211,11 +211,12 @@ func TestOperatorsDay(t *testing.T) {
 		// D-000017 is short of stock; D-000019 has an unknown SKU.
 		w.until("insufficient_inventory", "hold", "list", "--merchant", "acme")
 		require.Contains(t, w.must("hold", "list", "--merchant", "acme", "--reason", "unknown_item"), shop.UnknownSKU)
-		code, said = w.ferry("", "order", "release", "--merchant", "acme", "--order", shop.Number(16))
-		require.Equal(t, 1, code, "the warehouse still has none")
-		require.Contains(t, said, "still on hold")
+		// Where the hold is so new that no workflow keeps it yet, the order goes with
+		// the next batch instead and is on hold again after it.
+		w.until("still on hold", "order", "release", "--merchant", "acme", "--order", shop.Number(16))
+		// A pull of stock may let it go before this release does.
 		require.NoError(t, w.shops.EasyPost(merchant).SetStock(shop.ShortCode, "", 5))
-		w.must("order", "release", "--merchant", "acme", "--order", shop.Number(16))
+		w.ferry("", "order", "release", "--merchant", "acme", "--order", shop.Number(16))
 		w.until("confirmed", "order", "show", "--merchant", "acme", "--order", shop.Number(16))
 		require.Contains(t, w.must("order", "history", "--merchant", "acme", "--order", shop.Number(16)), "released")
 		// Done is done: the truth, not a second send.
