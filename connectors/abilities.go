@@ -439,14 +439,14 @@ const (
 
 // SiteLister is a warehouse with several sites.
 type SiteLister interface {
+	// Sites lists those whose levels it tells: what a cart's stock rules may name.
 	Sites(ctx context.Context) ([]Site, error)
 }
 
 // Site is one building of a warehouse.
 type Site struct {
-	ID       string
-	Name     string
-	Disabled bool
+	ID   string
+	Name string
 }
 
 // AddressChecker is a warehouse that can tell a bad address before an order is sent.

@@ -348,9 +348,8 @@ func (c *connection) Check(ctx context.Context) (connectors.Report, error) {
 	return report, nil
 }
 
-// Sites lists the warehouses that keep the account's stock, by their names in
-// capitals, whether their stock counts or not. An account without any item has
-// the warehouse that orders go to.
+// Sites lists the warehouses that keep stock of the account which counts, by their
+// names in capitals. An account without any item has the warehouse that orders go to.
 func (c *connection) Sites(ctx context.Context) ([]connectors.Site, error) {
 	names, _, err := c.sitesSeen(ctx, "list sites")
 	if err != nil {
@@ -361,7 +360,9 @@ func (c *connection) Sites(ctx context.Context) ([]connectors.Site, error) {
 	}
 	var sites []connectors.Site
 	for _, name := range names {
-		sites = append(sites, connectors.Site{ID: name, Name: name})
+		if c.counts(name) {
+			sites = append(sites, connectors.Site{ID: name, Name: name})
+		}
 	}
 	return sites, nil
 }

@@ -273,13 +273,16 @@ func TestSitesAndCheck(t *testing.T) {
 	c := v.open(nil)
 	sites, err := c.Sites(t.Context())
 	require.NoError(t, err)
+	require.Equal(t, []connectors.Site{{ID: nj2, Name: nj2}}, sites, "no stock rule can name one that does not count")
+	sites, err = v.open(connectors.Values{"sites": "all"}).Sites(t.Context())
+	require.NoError(t, err)
 	require.Equal(t, []connectors.Site{{ID: nj2, Name: nj2}, {ID: nj3, Name: nj3}}, sites)
 	report, err := c.Check(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, connectors.Report{
 		Account: "northwind-demo", Mode: relay.ModeTest, Details: []string{"warehouse " + nj2, "warehouse " + nj3, "1 items in the first batch of stock"},
 	}, report)
-	require.Len(t, v.requests(getBatch), 2)
+	require.Len(t, v.requests(getBatch), 3)
 
 	report, err = v.open(connectors.Values{"warehouse": "BERGEN LOGISTICS HK", "sites": "all"}).Check(t.Context())
 	require.NoError(t, err)

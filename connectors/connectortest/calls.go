@@ -507,7 +507,7 @@ func sitesCall(w *world) scene {
 		sites, err := use[connectors.SiteLister](w).Sites(ctx)
 		told := claims{}
 		for _, s := range sites {
-			told[s.ID] = fmt.Sprint(s.Name, s.Disabled)
+			told[s.ID] = s.Name
 		}
 		return told, []error{err}
 	}}

@@ -269,7 +269,7 @@ func (c *connection) Check(ctx context.Context) (connectors.Report, error) {
 	enabled := 0
 	for _, w := range warehouses {
 		state := ""
-		if w.Disabled {
+		if w.disabled {
 			state = ", disabled"
 		} else {
 			known = append(known, w.ID)
@@ -294,17 +294,30 @@ func (c *connection) Check(ctx context.Context) (connectors.Report, error) {
 	return report, nil
 }
 
-// Sites lists the account's warehouses.
+// Sites lists the account's enabled warehouses whose stock counts.
 func (c *connection) Sites(ctx context.Context) ([]connectors.Site, error) {
-	return c.warehouses(ctx, "list sites")
+	warehouses, err := c.warehouses(ctx, "list sites")
+	var sites []connectors.Site
+	for _, w := range warehouses {
+		if !w.disabled && c.counts(w.ID) {
+			sites = append(sites, w.Site)
+		}
+	}
+	return sites, err
 }
 
-func (c *connection) warehouses(ctx context.Context, op string) ([]connectors.Site, error) {
+// building is one of the account's warehouses.
+type building struct {
+	connectors.Site
+	disabled bool
+}
+
+func (c *connection) warehouses(ctx context.Context, op string) ([]building, error) {
 	rows, _, err := readList[warehouseJSON](ctx, c.client, op, "warehouses", nil)
 	if err != nil {
 		return nil, err
 	}
-	var sites []connectors.Site
+	var buildings []building
 	for _, w := range rows {
 		if err := c.wrongMode(op, w.Mode); err != nil {
 			return nil, err
@@ -316,9 +329,9 @@ func (c *connection) warehouses(ctx context.Context, op string) ([]connectors.Si
 		if name == "" {
 			name = w.ShortName
 		}
-		sites = append(sites, connectors.Site{ID: string(w.ID), Name: string(name), Disabled: w.DisabledAt.Set})
+		buildings = append(buildings, building{connectors.Site{ID: string(w.ID), Name: string(name)}, w.DisabledAt.Set})
 	}
-	return sites, nil
+	return buildings, nil
 }
 
 // counts reports whether the stock of a warehouse is wanted.

@@ -101,7 +101,7 @@ func (c *connection) readCatalogue(ctx context.Context, op string) (*catalogue, 
 	}
 	for _, w := range warehouses {
 		switch {
-		case w.Disabled:
+		case w.disabled:
 			cat.closed[w.ID] = true
 		case c.counts(w.ID) && !slices.Contains(cat.sites, w.ID):
 			cat.sites = append(cat.sites, w.ID)

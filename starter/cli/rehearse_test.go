@@ -194,7 +194,7 @@ func TestDryRunTellsOfUnknownSites(t *testing.T) {
 	code, stdout, stderr := w.ferry(t, "merchant", "onboard", "--file", "-", "--dry-run")
 	require.Equal(t, exitFailed, code, stderr)
 	require.Contains(t, stdout, "cart main (shop, live) works, but something is missing\n")
-	require.Contains(t, stdout, "\n  missing: stock names site wset, which the warehouse does not have: want one of east, west\n")
+	require.Contains(t, stdout, "\n  missing: stock names site wset, whose levels the warehouse does not tell: want one of east, west\n")
 	require.Equal(t, 1, strings.Count(stdout, "missing: "))
 }
 
