@@ -218,7 +218,7 @@ func unknownSites(rules relay.StockRules, sites []connectors.Site) []string {
 	}
 	for _, name := range named {
 		if !slices.Contains(known, name) {
-			out = append(out, fmt.Sprintf("stock names site %s, which whose levels the warehouse does not tell: want one of %s", name, strings.Join(known, ", ")))
+			out = append(out, fmt.Sprintf("stock names site %s, whose levels the warehouse does not tell: want one of %s", name, strings.Join(known, ", ")))
 		}
 	}
 	return out
