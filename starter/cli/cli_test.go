@@ -449,6 +449,11 @@ func TestConnectionTestWithSomethingMissing(t *testing.T) {
 	require.Contains(t, stdout, "missing: the right to read stock")
 	require.Equal(t, []workflows.CheckInput{{Merchant: "acme", Connection: "warehouse", Connector: "depot"}}, w.engine.tested)
 
+	w.engine.report = connectors.Report{Mode: relay.ModeTest}
+	code, stdout, _ = answeringWith(w).ferry(t, "connection", "test", "--merchant", "acme", "--connection", "warehouse")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stdout, "missing: credentials of mode live: they answered as test (onboard")
+
 	w.engine.errs["test"] = errors.New("unauthorised, HTTP 401")
 	code, stdout, stderr = answeringWith(w).ferry(t, "connection", "test", "--merchant", "acme", "--connection", "warehouse")
 	require.Equal(t, exitFailed, code)

@@ -21,7 +21,8 @@ func (a *app) connectionCommand() *cobra.Command {
 		Use:   "test",
 		Short: "Test a connection",
 		Long: `Test a connection with its stored credentials: which account and mode answer, and
-which rights or settings are missing. Nothing is changed there. The test runs on
+which rights or settings are missing. Credentials of another mode than the
+merchant's file says count as missing. Nothing is changed there. The test runs on
 a worker. The exit code is 1 when something is missing.`,
 		Example: `  ferry connection test --merchant acme --connection main
   ferry connection test --merchant acme --connection warehouse --timeout 2m`,
@@ -50,6 +51,9 @@ func (a *app) testConnection(ctx context.Context, in workflows.CheckInput) error
 	r, err := e.Test(ctx, in)
 	if err != nil {
 		return err
+	}
+	if r.Mode != "" && r.Mode != c.Mode {
+		r.Missing = append(r.Missing, fmt.Sprintf("credentials of mode %s: they answered as %s (onboard with these, or with mode %s)", c.Mode, r.Mode, r.Mode))
 	}
 	return a.conclude(newTestView(in, r), len(r.Missing) == 0)
 }
