@@ -23,7 +23,7 @@ func TestReconcileLeavesFilesWhereTheyAre(t *testing.T) {
 	dir := t.TempDir()
 	m := storetest.Merchant("acme", "files")
 	m.Warehouse.Connector = "feed"
-	settings, address, faults := kind.Configure("file://"+dir, map[string]string{"settle": "10s"}, nil)
+	settings, address, faults := kind.Configure("file://"+dir, map[string]string{"settle": "1h"}, nil) // longer than the test takes anywhere
 	require.Empty(t, faults)
 	m.Carts[0].Connector, m.Carts[0].BaseURL, m.Carts[0].Settings = kind.Name, address, settings
 	storetest.Save(t, w.ledger, m)

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -17,6 +18,9 @@ type AlertPolicy struct {
 	// After are the ages at which a trouble rises to its first, second, ... level,
 	// strictly rising, at most MaxAlertLevel. Default 1, 3 and 7 days.
 	After []Age `json:"after,omitempty"`
+	// Unshipped is for how long a warehouse may have an order of which not all has
+	// left before people are called. Default 5 days.
+	Unshipped Age `json:"unshipped,omitempty"`
 	// Every is how often alerts are looked after. Default 5 min.
 	Every Every `json:"every,omitempty"`
 	// Email are those who get e-mail: bare addresses.
@@ -33,6 +37,7 @@ const (
 	MaxAlertAge       = Age(365 * 24 * time.Hour)
 	MinAlertEvery     = Every(10 * time.Second)
 	DefaultAlertEvery = Every(5 * time.Minute)
+	DefaultUnshipped  = Age(5 * 24 * time.Hour)
 )
 
 // Ages returns the ages at which troubles rise to their levels.
@@ -41,6 +46,11 @@ func (p AlertPolicy) Ages() []Age {
 		return []Age{Age(24 * time.Hour), Age(72 * time.Hour), Age(168 * time.Hour)}
 	}
 	return p.After
+}
+
+// MayStay returns for how long a warehouse may have an order of which not all has left.
+func (p AlertPolicy) MayStay() time.Duration {
+	return time.Duration(cmp.Or(p.Unshipped, DefaultUnshipped))
 }
 
 // Interval returns how often alerts are looked after.
@@ -265,6 +275,7 @@ const (
 	CauseFinding    = "finding"    // differences that comparing the books found and could not mend
 	CausePaused     = "paused"     // the merchant is paused for longer than the first age
 	CauseUnanswered = "unanswered" // orders that a warehouse received, and of which it did not say yes or no in time
+	CauseUnshipped  = "unshipped"  // orders that a warehouse has had for long, and of which not all has left
 	CauseUnread     = "unread"     // what a connection gave us and could not be read
 )
 

@@ -17,6 +17,7 @@ func TestAlertPolicyDefaults(t *testing.T) {
 	var p relay.AlertPolicy
 	require.Equal(t, []relay.Age{relay.Age(day), relay.Age(3 * day), relay.Age(7 * day)}, p.Ages())
 	require.Equal(t, relay.Every(5*time.Minute), p.Interval())
+	require.Equal(t, 5*day, p.MayStay())
 	require.Empty(t, p.Channels())
 	for age, level := range map[time.Duration]int{-1: 0, 0: 0, day - 1: 0, day: 1, 3*day - 1: 1, 3 * day: 2, 7 * day: 3, 900 * day: 3} {
 		require.Equal(t, level, p.Level(age), age)
@@ -27,10 +28,10 @@ func TestAlertPolicyDefaults(t *testing.T) {
 }
 
 func TestAlertPolicyAsJSON(t *testing.T) {
-	p := relay.AlertPolicy{After: []relay.Age{relay.Age(time.Minute), relay.Age(day)}, Every: relay.Every(time.Minute), Email: []string{"ops@example.com"}, Webhook: "https://x.test/"}
+	p := relay.AlertPolicy{After: []relay.Age{relay.Age(time.Minute), relay.Age(day)}, Unshipped: relay.Age(2 * day), Every: relay.Every(time.Minute), Email: []string{"ops@example.com"}, Webhook: "https://x.test/"}
 	b, err := json.Marshal(p)
 	require.NoError(t, err)
-	require.JSONEq(t, `{"after": ["1m", "24h"], "every": "1m", "email": ["ops@example.com"], "webhook": "https://x.test/"}`, string(b))
+	require.JSONEq(t, `{"after": ["1m", "24h"], "unshipped": "48h", "every": "1m", "email": ["ops@example.com"], "webhook": "https://x.test/"}`, string(b))
 	var back relay.AlertPolicy
 	require.NoError(t, json.Unmarshal(b, &back))
 	require.Equal(t, p, back)
@@ -105,7 +106,7 @@ func TestAlertCauses(t *testing.T) {
 
 // causes are all that an alert may be about.
 func causes() []relay.AlertCause {
-	list := []relay.AlertCause{"connection/shop", "messages/email", "finding/stock_drift", relay.CausePaused, "unanswered/depot", "unread/depot"}
+	list := []relay.AlertCause{"connection/shop", "messages/email", "finding/stock_drift", relay.CausePaused, "unanswered/depot", "unread/depot", "unshipped/depot"}
 	for _, r := range relay.HoldReasons() {
 		list = append(list, relay.NewAlertCause(relay.CauseHold, string(r)))
 	}
@@ -123,7 +124,7 @@ func causes() []relay.AlertCause {
 
 // They are kept in the ledger, and receivers of posts act on them.
 func TestCausesNeverChange(t *testing.T) {
-	require.Equal(t, "[connection/shop messages/email finding/stock_drift paused unanswered/depot unread/depot hold/insufficient_inventory hold/unknown_item hold/unmapped_ship_method "+
+	require.Equal(t, "[connection/shop messages/email finding/stock_drift paused unanswered/depot unread/depot unshipped/depot hold/insufficient_inventory hold/unknown_item hold/unmapped_ship_method "+
 		"hold/kit_without_components hold/bad_address hold/bad_order hold/rejected hold/warehouse_unreachable hold/unknown_outcome hold/operator "+
 		"stuck/ready stuck/in_doubt stuck/cancel_requested stuck/shipment stuck/cart_cancel stuck/at_warehouse order/SO-1042/back_at_cart order/SO-1042/changed_too_late "+
 		"order/SO-1042/duplicate_found order/SO-1042/cancel_too_late order/SO-1042/shipped_after_all order/SO-1042/cancelled_by_warehouse order/SO-1042/gone order/SO-1042/taken_after_all]",

@@ -52,6 +52,8 @@ func (t Trouble) headline(over Age, now time.Time) string {
 		return "the merchant is paused for more than " + over.Words()
 	case CauseUnanswered:
 		return fmt.Sprintf("%s received by %s without its yes or no in time, the oldest %s overdue for %s", orders, subject, t.Oldest, lasted)
+	case CauseUnshipped:
+		return fmt.Sprintf("%s at %s for long, and not all has left, the oldest %s for %s", orders, subject, t.Oldest, lasted)
 	case CauseUnread:
 		return fmt.Sprintf("%s from %s could not be read, the first %s, for %s", Many(t.Count, "thing"), subject, t.Oldest, lasted)
 	}
@@ -150,6 +152,11 @@ func (a Alert) Advice() Advice {
 		return Advice{"They are asked for at every look at shipments, and never sent again for that. See at the warehouse whether it has them.", []string{
 			"ferry order list" + m + " --state at_warehouse",
 			"ferry connection test" + m + " --connection " + subject,
+			"ferry merchant sync" + m + " --connection " + subject + " --job pull_shipments",
+		}}
+	case CauseUnshipped:
+		return Advice{"They are asked for at every look at shipments, and never sent again for that. Ask the warehouse what they wait for; what nobody wants any more can be cancelled.", []string{
+			"ferry order list" + m + " --unshipped",
 			"ferry merchant sync" + m + " --connection " + subject + " --job pull_shipments",
 		}}
 	case CauseUnread:

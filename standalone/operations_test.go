@@ -238,6 +238,20 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 				require.Len(o.t, o.there("SO-1047"), 1)
 			},
 		},
+		"The warehouse does not ship": {
+			prepare: func() {
+				o.sell("SO-1049", plainSKU)
+				o.becomes("SO-1049", relay.OrderAtWarehouse)
+				o.exec(`update orders set accepted_at = now() - interval '6 days' where number = 'SO-1049'`)
+				o.opened("unshipped/warehouse")
+			},
+			before: map[string]func(){job("sync", "warehouse", relay.PullShipments): func() { o.leave("SO-1049") }},
+			after: map[string]func(string){
+				"ferry order list": says("SO-1049"),
+				"ferry order show": says("at warehouse since"),
+			},
+			done: func() { o.closed("unshipped/warehouse") },
+		},
 		"Something could not be read": {
 			prepare: func() {
 				// This warehouse has no rows: it is as though one of a file could not be read.

@@ -153,6 +153,7 @@ func (l alertLook) standing(ctx context.Context, tx pgx.Tx) ([]relay.Trouble, er
 		b.Queue(shipmentsSQL, l.m.ID, carts, told, l.contents)
 		b.Queue(cartCancelsSQL, l.m.ID, carts, stuckFor)
 		b.Queue(unansweredSQL, l.m.ID)
+		b.Queue(unshippedSQL, l.m.ID, l.m.Alerts.MayStay())
 	}
 	out := make(map[relay.AlertCause]relay.Trouble)
 	results := tx.SendBatch(ctx, b)
@@ -245,6 +246,9 @@ const (
 	unansweredSQL = `
 		select 'unanswered/' || c.name, 0, count(*), (array_agg(o.reference order by o.answer_due, o.id))[1], min(o.answer_due)
 		from connections c join orders o on o.warehouse_id = c.id where c.merchant_id = $1 and o.answer_due < now() and o.state = 'at_warehouse' group by c.name`
+	unshippedSQL = `
+		select 'unshipped/' || c.name, 0, count(*), (array_agg(o.reference order by o.accepted_at, o.id))[1], min(o.accepted_at)
+		from connections c join orders o on o.warehouse_id = c.id where c.merchant_id = $1 and o.accepted_at < now() - $2::interval and ` + unshipped + ` group by c.name`
 	unreadSQL = `
 		select 'unread/' || c.name, 0, count(*), (array_agg(u.subject || case u.line when 0 then '' else ' line ' || u.line end order by u.since, u.subject, u.line))[1], min(u.since)
 		from connections c join unread u on u.connection_id = c.id where c.merchant_id = $1 and c.removed_at is null group by c.name`

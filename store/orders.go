@@ -31,6 +31,7 @@ type OrderSummary struct {
 	WarehouseStatus  string                 `json:"warehouse_status,omitempty"`
 	Hold             *HoldSummary           `json:"hold,omitempty"`
 	SkipReason       string                 `json:"skip_reason,omitempty"` // of a skipped order
+	AcceptedAt       *time.Time             `json:"accepted_at,omitempty"` // by the warehouse that has it
 	PlacedAt         time.Time              `json:"placed_at"`
 	SeenAt           time.Time              `json:"seen_at"`
 	UpdatedAt        time.Time              `json:"updated_at"`
@@ -62,13 +63,18 @@ type OrderQuery struct {
 	Merchant relay.MerchantID
 	States   []relay.OrderState
 	Reason   relay.HoldReason
-	After    relay.OrderID // orders behind this one
-	Limit    int
+	// Unshipped: only orders that a warehouse has had since before then, and of which not all has left.
+	Unshipped time.Time
+	After     relay.OrderID // orders behind this one
+	Limit     int
 }
+
+// unshipped says of an order o that a warehouse has taken it, and that not all of it has left.
+const unshipped = `o.state in ('at_warehouse', 'shipped') and o.answer_due is null and not (o.state = 'shipped' and o.ship_complete)`
 
 const summaryColumns = `o.id, o.merchant_id, c.name, o.number, o.reference, o.state, coalesce(o.warehouse_order_id, ''), coalesce(o.warehouse_status, ''),
 	o.hold_reason, o.hold_fields, coalesce(o.hold_code, ''), coalesce(o.hold_words, ''), o.first_held_at, o.held_at, o.hold_attempts, o.placed_at, o.created_at, o.updated_at, o.cancel_requested_at,
-	case o.state when 'skipped' then coalesce(o.skip_reason, '') else '' end, o.answer_due`
+	case o.state when 'skipped' then coalesce(o.skip_reason, '') else '' end, o.answer_due, o.accepted_at`
 
 func scanSummary(row pgx.CollectableRow) (o OrderSummary, err error) {
 	var reason *relay.HoldReason
@@ -76,7 +82,7 @@ func scanSummary(row pgx.CollectableRow) (o OrderSummary, err error) {
 	var h HoldSummary
 	var since, heldAt *time.Time
 	if err := row.Scan(&o.ID, &o.Merchant, &o.Cart, &o.Number, &o.Reference, &o.State, &o.WarehouseOrderID, &o.WarehouseStatus,
-		&reason, &fields, &h.Code, &h.Words, &since, &heldAt, &h.Attempts, &o.PlacedAt, &o.SeenAt, &o.UpdatedAt, &o.CancelAskedAt, &o.SkipReason, &o.AnswerDue); err != nil {
+		&reason, &fields, &h.Code, &h.Words, &since, &heldAt, &h.Attempts, &o.PlacedAt, &o.SeenAt, &o.UpdatedAt, &o.CancelAskedAt, &o.SkipReason, &o.AnswerDue, &o.AcceptedAt); err != nil {
 		return o, err
 	}
 	if reason == nil {
@@ -101,7 +107,8 @@ func (s *Store) Orders(ctx context.Context, q OrderQuery) ([]OrderSummary, error
 	rows, err := s.pool.Query(ctx, `
 		select `+summaryColumns+` from orders o join connections c on c.id = o.cart_id
 		where ($1 = '' or o.merchant_id = $1) and ($2::text[] is null or o.state = any($2)) and ($3 = '' or o.hold_reason = $3) and o.id > $4
-		order by o.id limit $5`, string(q.Merchant), in, string(q.Reason), q.After, q.Limit)
+			and ($6::timestamptz is null or o.accepted_at < $6 and `+unshipped+`)
+		order by o.id limit $5`, string(q.Merchant), in, string(q.Reason), q.After, q.Limit, nullTime(q.Unshipped))
 	if err != nil {
 		return nil, fmt.Errorf("list orders: %w", err)
 	}

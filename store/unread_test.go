@@ -105,6 +105,44 @@ func TestAlertOfWhatIsNotAnswered(t *testing.T) {
 	require.Equal(t, closed(1), b.lookAfter(), "its cancel is what is waited for now")
 }
 
+// A warehouse that took orders and lets them lie is asked about them.
+func TestAlertOfWhatDoesNotShip(t *testing.T) {
+	b := newBench(t)
+	b.called(relay.AlertPolicy{Unshipped: relay.Age(48 * time.Hour)})
+	one, two, three, four := b.atWarehouse(1), b.atWarehouse(2), b.atWarehouse(3), b.received(4)
+	late := func(hours int, subs ...store.Submission) {
+		for _, s := range subs {
+			b.exec(`update orders set accepted_at = now() - make_interval(hours => $2) where id = $1`, s.Order.ID, hours)
+		}
+	}
+	late(47, one, two, three, four)
+	require.Zero(t, b.lookAfter())
+	listed := func() (references []relay.Reference) {
+		list, err := b.Orders(t.Context(), store.OrderQuery{Merchant: b.m.ID, Unshipped: time.Now().Add(-b.m.Alerts.MayStay()), Limit: 10})
+		require.NoError(t, err)
+		for _, o := range list {
+			references = append(references, o.Reference)
+		}
+		return references
+	}
+	require.Empty(t, listed())
+
+	late(50, one, two, three, four) // the fourth is only received: another alert
+	require.Equal(t, opened(1), b.lookAfter())
+	a := b.alert()
+	require.Equal(t, relay.AlertCause("unshipped/depot"), a.Cause)
+	require.Equal(t, "3 orders at depot for long, and not all has left, the oldest SO-1 for 2d02h", a.Headline)
+	require.Equal(t, []relay.Reference{"SO-1", "SO-2", "SO-3"}, listed())
+
+	b.progress(shippedAll(one), tells(two, store.Progress{Status: "part", Packages: []relay.Package{parcel("1Z2", item("MUG", 1))}}))
+	require.Zero(t, b.lookAfter())
+	require.Equal(t, "2 orders at depot for long, and not all has left, the oldest SO-2 for 2d02h", b.alert().Headline)
+	require.Equal(t, []relay.Reference{"SO-2", "SO-3"}, listed())
+	b.progress(tells(two, store.Progress{Complete: true, Packages: []relay.Package{parcel("1Z3", item("MUG", 1), item("CAP", 1))}}))
+	b.cancel(three.Order.ID)
+	require.Equal(t, closed(1), b.lookAfter(), "its cancel is what is waited for now")
+}
+
 // Orders that the warehouse is stuck with are no orders that are sent again.
 func TestAlertOfWhatIsStuckThere(t *testing.T) {
 	b := newAlertBench(t)

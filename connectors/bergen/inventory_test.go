@@ -208,6 +208,7 @@ func TestChangesBetweenFullReadings(t *testing.T) {
 	c := v.open(nil)
 	began := time.Now()
 	_, full := drain(t, c, "", 10)
+	ended := time.Now()
 	require.False(t, full.Changes)
 	require.NotEmpty(t, full.Cursor)
 
@@ -218,9 +219,13 @@ func TestChangesBetweenFullReadings(t *testing.T) {
 	require.Len(t, v.requests(getChangesBatch), 2)
 	_, after, _ := strings.Cut(v.requests(getChangesBatch)[0].body, "<fromDateTime>")
 	stamp, _, _ := strings.Cut(after, "<")
-	since, err := time.ParseInLocation(sinceForm, stamp, c.eastern)
-	require.NoError(t, err)
-	require.WithinDuration(t, began.Add(-overlap), since, 2*time.Second)
+	told := func(stamp string) time.Time { // in whole seconds, and some hour of autumn twice
+		at, err := time.ParseInLocation(sinceForm, stamp, c.eastern)
+		require.NoError(t, err)
+		return at
+	}
+	overlapping := func(at time.Time) time.Time { return told(at.Add(-overlap).In(c.eastern).Format(sinceForm)) }
+	require.WithinRange(t, told(stamp), overlapping(began), overlapping(ended))
 
 	got, none := drain(t, c, changes.Cursor, 10)
 	require.Empty(t, got)

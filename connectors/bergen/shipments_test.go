@@ -269,6 +269,11 @@ func TestListsSpareReads(t *testing.T) {
 		row("ZETA9BSO0004", "Cancelled"), row("9SO0004", "Cancelled"), row("ACME1A9SO0004", "Cancelled"), row("ACME1ASO0005", "Packing in Progress"), row("ACME1ASO0007", "Zorp")))
 	v.on(listByShipDate, list(listByShipDate, row("ACME1ASO0005", "Shipped Complete", "1Z5", " 1Z6 "), row("ACME1ASO0005", "Shipped Complete", "1Z5", "1Z6")))
 	c := v.open(connectors.Values{"account_prefix": "ACME1A"})
+	days := func() string {
+		now := time.Now().In(c.eastern)
+		return "<StartDate>" + now.AddDate(0, 0, -4).Format(dateForm) + "</StartDate><EndDate>" + now.AddDate(0, 0, 1).Format(dateForm) + "</EndDate>"
+	}
+	before := days()
 	got := make(map[relay.WarehouseOrderID]connectors.OrderUpdate)
 	for _, u := range pullOnce(t, c, openOrders(8)...) {
 		got[u.ID] = u
@@ -285,8 +290,9 @@ func TestListsSpareReads(t *testing.T) {
 			require.NotContains(t, r.body, spared)
 		}
 	}
-	day := func(days int) string { return time.Now().In(c.eastern).AddDate(0, 0, days).Format(dateForm) }
-	require.Contains(t, v.requests(listByShipDate)[0].body, "<StartDate>"+day(-4)+"</StartDate><EndDate>"+day(1)+"</EndDate>")
+	if body := v.requests(listByShipDate)[0].body; !strings.Contains(body, before) { // midnight came between
+		require.Contains(t, body, days())
+	}
 }
 
 func TestPrefixIsLearnedBeforeTheLists(t *testing.T) {

@@ -105,6 +105,7 @@ func (x Exchange) reset() {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
 	}
+	x.Cut() // first: a client that has seen the reset may look at the counts
 	_ = conn.Close()
-	x.Drop()
+	panic(http.ErrAbortHandler)
 }

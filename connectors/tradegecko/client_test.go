@@ -198,24 +198,34 @@ func TestThe429IsHonoured(t *testing.T) {
 }
 
 func TestAUsedUpQuotaIsWaitedForWhenShort(t *testing.T) {
-	var calls atomic.Int32
-	c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		if calls.Add(1) == 1 {
-			w.Header().Set("X-Rate-Limit-Remaining", "0")
-			w.Header().Set("X-Rate-Limit-Reset", str(time.Now().Unix()+1))
-		}
-		_, _ = w.Write([]byte(`{}`))
-	})
+	usedUp := func(window time.Duration) (*connection, *atomic.Int32) {
+		var calls atomic.Int32
+		c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			if calls.Add(1) == 1 {
+				now := time.Now()
+				w.Header().Set("Date", now.UTC().Format(http.TimeFormat)) // not a second later
+				w.Header().Set("X-Rate-Limit-Remaining", "0")
+				w.Header().Set("X-Rate-Limit-Reset", str(now.Add(window).Unix()))
+			}
+			_, _ = w.Write([]byte(`{}`))
+		})
+		_, _, err := c.api.do(t.Context(), read)
+		require.NoError(t, err)
+		return c, &calls
+	}
+	began := time.Now()
+	c, calls := usedUp(time.Second)
 	_, _, err := c.api.do(t.Context(), read)
 	require.NoError(t, err)
+	require.EqualValues(t, 2, calls.Load())
+	require.GreaterOrEqual(t, time.Since(began), time.Second)
+
+	c, calls = usedUp(longestWait)
 	short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	_, _, err = c.api.do(short, read)
-	require.Error(t, err)
+	require.ErrorIs(t, err, relay.Throttled)
 	require.EqualValues(t, 1, calls.Load(), "a caller in a hurry is told at once")
-	_, _, err = c.api.do(t.Context(), read)
-	require.NoError(t, err)
-	require.EqualValues(t, 2, calls.Load())
 }
 
 func TestTheQuotaIsSharedAndCountsDown(t *testing.T) {

@@ -440,6 +440,14 @@ func TestOnboardRefusesFaultyFiles(t *testing.T) {
 	require.Empty(t, w.engine.woken)
 }
 
+func TestOrdersThatDoNotShip(t *testing.T) {
+	w := answering(t)
+	w.ledger.merchants[0].Alerts.Unshipped = relay.Age(48 * time.Hour)
+	code, _, stderr := w.ferry(t, "order", "list", "--merchant", "acme", "--unshipped")
+	require.Zero(t, code, stderr)
+	require.Equal(t, noon.Add(-48*time.Hour), w.ledger.query.Unshipped)
+}
+
 func TestConnectionTestWithSomethingMissing(t *testing.T) {
 	w := answering(t)
 	w.engine.report.Missing = []string{"the right to read stock"}

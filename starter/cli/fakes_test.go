@@ -215,7 +215,7 @@ func newFakeLedger() *fakeLedger {
 			}, Lines: []relay.Line{{ID: "l1", SKU: "CUP", Quantity: relay.Units(1)}}},
 			{OrderSummary: store.OrderSummary{
 				ID: 7, Merchant: "zeta", Cart: "main", Number: "Z3", Reference: "Z3", State: relay.OrderAtWarehouse, PlacedAt: evening, SeenAt: evening, UpdatedAt: evening,
-				WarehouseOrderID: "PT-7", WarehouseStatus: "pending import", AnswerDue: &due,
+				WarehouseOrderID: "PT-7", WarehouseStatus: "pending import", AnswerDue: &due, AcceptedAt: &evening,
 			}},
 		},
 		fakeMappings: fakeMappings{

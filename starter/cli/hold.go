@@ -118,7 +118,7 @@ check wrote is shown with --words only, for it may quote an address.`,
 
 func (a *app) listHolds(ctx context.Context, q store.OrderQuery, words bool) error {
 	now := a.parts.now()
-	list, more, err := ordersAs(ctx, a, q, func(o store.OrderSummary, m store.Merchant) heldView { return newHeldView(o, m, now, words) })
+	list, more, err := ordersAs(ctx, a, orderSearch{OrderQuery: q}, func(o store.OrderSummary, m store.Merchant) heldView { return newHeldView(o, m, now, words) })
 	if err != nil {
 		return err
 	}

@@ -275,14 +275,15 @@ type merchantDetail struct {
 // calledView is when people are called, and how; not at which addresses, which
 // may hold a token.
 type calledView struct {
-	After   []relay.Age `json:"after"` // ages at which a trouble rises to a level
-	Every   relay.Every `json:"every"` // how often it is looked
-	Emails  int         `json:"emails"`
-	Webhook string      `json:"webhook,omitempty"` // its host
+	After     []relay.Age `json:"after"`     // ages at which a trouble rises to a level
+	Unshipped relay.Age   `json:"unshipped"` // for how long a warehouse may have an order
+	Every     relay.Every `json:"every"`     // how often it is looked
+	Emails    int         `json:"emails"`
+	Webhook   string      `json:"webhook,omitempty"` // its host
 }
 
 func newCalledView(p relay.AlertPolicy) calledView {
-	v := calledView{After: p.Ages(), Every: p.Interval(), Emails: len(p.Email)}
+	v := calledView{After: p.Ages(), Unshipped: relay.Age(p.MayStay()), Every: p.Interval(), Emails: len(p.Email)}
 	if u, err := url.Parse(p.Webhook); err == nil { // onboarding let no other in
 		v.Webhook = u.Host
 	}

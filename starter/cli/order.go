@@ -34,7 +34,7 @@ func (a *app) orderCommand() *cobra.Command {
 }
 
 func (a *app) orderListCommand() *cobra.Command {
-	q := store.OrderQuery{}
+	var q orderSearch
 	var words bool
 	cmd := a.verb(cobra.Command{
 		Use:   "list",
@@ -46,18 +46,26 @@ out. What a warehouse or a check wrote is shown with
 		Example: `  ferry order list --merchant acme
   ferry order list --merchant acme --state new --state submitting
   ferry order list --merchant acme --state skipped
+  ferry order list --merchant acme --unshipped
   ferry order list --merchant acme --reason insufficient_inventory --output json`,
 	}, func(ctx context.Context, _ []string) error { return a.listOrders(ctx, q, words) })
 	merchantFlag(cmd, &q.Merchant)
 	cmd.Flags().Var(wordList(&q.States, relay.ParseOrderState, "state"), "state", "only orders in this state; may be repeated")
 	cmd.Flags().Var(word(&q.Reason, relay.ParseHoldReason, "reason"), "reason", "only orders on hold for this reason")
+	cmd.Flags().BoolVar(&q.unshipped, "unshipped", false, "only orders that their warehouse has for so long that people are called, and of which not all has left")
 	cmd.Flags().BoolVar(&words, "words", false, "with the warehouse's own words on orders on hold; they may quote an address")
 	limitFlag(cmd, &q.Limit)
 	needs(cmd, "merchant")
 	return cmd
 }
 
-func (a *app) listOrders(ctx context.Context, q store.OrderQuery, words bool) error {
+// orderSearch is what orders are listed by.
+type orderSearch struct {
+	store.OrderQuery
+	unshipped bool // only those that their warehouse has for longer than the merchant lets it
+}
+
+func (a *app) listOrders(ctx context.Context, q orderSearch, words bool) error {
 	now := a.parts.now()
 	list, more, err := ordersAs(ctx, a, q, func(o store.OrderSummary, m store.Merchant) orderView { return newOrderView(o, m, now, words) })
 	if err != nil {
@@ -68,7 +76,7 @@ func (a *app) listOrders(ctx context.Context, q store.OrderQuery, words bool) er
 
 // ordersAs reads orders of one merchant or, where none is asked for, of all, and
 // makes a view of each. It says on stderr when there are more than asked for.
-func ordersAs[V any](ctx context.Context, a *app, q store.OrderQuery, view func(store.OrderSummary, store.Merchant) V) (views []V, more bool, err error) {
+func ordersAs[V any](ctx context.Context, a *app, q orderSearch, view func(store.OrderSummary, store.Merchant) V) (views []V, more bool, err error) {
 	l, err := a.ledgerOf(ctx, q.Merchant)
 	if err != nil {
 		return nil, false, err
@@ -81,9 +89,12 @@ func ordersAs[V any](ctx context.Context, a *app, q store.OrderQuery, view func(
 	for _, m := range merchants {
 		byID[m.ID] = m
 	}
+	if q.unshipped {
+		q.Unshipped = a.parts.now().Add(-byID[q.Merchant].Alerts.MayStay())
+	}
 	list, more, err := limited(a, q.Limit, func(n int) ([]store.OrderSummary, error) {
 		q.Limit = n
-		return l.Orders(ctx, q)
+		return l.Orders(ctx, q.OrderQuery)
 	})
 	views = make([]V, len(list))
 	for i, o := range list {
@@ -114,6 +125,7 @@ type orderView struct {
 	SeenAt           *time.Time             `json:"seen_at"`
 	UpdatedAt        *time.Time             `json:"updated_at"`
 	CancelAskedAt    *time.Time             `json:"cancel_asked_at,omitempty"`
+	AcceptedAt       *time.Time             `json:"accepted_at,omitempty"` // by the warehouse
 	// AnswerDue is by when a warehouse that has only received the order should say yes or no.
 	AnswerDue *time.Time `json:"answer_due,omitempty"`
 }
@@ -122,7 +134,7 @@ func newOrderView(o store.OrderSummary, m store.Merchant, now time.Time, words b
 	v := orderView{
 		Merchant: o.Merchant, Cart: o.Cart, Number: o.Number, Reference: o.Reference, State: o.State,
 		WarehouseOrderID: o.WarehouseOrderID, WarehouseStatus: o.WarehouseStatus, SkipReason: o.SkipReason,
-		PlacedAt: utc(o.PlacedAt), SeenAt: utc(o.SeenAt), UpdatedAt: utc(o.UpdatedAt), CancelAskedAt: utcOf(o.CancelAskedAt), AnswerDue: utcOf(o.AnswerDue),
+		PlacedAt: utc(o.PlacedAt), SeenAt: utc(o.SeenAt), UpdatedAt: utc(o.UpdatedAt), CancelAskedAt: utcOf(o.CancelAskedAt), AnswerDue: utcOf(o.AnswerDue), AcceptedAt: utcOf(o.AcceptedAt),
 	}
 	if o.Hold != nil {
 		v.Hold = newHoldView(*o.Hold, m, workflows.HoldID(o.Merchant, o.Reference), now, words)
@@ -232,6 +244,7 @@ func (v orderDetail) text(p *page) {
 		[2]string{"ship method", string(v.ShipMethod)},
 		[2]string{"placed", stampOf(v.PlacedAt)},
 		[2]string{"seen", stampOf(v.SeenAt)},
+		[2]string{"at warehouse since", stampOf(v.AcceptedAt)},
 		[2]string{"changed", stampOf(v.UpdatedAt)},
 		[2]string{"cancel asked", stampOf(v.CancelAskedAt)},
 	)

@@ -14,7 +14,7 @@ func (r *reader) alerts(of section) (p relay.AlertPolicy, secret string) {
 	if !ok {
 		return p, ""
 	}
-	s := r.section(e.value, e.place, of.field("alerts"), "after", "every", "email", "webhook")
+	s := r.section(e.value, e.place, of.field("alerts"), "after", "unshipped", "every", "email", "webhook")
 	for i, t := range s.texts("after", relay.MaxAlertLevel) {
 		age, err := relay.ParseAge(t.text)
 		if n := len(p.After); err == nil && n > 0 && age <= p.After[n-1] {
@@ -25,6 +25,13 @@ func (r *reader) alerts(of section) (p relay.AlertPolicy, secret string) {
 			continue
 		}
 		p.After = append(p.After, age)
+	}
+	if t, ok := s.text("unshipped"); ok {
+		age, err := relay.ParseAge(t.text)
+		if err != nil {
+			r.fault(t.place, s.field("unshipped"), "%v", err)
+		}
+		p.Unshipped = age
 	}
 	if t, ok := s.text("every"); ok {
 		every, err := relay.ParseAlertEvery(t.text)

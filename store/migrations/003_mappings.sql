@@ -133,7 +133,7 @@ create index stock_pushes_cart on stock_pushes (cart_id, ends_at);
 alter table merchants add column pause_asked_at timestamptz;
 
 -- The orders whose units a warehouse's figures may hold, without reading those that ended long ago.
-create index orders_at_warehouse on orders (warehouse_id) where state in ('at_warehouse', 'cancel_requested', 'shipped');
+create index orders_at_warehouse on orders (warehouse_id, accepted_at) where state in ('at_warehouse', 'cancel_requested', 'shipped');
 create index orders_confirmed on orders (warehouse_id, updated_at) where state = 'confirmed';
 
 -- One more entry of trails that people must know of: a warehouse goes on with what it refused.
