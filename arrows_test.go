@@ -54,9 +54,6 @@ var banned = map[string][]string{
 	"starter":    {"go.temporal.io/server"},
 }
 
-// exceptions are arrows that are right though the tables above refuse them.
-var exceptions = []struct{ from, to, why string }{}
-
 // goFile is what the rules look at.
 type goFile struct {
 	path    string   // below the module's root, with slashes
@@ -102,11 +99,6 @@ func wrongArrows(files []goFile) []string {
 
 // refused says why a file of the layer may not import a package; "" when it may.
 func refused(f goFile, layer, to string) string {
-	for _, e := range exceptions {
-		if e.from == f.folder() && e.to == to {
-			return ""
-		}
-	}
 	for _, b := range banned[layer] {
 		if strings.HasPrefix(to+"/", strings.TrimSuffix(b, "/")+"/") {
 			return layer + " must not know " + b
@@ -236,12 +228,6 @@ func TestRootModuleDoesNotNeedTheTemporalServer(t *testing.T) {
 	mod, err := os.ReadFile("go.mod")
 	require.NoError(t, err)
 	require.NotContains(t, string(mod), "go.temporal.io/server")
-}
-
-func TestExceptionsSayWhy(t *testing.T) {
-	for _, e := range exceptions {
-		require.NotEmpty(t, e.why, "%s -> %s", e.from, e.to)
-	}
 }
 
 func TestWrongArrowsAreSeen(t *testing.T) {

@@ -181,6 +181,22 @@ func (a *Activities) begin(ctx context.Context, in JobInput, name string) (*job,
 	return j, err
 }
 
+// on works on a connection, and reports whether it is stopped, or stops because
+// its credentials are refused: then there is no error.
+func (a *Activities) on(ctx context.Context, in JobInput, name relay.Job, work func(*job) error) (stopped bool, err error) {
+	defer beat(ctx)()
+	j, err := a.begin(ctx, in, string(name))
+	if err == nil {
+		if err = work(j); j.refused(ctx, err) {
+			return true, nil
+		}
+	}
+	if errors.Is(err, errStopped) {
+		return true, nil
+	}
+	return false, err
+}
+
 func (a *Activities) connect(m store.Merchant, c store.Connection) (connectors.Connection, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

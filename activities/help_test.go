@@ -178,7 +178,7 @@ func (w *world) onboard(shop, depot map[string]string) {
 		c.Connector, c.BaseURL, c.Settings = kind.Name, base, out
 	}
 	configure(tradegecko.Connectors()[0], &m.Carts[0], w.urls.shop, shop, "overlap", "1s")
-	configure(easypost.Connector(), &m.Warehouse, w.urls.depot, depot, "requests_per_second", "1000", "timeout", "1s")
+	configure(easypost.Connector(), &m.Warehouse, w.urls.depot, depot, "requests_per_second", "1000")
 	_, err := w.ledger.SaveMerchant(w.t.Context(), m, map[relay.ConnectionName]map[string]string{
 		"shop": {"access_token": shopToken}, "depot": {"production_key": depotKey},
 	})

@@ -46,28 +46,18 @@ type PullOrdersResult struct {
 }
 
 // PullOrders takes in new and changed orders of a cart, and the orders that were cancelled there.
-func (a *Activities) PullOrders(ctx context.Context, in JobInput) (PullOrdersResult, error) {
-	defer beat(ctx)()
-	var r PullOrdersResult
-	j, err := a.begin(ctx, in, string(relay.PullOrders))
-	if errors.Is(err, errStopped) {
-		return PullOrdersResult{Stopped: true}, nil
-	}
-	if err != nil {
-		return r, err
-	}
-	// Cancels first: an order that is void already should not be sent. But one
-	// that can't be read keeps no new order waiting.
-	err = j.pullCancellations(ctx, &r)
-	filtering, ferr := j.applyFilter(ctx, &r)
-	err = errors.Join(err, ferr, j.pullOrders(ctx, &r))
-	r.Changed, r.More = r.Changed+r.Unskipped, r.More || filtering
-	if err != nil && j.refused(ctx, err) {
-		r.Stopped = true
-		return r, nil
-	}
+func (a *Activities) PullOrders(ctx context.Context, in JobInput) (r PullOrdersResult, err error) {
+	r.Stopped, err = a.on(ctx, in, relay.PullOrders, func(j *job) error {
+		// Cancels first: an order that is void already should not be sent. But one
+		// that can't be read keeps no new order waiting.
+		err := j.pullCancellations(ctx, &r)
+		filtering, ferr := j.applyFilter(ctx, &r)
+		err = errors.Join(err, ferr, j.pullOrders(ctx, &r))
+		r.Changed, r.More = r.Changed+r.Unskipped, r.More || filtering
+		return err
+	})
 	// An earlier try may have stored orders and not come to report them.
-	r.Again = activity.GetInfo(ctx).Attempt > 1
+	r.Again = !r.Stopped && activity.GetInfo(ctx).Attempt > 1
 	return r, err
 }
 
@@ -230,32 +220,22 @@ type PullInventoryResult struct {
 
 // PullInventory reads the warehouse's stock, or what changed of it since the last
 // reading, and lets orders go that were on hold for what there is now.
-func (a *Activities) PullInventory(ctx context.Context, in JobInput) (PullInventoryResult, error) {
-	defer beat(ctx)()
-	var r PullInventoryResult
-	j, err := a.begin(ctx, in, string(relay.PullInventory))
-	if errors.Is(err, errStopped) {
-		return PullInventoryResult{Stopped: true}, nil
-	}
-	if err != nil {
-		return r, err
-	}
-	source, ok := j.vendor.(connectors.InventorySource)
-	if !ok {
-		return r, nil
-	}
-	if activity.GetInfo(ctx).Attempt > 1 {
-		r.Changed = 1 // an earlier try may not have come to report its changes
-	}
-	whole, err := j.readStock(ctx, source, &r)
-	if err != nil && j.refused(ctx, err) {
-		r.Stopped = true
-		return r, nil
-	}
-	if err != nil || !whole {
-		return r, err
-	}
-	return r, j.releaseCovered(ctx, &r)
+func (a *Activities) PullInventory(ctx context.Context, in JobInput) (r PullInventoryResult, err error) {
+	r.Stopped, err = a.on(ctx, in, relay.PullInventory, func(j *job) error {
+		source, ok := j.vendor.(connectors.InventorySource)
+		if !ok {
+			return nil
+		}
+		if activity.GetInfo(ctx).Attempt > 1 {
+			r.Changed = 1 // an earlier try may not have come to report its changes
+		}
+		whole, err := j.readStock(ctx, source, &r)
+		if err != nil || !whole {
+			return err
+		}
+		return j.releaseCovered(ctx, &r)
+	})
+	return r, err
 }
 
 // readStock takes in all pages of a reading. It reports whether the figures are

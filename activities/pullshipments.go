@@ -43,24 +43,9 @@ type PullShipmentsResult struct {
 
 // PullShipments reads what became of the orders at the warehouse: parcels,
 // cancels, and where parcels are.
-func (a *Activities) PullShipments(ctx context.Context, in PullShipmentsInput) (PullShipmentsResult, error) {
-	defer beat(ctx)()
-	var r PullShipmentsResult
-	j, err := a.begin(ctx, in.JobInput, string(relay.PullShipments))
-	if errors.Is(err, errStopped) {
-		return PullShipmentsResult{Stopped: true}, nil
-	}
-	if err != nil {
-		return r, err
-	}
-	if err := j.pullShipments(ctx, in.After, &r); err != nil {
-		if j.refused(ctx, err) {
-			r.Stopped = true
-			return r, nil
-		}
-		return r, err
-	}
-	return r, nil
+func (a *Activities) PullShipments(ctx context.Context, in PullShipmentsInput) (r PullShipmentsResult, err error) {
+	r.Stopped, err = a.on(ctx, in.JobInput, relay.PullShipments, func(j *job) error { return j.pullShipments(ctx, in.After, &r) })
+	return r, err
 }
 
 func (j *job) pullShipments(ctx context.Context, after relay.OrderID, r *PullShipmentsResult) error {

@@ -26,22 +26,11 @@ type PushResult struct {
 }
 
 // PushShipments tells a cart of parcels, and of cancels that it does not know.
-func (a *Activities) PushShipments(ctx context.Context, in JobInput) (PushResult, error) {
-	defer beat(ctx)()
-	var r PushResult
-	j, err := a.begin(ctx, in, string(relay.PushShipments))
-	if errors.Is(err, errStopped) {
-		return PushResult{Stopped: true}, nil
-	}
-	if err != nil {
-		return r, err
-	}
-	// What the one stumbles over does not keep the other waiting.
-	err = errors.Join(j.tellShipments(ctx, &r), j.tellCancels(ctx, &r))
-	if err != nil && j.refused(ctx, err) {
-		r.Stopped = true
-		return r, nil
-	}
+func (a *Activities) PushShipments(ctx context.Context, in JobInput) (r PushResult, err error) {
+	r.Stopped, err = a.on(ctx, in, relay.PushShipments, func(j *job) error {
+		// What the one stumbles over does not keep the other waiting.
+		return errors.Join(j.tellShipments(ctx, &r), j.tellCancels(ctx, &r))
+	})
 	return r, err
 }
 
@@ -147,28 +136,15 @@ const (
 )
 
 // PushInventory tells a cart of stock levels that changed.
-func (a *Activities) PushInventory(ctx context.Context, in JobInput) (PushResult, error) {
-	defer beat(ctx)()
-	var r PushResult
-	j, err := a.begin(ctx, in, string(relay.PushInventory))
-	if errors.Is(err, errStopped) {
-		return PushResult{Stopped: true}, nil
-	}
-	if err != nil {
-		return r, err
-	}
-	sink, ok := j.vendor.(connectors.InventorySink)
-	if !ok {
-		return r, nil
-	}
-	if err := j.tellLevels(ctx, sink, &r); err != nil {
-		if j.refused(ctx, err) {
-			r.Stopped = true
-			return r, nil
+func (a *Activities) PushInventory(ctx context.Context, in JobInput) (r PushResult, err error) {
+	r.Stopped, err = a.on(ctx, in, relay.PushInventory, func(j *job) error {
+		sink, ok := j.vendor.(connectors.InventorySink)
+		if !ok {
+			return nil
 		}
-		return r, err
-	}
-	return r, nil
+		return j.tellLevels(ctx, sink, &r)
+	})
+	return r, err
 }
 
 // skusAtOnce is how many SKUs are computed from one look at the ledger: enough

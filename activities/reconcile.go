@@ -55,28 +55,18 @@ const (
 // their numbers. It can do so only before they are sent: submit_orders is to be
 // paused until the carts were pulled and the books compared.
 func (a *Activities) Reconcile(ctx context.Context, in JobInput) (ReconcileResult, error) {
-	defer beat(ctx)()
-	j, err := a.begin(ctx, in, string(relay.Reconcile))
-	if errors.Is(err, errStopped) {
-		return ReconcileResult{Stopped: true}, nil
-	}
-	if err != nil {
-		return ReconcileResult{}, err
-	}
-	c := &reconciler{job: j}
-	if activity.GetInfo(ctx).Attempt > 1 {
-		// An earlier try may have mended things and not come to report them.
-		c.result.Submit = true
-		c.tellCart()
-	}
-	if err := c.reconcile(ctx); err != nil {
-		if j.refused(ctx, err) {
-			c.result.Stopped = true
-			return c.result, nil
+	var c reconciler
+	stopped, err := a.on(ctx, in, relay.Reconcile, func(j *job) error {
+		c.job = j
+		if activity.GetInfo(ctx).Attempt > 1 {
+			// An earlier try may have mended things and not come to report them.
+			c.result.Submit = true
+			c.tellCart()
 		}
-		return c.result, err
-	}
-	return c.result, nil
+		return c.reconcile(ctx)
+	})
+	c.result.Stopped = stopped
+	return c.result, err
 }
 
 // reconciler is a turn of a run of Reconcile.

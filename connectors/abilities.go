@@ -469,9 +469,8 @@ type PackageTracker interface {
 
 // Tracking is where a parcel is.
 type Tracking struct {
-	Status    string // one of the carrier-neutral words: "pre_transit", "in_transit", "delivered", ...
-	Ended     bool   // it will not change any more
-	URL       string // a public tracking page, if known
-	Estimated time.Time
-	Err       error
+	Status string // one of the carrier-neutral words: "pre_transit", "in_transit", "delivered", ...
+	Ended  bool   // it will not change any more
+	URL    string // a public tracking page, if known
+	Err    error
 }

@@ -181,7 +181,7 @@ func (o *operator) temporalCLI(args []string) {
 			r, err := o.temporal.ListWorkflow(o.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: *query})
 			require.NoError(o.t, err, *query)
 			return len(r.Executions) > 0
-		}, 10*time.Second, 100*time.Millisecond, "%s finds something", *query)
+		}, time.Minute, 100*time.Millisecond, "%s finds something", *query)
 	default:
 		o.t.Fatalf("temporal %s is neither tried nor listed with a reason", f.Name())
 	}

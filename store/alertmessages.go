@@ -22,7 +22,7 @@ func (s *Store) ClaimAlertMessage(ctx context.Context, merchant relay.MerchantID
 			update alert_messages m set attempts = attempts + 1, next_at = now() + $3::interval
 			where id = (select id from alert_messages where merchant_id = $1 and next_at <= now() and sent_at is null and gave_up_at is null and channel <> all($2)
 				order by id limit 1 for update skip locked)
-			returning id, channel, key, test, created_at, attempts, delivered`, merchant, texts(except), lease).
+			returning id, channel, key, test, created_at, attempts, delivered`, merchant, orEmpty(except), lease).
 			Scan(&m.ID, &m.Channel, &m.Key, &m.Test, &m.At, &m.Attempts, &m.Delivered)
 		if err != nil {
 			return err
@@ -87,9 +87,10 @@ func (s *Store) RecordAlertSent(ctx context.Context, r AlertSent) error {
 	return nil
 }
 
-func orEmpty(list []string) []string {
+// orEmpty is an array that is never null, for where null means something else.
+func orEmpty[T any](list []T) []T {
 	if list == nil {
-		return []string{}
+		return []T{}
 	}
 	return list
 }

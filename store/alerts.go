@@ -143,7 +143,7 @@ func (l alertLook) standing(ctx context.Context, tx pgx.Tx) ([]relay.Trouble, er
 	b := &pgx.Batch{}
 	b.Queue(heldSQL, l.m.ID, ages, relay.HoldUnknownOutcome)
 	b.Queue(stoppedSQL, l.m.ID)
-	b.Queue(messagesSQL, l.m.ID, texts(l.m.Alerts.Channels()))
+	b.Queue(messagesSQL, l.m.ID, l.m.Alerts.Channels())
 	b.Queue(findingsSQL, l.m.ID)
 	b.Queue(cancelsSQL, l.m.ID, stuckFor)
 	b.Queue(unreadSQL, l.m.ID)

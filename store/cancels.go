@@ -100,7 +100,7 @@ func lockCancelling(ctx context.Context, tx pgx.Tx, orders []relay.OrderID) ([]*
 	rows, err := tx.Query(ctx, `
 		select o.id, o.reference, o.state, coalesce(o.hold_reason, ''), coalesce(o.warehouse_order_id, ''), o.accepted_at, o.cart_id, c.name,
 			o.cancel_requested_at is not null, o.cart_cancelled_at is not null, o.cart_cancel_at is not null
-		from orders o join connections c on c.id = o.cart_id where o.id = any($1) order by o.id for update of o`, orderIDs(orders))
+		from orders o join connections c on c.id = o.cart_id where o.id = any($1) order by o.id for update of o`, orders)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +125,7 @@ func lockCancelling(ctx context.Context, tx pgx.Tx, orders []relay.OrderID) ([]*
 // accepted. To be asked after the orders are locked, in a statement of its own:
 // one that waited for a lock would still see submissions as they were before.
 func liveSubmissions(ctx context.Context, tx pgx.Tx, orders []relay.OrderID) (map[relay.OrderID]bool, error) {
-	rows, err := tx.Query(ctx, `select order_id from submissions where order_id = any($1) and state in ('open', 'in_doubt', 'accepted')`, orderIDs(orders))
+	rows, err := tx.Query(ctx, `select order_id from submissions where order_id = any($1) and state in ('open', 'in_doubt', 'accepted')`, orders)
 	if err != nil {
 		return nil, err
 	}
@@ -221,11 +221,11 @@ func (w *cancelWriter) write(ctx context.Context, tx pgx.Tx, ask CancelAsk, out 
 		where id = any($1) and cart_cancelled_at is null`, w.atCart)
 	b.Queue(`update orders set cart_cancel_at = now(), cart_cancel_attempts = 0 where id = any($1)`, w.tell)
 	b.Queue(insertEventsSQL, args...)
-	b.Queue(`update orders set state = 'cancel_requested', cancel_next_at = now() where id = any($1) and state = 'at_warehouse'`, orderIDs(w.ask))
+	b.Queue(`update orders set state = 'cancel_requested', cancel_next_at = now() where id = any($1) and state = 'at_warehouse'`, w.ask)
 	b.Queue(`update orders set state = 'cancel_requested', cancel_next_at = now(), `+clearHold+`
-		where id = any($1) and state = 'held' and warehouse_order_id is not null`, orderIDs(w.ask))
+		where id = any($1) and state = 'held' and warehouse_order_id is not null`, w.ask)
 	// On hold with an open question: look again, so that the cancel gets its answer.
-	b.Queue(`update orders set state = 'in_doubt', next_look_at = now(), looks = 0, `+clearHold+` where id = any($1) and state = 'held'`, orderIDs(w.lookAgain))
+	b.Queue(`update orders set state = 'in_doubt', next_look_at = now(), looks = 0, `+clearHold+` where id = any($1) and state = 'held'`, w.lookAgain)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
@@ -238,7 +238,7 @@ func firstParcels(ctx context.Context, tx pgx.Tx, orders []relay.OrderID) (map[r
 		return nil, nil
 	}
 	rows, err := tx.Query(ctx, `
-		select distinct on (order_id) order_id, carrier || ' ' || tracking_number from shipments where order_id = any($1) order by order_id, id`, orderIDs(orders))
+		select distinct on (order_id) order_id, carrier || ' ' || tracking_number from shipments where order_id = any($1) order by order_id, id`, orders)
 	if err != nil {
 		return nil, err
 	}
@@ -257,7 +257,7 @@ func cancelSending(ctx context.Context, tx pgx.Tx, actor string, ids []relay.Ord
 	_, err := tx.Exec(ctx, `
 		with u as (update orders set state = 'sending_cancelled', next_look_at = null, retry_at = null, `+clearHold+` where id = any($1) and state = any($2) returning id)
 		insert into order_events (order_id, kind, actor, detail) select id, 'sending_cancelled', $3, jsonb_build_object('reason', $4::text) from u`,
-		orderIDs(ids), into(relay.OrderSendingCancelled), actor, why)
+		ids, into(relay.OrderSendingCancelled), actor, why)
 	return err
 }
 
@@ -330,7 +330,7 @@ func (s *Store) RecordCancels(ctx context.Context, actor string, results []Cance
 // cancelled at the cart.
 func (s *Store) CartOrders(ctx context.Context, cart ConnectionID, ids []relay.ExternalID) (map[relay.ExternalID]relay.OrderID, error) {
 	rows, err := s.pool.Query(ctx, `
-		select external_id, id from orders where cart_id = $1 and external_id = any($2) and cart_cancelled_at is null`, cart, texts(ids))
+		select external_id, id from orders where cart_id = $1 and external_id = any($2) and cart_cancelled_at is null`, cart, ids)
 	if err != nil {
 		return nil, fmt.Errorf("look up cart orders: %w", err)
 	}

@@ -270,7 +270,7 @@ func (c cartStock) readOwed(ctx context.Context, tx pgx.Tx, q CartLevelsQuery, s
 		composite as (select distinct sku from sent_levels where cart_id = $2 and by_parts)
 		select l.sku, location, b.sku is not null, sum(untold)::bigint from lines l left join composite b on b.sku = l.sku
 		where untold > 0 and (b.sku is not null or l.sku in (select * from unnest($3::text[]))) group by 1, 2, 3`,
-		q.Merchant.StoredWarehouse().ID, q.Cart.ID, texts(skus))
+		q.Merchant.StoredWarehouse().ID, q.Cart.ID, skus)
 	if err != nil {
 		return err
 	}
@@ -293,7 +293,7 @@ func (c cartStock) readOwed(ctx context.Context, tx pgx.Tx, q CartLevelsQuery, s
 func (c cartStock) readSent(ctx context.Context, tx pgx.Tx, cart ConnectionID, skus []relay.SKU) error {
 	rows, err := tx.Query(ctx, `
 		select sku, location, available::text, owed::text, sent_at, coalesce(error, ''), retry_at, coalesce(retry_at > now(), false)
-		from sent_levels where cart_id = $1 and sku = any($2) order by sku, location`, cart, texts(skus))
+		from sent_levels where cart_id = $1 and sku = any($2) order by sku, location`, cart, skus)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func (s *Store) TakenInBy(ctx context.Context, cart ConnectionID, ids []relay.Ex
 	rows, err := s.pool.Query(ctx, `
 		select o.external_id, o.id, o.reference from orders o where o.cart_id = $1 and o.external_id = any($2) and o.created_at >= $4
 			and exists (select from order_events e where e.order_id = o.id and e.kind = 'seen' and e.actor = $3)
-		order by o.id`, cart, texts(ids), actor, since)
+		order by o.id`, cart, ids, actor, since)
 	if err != nil {
 		return nil, fmt.Errorf("read orders that were taken in: %w", err)
 	}
@@ -138,7 +138,7 @@ func (s *Store) Standings(ctx context.Context, warehouse ConnectionID, tokens []
 		select s.id, s.token, s.state, o.id, o.reference, o.state, coalesce(o.warehouse_order_id, ''), coalesce(s.warehouse_order_id, ''),
 			coalesce((select l.state from submissions l where l.order_id = o.id and l.id <> s.id and l.state in ('open', 'in_doubt', 'accepted')), ''),
 			s.warehouse_id = $1
-		from submissions s join orders o on o.id = s.order_id where s.token = any($2)`, warehouse, texts(tokens))
+		from submissions s join orders o on o.id = s.order_id where s.token = any($2)`, warehouse, tokens)
 	if err != nil {
 		return nil, fmt.Errorf("look up submissions: %w", err)
 	}
@@ -209,7 +209,7 @@ func (s *Store) DoubtShown(ctx context.Context, actor string, list []Shown) ([]D
 				select q.order_id, 'outcome_unknown', $5, jsonb_build_object('submission', q.id, 'warehouse_order', q.wid, 'why', 'the warehouse shows an order with its token')
 				from q join was on was.id = q.order_id where was.state <> 'in_doubt')
 			select q.id, was.reference, was.state = 'held' from q join was on was.id = q.order_id order by q.id`,
-			subs, wids, orders, append(into(relay.OrderInDoubt), string(relay.OrderInDoubt)), actor)
+			subs, wids, orders, append(into(relay.OrderInDoubt), relay.OrderInDoubt), actor)
 		if err != nil {
 			return err
 		}

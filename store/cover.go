@@ -151,7 +151,7 @@ func readHeld(ctx context.Context, q querier, p heldPage) ([]heldOrder, error) {
 		from orders o join connections c on c.id = o.cart_id
 		where o.merchant_id = $1 and o.state = 'held' and o.warehouse_order_id is null and o.hold_reason = any($2) and ($3::timestamptz is null or o.held_at < $3)
 			and (o.first_held_at, o.id) > ($4, $5)
-		order by o.first_held_at, o.id limit $6`+lock, p.merchant, texts(p.reasons), p.before, p.after.Since, p.after.Order, p.limit)
+		order by o.first_held_at, o.id limit $6`+lock, p.merchant, p.reasons, p.before, p.after.Since, p.after.Order, p.limit)
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ func storedForms(ctx context.Context, tx pgx.Tx, seen []relay.CartOrder, known m
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	rows, err := tx.Query(ctx, `select `+orderColumns+` from orders o join connections c on c.id = o.cart_id where o.id = any($1)`, orderIDs(ids))
+	rows, err := tx.Query(ctx, `select `+orderColumns+` from orders o join connections c on c.id = o.cart_id where o.id = any($1)`, ids)
 	if err != nil {
 		return nil, err
 	}

@@ -124,7 +124,7 @@ func release(ctx context.Context, tx pgx.Tx, orders []relay.OrderID, actor, why 
 		return nil, nil
 	}
 	// The locks first: a statement that waits for one still sees submissions as they were before.
-	if _, err := tx.Exec(ctx, `select from orders where id = any($1) order by id for update`, orderIDs(orders)); err != nil {
+	if _, err := tx.Exec(ctx, `select from orders where id = any($1) order by id for update`, orders); err != nil {
 		return nil, err
 	}
 	rows, err := tx.Query(ctx, `
@@ -137,7 +137,7 @@ func release(ctx context.Context, tx pgx.Tx, orders []relay.OrderID, actor, why 
 				retry_at = null, `+clearHold+`
 			from l where o.id = l.id returning o.id),
 		e as (insert into order_events (order_id, kind, actor, detail) select id, 'released', $2, jsonb_build_object('why', $3::text) from u)
-		select id from u`, orderIDs(orders), actor, why, texts(reasons))
+		select id from u`, orders, actor, why, orEmpty(reasons))
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +199,7 @@ func (s *Store) HeldFor(ctx context.Context, merchant relay.MerchantID, reasons 
 			left join lateral (select token, digest from submissions s where s.order_id = o.id and s.state = 'rejected' and s.resolved_at = o.held_at
 				order by attempt desc limit 1) r on true
 		where o.merchant_id = $1 and o.state = 'held' and o.hold_reason = any($2) and o.warehouse_order_id is null and o.id > $3 order by o.id limit $4`,
-		merchant, texts(reasons), after, limit)
+		merchant, reasons, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read held orders: %w", err)
 	}
@@ -237,9 +237,9 @@ const heldWhere = `o.merchant_id = $1 and o.state = 'held' and ($2::text[] is nu
 	and ($4 = '' or exists (select from order_lines l where l.order_id = o.id and btrim(l.sku) = btrim($4))) and not ($5 and o.warehouse_order_id is not null)`
 
 func (q HeldQuery) args(more ...any) []any {
-	var references []string
+	var references []relay.Reference
 	if len(q.References) > 0 {
-		references = texts(q.References)
+		references = q.References
 	}
 	return append([]any{q.Merchant, references, string(q.Reason), string(q.SKU), q.Here}, more...)
 }

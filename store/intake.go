@@ -15,19 +15,11 @@ import (
 func (s *Store) Known(ctx context.Context, cart ConnectionID, ids []relay.ExternalID, versions []time.Time) ([]bool, error) {
 	rows, err := s.pool.Query(ctx, `
 		select exists (select from orders o where o.cart_id = $1 and o.external_id = q.id and o.cart_updated_at >= q.version and o.problems is null)
-		from unnest($2::text[], $3::timestamptz[]) with ordinality as q(id, version, n) order by n`, cart, texts(ids), versions)
+		from unnest($2::text[], $3::timestamptz[]) with ordinality as q(id, version, n) order by n`, cart, ids, versions)
 	if err != nil {
 		return nil, fmt.Errorf("look up cart orders: %w", err)
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[bool])
-}
-
-func texts[T ~string](list []T) []string {
-	out := make([]string, len(list))
-	for i, v := range list {
-		out[i] = string(v)
-	}
-	return out
 }
 
 // Cursor reads a connection's named cursor; "" when there is none yet.
@@ -169,7 +161,7 @@ func (s *Store) takeIn(ctx context.Context, tx pgx.Tx, cart Connection, page []r
 func knownOrders(ctx context.Context, tx pgx.Tx, cart ConnectionID, ids []relay.ExternalID) (map[relay.ExternalID]held, error) {
 	rows, err := tx.Query(ctx, `
 		select external_id, id, state, coalesce(hold_reason, ''), digest, cart_updated_at, cart_cancelled_at is not null, cart_cancel_at is not null, answer_due is not null
-		from orders o where cart_id = $1 and external_id = any($2) order by id for update`, cart, texts(ids))
+		from orders o where cart_id = $1 and external_id = any($2) order by id for update`, cart, ids)
 	if err != nil {
 		return nil, err
 	}

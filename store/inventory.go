@@ -102,7 +102,7 @@ func (s *Store) RecordLevelsRead(ctx context.Context, warehouse ConnectionID, r 
 		b := &pgx.Batch{}
 		b.Queue(`
 			delete from inventory_levels v where warehouse_id = $1 and observed_at < $3 and cardinality($2::text[]) > 0
-				and not exists (select from unnest($2::text[]) as named(code) where named.code = v.code)`, warehouse, texts(r.Codes), r.Began)
+				and not exists (select from unnest($2::text[]) as named(code) where named.code = v.code)`, warehouse, orEmpty(r.Codes), r.Began)
 		b.Queue(setCursorSQL, warehouse, levelsRead, r.Began.UTC().Format(time.RFC3339Nano))
 		b.Queue(setCursorSQL, warehouse, stockCursor, StockCursor{Place: r.Place}.String())
 		return tx.SendBatch(ctx, b).Close()

@@ -26,7 +26,6 @@ type Connection struct {
 	relay.Connection
 	StoppedAt     time.Time // zero while it works
 	StoppedReason string
-	RemovedAt     time.Time // zero while it is in the merchant's file
 }
 
 // Merchant is a stored merchant.

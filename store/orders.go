@@ -100,15 +100,11 @@ func scanSummary(row pgx.CollectableRow) (o OrderSummary, err error) {
 
 // Orders lists orders in the order in which they were seen.
 func (s *Store) Orders(ctx context.Context, q OrderQuery) ([]OrderSummary, error) {
-	var in []string
-	if len(q.States) > 0 {
-		in = states(q.States)
-	}
 	rows, err := s.pool.Query(ctx, `
 		select `+summaryColumns+` from orders o join connections c on c.id = o.cart_id
 		where ($1 = '' or o.merchant_id = $1) and ($2::text[] is null or o.state = any($2)) and ($3 = '' or o.hold_reason = $3) and o.id > $4
 			and ($6::timestamptz is null or o.accepted_at < $6 and `+unshipped+`)
-		order by o.id limit $5`, string(q.Merchant), in, string(q.Reason), q.After, q.Limit, nullTime(q.Unshipped))
+		order by o.id limit $5`, string(q.Merchant), q.States, string(q.Reason), q.After, q.Limit, nullTime(q.Unshipped))
 	if err != nil {
 		return nil, fmt.Errorf("list orders: %w", err)
 	}
@@ -292,7 +288,7 @@ func (s *Store) OrderByReference(ctx context.Context, merchant relay.MerchantID,
 
 // References returns the references of orders, by id.
 func (s *Store) References(ctx context.Context, ids []relay.OrderID) ([]relay.Reference, error) {
-	rows, err := s.pool.Query(ctx, `select reference from orders where id = any($1) order by id`, orderIDs(ids))
+	rows, err := s.pool.Query(ctx, `select reference from orders where id = any($1) order by id`, ids)
 	if err != nil {
 		return nil, fmt.Errorf("read references: %w", err)
 	}

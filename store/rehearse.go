@@ -12,7 +12,7 @@ import (
 
 // CartOrderStates returns the states of those of a cart's orders that the ledger holds.
 func (s *Store) CartOrderStates(ctx context.Context, cart ConnectionID, ids []relay.ExternalID) (map[relay.ExternalID]relay.OrderState, error) {
-	rows, err := s.pool.Query(ctx, `select external_id, state from orders where cart_id = $1 and external_id = any($2)`, cart, texts(ids))
+	rows, err := s.pool.Query(ctx, `select external_id, state from orders where cart_id = $1 and external_id = any($2)`, cart, ids)
 	if err != nil {
 		return nil, fmt.Errorf("look up cart orders: %w", err)
 	}

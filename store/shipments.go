@@ -51,7 +51,7 @@ func (s *Store) OrdersAt(ctx context.Context, warehouse ConnectionID, ids []rela
 			select o.id as order_id, true as now, 0 as attempt from orders o where o.warehouse_id = $1 and o.warehouse_order_id = q.id
 			union all
 			select s.order_id, false, s.attempt from submissions s where s.warehouse_id = $1 and s.warehouse_order_id = q.id) as at
-		order by q.id, at.now desc, at.attempt desc`, warehouse, texts(ids))
+		order by q.id, at.now desc, at.attempt desc`, warehouse, ids)
 	if err != nil {
 		return nil, fmt.Errorf("look up warehouse orders: %w", err)
 	}

@@ -50,7 +50,7 @@ func sift(ctx context.Context, tx pgx.Tx, actor string, verdicts []verdict, caus
 					and o.warehouse_order_id is null and not exists (select from submissions s where s.order_id = o.id and s.state in ('open', 'in_doubt', 'accepted'))
 				returning o.id, q.why, was.state),
 			e as (insert into order_events (order_id, kind, actor, detail) select id, 'skipped', $5, jsonb_build_object('why', why) from u order by id)
-			select id, state from u order by id`, skip, whys, into(relay.OrderSkipped), texts(heldForPeople), actor)
+			select id, state from u order by id`, skip, whys, into(relay.OrderSkipped), heldForPeople, actor)
 		if err != nil {
 			return out, err
 		}
@@ -209,7 +209,7 @@ func (s *Store) ApplyFilter(ctx context.Context, cart ConnectionID, p FilterPage
 			return err
 		}
 		rows, err := tx.Query(ctx, `
-			select `+orderColumns+` from orders o join connections c on c.id = o.cart_id where o.id = any($1) order by o.id for update of o`, orderIDs(p.orders))
+			select `+orderColumns+` from orders o join connections c on c.id = o.cart_id where o.id = any($1) order by o.id for update of o`, p.orders)
 		if err != nil {
 			return err
 		}

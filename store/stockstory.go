@@ -159,7 +159,7 @@ func readCodeStories(ctx context.Context, tx pgx.Tx, warehouse ConnectionID, cod
 	}
 	rows, err := tx.Query(ctx, `
 		select code, site, quantity::text, meaning, observed_at from inventory_levels
-		where warehouse_id = $1 and code = any($2) order by code, site`, warehouse, texts(codes))
+		where warehouse_id = $1 and code = any($2) order by code, site`, warehouse, codes)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +178,7 @@ func readCodeStories(ctx context.Context, tx pgx.Tx, warehouse ConnectionID, cod
 	rows, err = tx.Query(ctx, unitsOfCodesSQL+`
 		select level.code, level.at, count(units.code) filter (where left_out < units.units), coalesce(sum(units.units - left_out), 0)::bigint,
 			count(units.code) filter (where left_out > 0), coalesce(sum(left_out), 0)::bigint
-		from level left join units on units.code = level.code group by 1, 2`, warehouse, read, texts(codes))
+		from level left join units on units.code = level.code group by 1, 2`, warehouse, read, codes)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +194,7 @@ func readCodeStories(ctx context.Context, tx pgx.Tx, warehouse ConnectionID, cod
 		numbered as (select *, row_number() over (partition by code order by order_id) as n from units where left_out < units)
 		select u.code, o.reference, c.name, u.location, o.state, u.units, u.left_out
 		from numbered u join orders o on o.id = u.order_id join connections c on c.id = o.cart_id where u.n <= $4 order by u.code, u.order_id`,
-		warehouse, read, texts(codes), orders)
+		warehouse, read, codes, orders)
 	if err != nil {
 		return nil, err
 	}

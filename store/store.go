@@ -176,17 +176,8 @@ func asJSON(v any) (string, error) {
 	return noNUL.Replace(string(b)), err
 }
 
-// states makes a text array of a list of states.
-func states(list []relay.OrderState) []string {
-	out := make([]string, len(list))
-	for i, s := range list {
-		out[i] = string(s)
-	}
-	return out
-}
-
 // into lists the states that may become to, for guards.
-func into(to relay.OrderState) []string { return states(relay.MovesInto(to)) }
+func into(to relay.OrderState) []relay.OrderState { return relay.MovesInto(to) }
 
 func nullTime(t time.Time) *time.Time {
 	if t.IsZero() {

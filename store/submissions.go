@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base32"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -161,7 +160,7 @@ func lockReady(ctx context.Context, tx pgx.Tx, q ClaimQuery) ([]relay.Order, err
 			where o.merchant_id = $1 and o.state = 'held' and o.id = any($3)
 				and not exists (select from submissions s where s.order_id = o.id and s.state in ('open', 'in_doubt', 'accepted'))
 			order by o.id limit $2 for update of o skip locked`
-		args = append(args, orderIDs(q.Held))
+		args = append(args, q.Held)
 	}
 	rows, err := tx.Query(ctx, sql, args...)
 	if err != nil {
@@ -172,14 +171,6 @@ func lockReady(ctx context.Context, tx pgx.Tx, q ClaimQuery) ([]relay.Order, err
 		return nil, err
 	}
 	return orders, loadLines(ctx, tx, orders)
-}
-
-func orderIDs(ids []relay.OrderID) []int64 {
-	out := make([]int64, len(ids))
-	for i, id := range ids {
-		out[i] = int64(id)
-	}
-	return out
 }
 
 type querier interface {
@@ -209,13 +200,7 @@ func loadLines(ctx context.Context, q querier, orders []relay.Order) error {
 	return err
 }
 
-func newToken() relay.Token {
-	var b [10]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		panic(err) // crypto/rand never fails on the systems Go supports
-	}
-	return relay.Token(strings.ToLower(base32.StdEncoding.EncodeToString(b[:])))
-}
+func newToken() relay.Token { return relay.Token(strings.ToLower(rand.Text()[:16])) }
 
 func openSubmissions(ctx context.Context, tx pgx.Tx, q ClaimQuery, subs []Submission, claims []Claim) error {
 	n := len(subs)
@@ -863,7 +848,7 @@ func (s *Store) Owned(ctx context.Context, warehouse ConnectionID, ids []relay.W
 			select c.id from connections c join connections me on me.id = $1 and (c.connector, c.base_url, c.mode) = (me.connector, me.base_url, me.mode))
 		select exists (select from orders o where o.warehouse_id in (select id from same) and o.warehouse_order_id = q.id)
 			or exists (select from submissions s where s.warehouse_id in (select id from same) and s.warehouse_order_id = q.id)
-		from unnest($2::text[]) with ordinality as q(id, n) order by n`, warehouse, texts(ids))
+		from unnest($2::text[]) with ordinality as q(id, n) order by n`, warehouse, ids)
 	if err != nil {
 		return nil, fmt.Errorf("look up warehouse orders: %w", err)
 	}

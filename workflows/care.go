@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -46,9 +47,6 @@ func (m *merchant) reconcile(ctx workflow.Context, l activities.Lane, s *JobStat
 	return nil
 }
 
-// watchEvery is how often alerts are looked after unless the plan says otherwise.
-const watchEvery = 5 * time.Minute
-
 // watch looks after the merchant's alerts, also while it is paused: a connection
 // that has stopped is what people are to be called for. It is no lane: neither new
 // settings nor a new run wait for a mail server.
@@ -61,10 +59,8 @@ func (m *merchant) watch(ctx workflow.Context) {
 			}, func() bool { return m.state.WatchDue.Before(now.Add(wait)) })
 			continue
 		}
-		every := time.Duration(m.state.Plan.Watch)
-		if every <= 0 {
-			every = watchEvery
-		}
+		// A plan of an earlier release names no interval.
+		every := time.Duration(cmp.Or(m.state.Plan.Watch, relay.DefaultAlertEvery))
 		m.state.WatchDue = now.Add(every)
 		var a *activities.Activities
 		var r activities.WatchResult

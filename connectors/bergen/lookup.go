@@ -227,7 +227,7 @@ func (c *connection) FindOrders(ctx context.Context, q connectors.LookupQuery) (
 		if failures++; failures == maxFailures || failures == len(q.Orders) {
 			return nil, err
 		}
-		c.log.Warn("order could not be looked for", "warehouse_order", c.number(r.Order), "err", err)
+		c.log.Warn("order could not be looked for", "warehouse_order", c.number(r.Order), "error", err)
 	}
 	return out, nil
 }

@@ -107,7 +107,7 @@ func (p *pull) readLists(ctx context.Context) error {
 		case ctx.Err() != nil, exchange.KindIs(err, relay.Unauthorised, relay.Throttled):
 			return err
 		default: // the orders can be read one by one
-			p.log.Warn("list of tickets could not be read", "list", list.name, "err", err)
+			p.log.Warn("list of tickets could not be read", "list", list.name, "error", err)
 			continue
 		}
 		for _, row := range got.List.Rows {
@@ -205,7 +205,7 @@ func (p *pull) readOne(ctx context.Context, o connectors.OpenOrder) error {
 	if errors.Is(err, relay.Throttled) {
 		p.failures = maxFailures
 	}
-	p.log.Warn("order could not be read", "warehouse_order", o.ID, "err", err)
+	p.log.Warn("order could not be read", "warehouse_order", o.ID, "error", err)
 	return nil
 }
 

@@ -160,7 +160,7 @@ func (l *layout) readHead(o *relay.CartOrder, e entry) {
 }
 
 func (l *layout) timeOr(e entry, field string, otherwise time.Time) time.Time {
-	c, _ := l.column(field)
+	c := l.column(field)
 	t, err := l.parseTime(c, e.values[field])
 	if err != nil || t.IsZero() {
 		return otherwise
@@ -197,7 +197,7 @@ func (c *cart) PullCancellations(ctx context.Context, q connectors.Cancellations
 // PushShipments hands over a file for each parcel, named by its key.
 func (c *cart) PushShipments(ctx context.Context, pushes []connectors.ShipmentPush) ([]connectors.ShipmentOutcome, error) {
 	l := c.profile.shipments
-	shipped, _ := l.writeColumn("shipped_at")
+	shipped := l.writeColumn("shipped_at")
 	out := make([]connectors.ShipmentOutcome, len(pushes))
 	var stopped error
 	for i, p := range pushes {

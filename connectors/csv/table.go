@@ -243,16 +243,16 @@ func (c column) word(s string) (string, bool) {
 	return c.other, c.other != "" || s == ""
 }
 
-// column finds the column that holds a field when read.
-func (l *layout) column(field string) (column, bool) {
+// column is the one that holds a field when read; the zero column where none does.
+func (l *layout) column(field string) column {
 	for _, r := range l.records {
 		for _, c := range r.columns {
 			if c.field == field && c.read {
-				return c, true
+				return c
 			}
 		}
 	}
-	return column{}, false
+	return column{}
 }
 
 // keyField is what rows that belong together have in common.

@@ -84,7 +84,7 @@ func (w *warehouse) PrepareOrder(o connectors.WarehouseOrder) (connectors.Prepar
 			problems = append(problems, relay.Problem{Field: fmt.Sprintf("lines[%d]", i), Value: string(it.Code), Message: "want an item code and 1 unit or more"})
 		}
 	}
-	placed, _ := l.writeColumn("placed_at")
+	placed := l.writeColumn("placed_at")
 	service := string(o.Service)
 	if service == "" {
 		service = w.service
@@ -116,16 +116,16 @@ func (l *layout) orderFile(o connectors.WarehouseOrder) string {
 	return l.fileName(map[string]string{"order": orderNumber(o), "token": string(o.Token), "number": o.Number, "time": o.PlacedAt.UTC().Format(nameTime)})
 }
 
-// writeColumn finds the column that a field is written to.
-func (l *layout) writeColumn(field string) (column, bool) {
+// writeColumn is the one that a field is written to; the zero column where none is.
+func (l *layout) writeColumn(field string) column {
 	for _, r := range l.records {
 		for _, c := range r.columns {
 			if c.field == field && c.write {
-				return c, true
+				return c
 			}
 		}
 	}
-	return column{}, false
+	return column{}
 }
 
 func reasonFor(problems []relay.Problem) relay.HoldReason {
@@ -407,7 +407,7 @@ func (w *warehouse) forgetRefused(ctx context.Context, numbers []string) error {
 
 // answers reads the acknowledgements of one order. The last row counts.
 func (l *layout) answers(number string, g group) (updates []connectors.OrderUpdate, bad []entry) {
-	status, _ := l.column("status")
+	status := l.column("status")
 	for _, e := range g.rows {
 		if len(e.faults) > 0 {
 			bad = append(bad, e)
@@ -442,7 +442,7 @@ func (l *layout) shipped(number string, g group, at time.Time) (updates []connec
 	if l.whole {
 		u.Progress = connectors.FullShipped
 	}
-	complete, _ := l.column("complete")
+	complete := l.column("complete")
 	spoiled := make(map[string]bool)
 	seen := make(map[string]bool)
 	var order []string
@@ -526,7 +526,7 @@ func addItem(items []relay.Item, it relay.Item) []relay.Item {
 }
 
 func (l *layout) parcel(e entry, at time.Time) *relay.Package {
-	c, _ := l.column("shipped_at")
+	c := l.column("shipped_at")
 	shipped, err := l.parseTime(c, e.values["shipped_at"])
 	if err != nil || shipped.IsZero() {
 		shipped = at // that of the file

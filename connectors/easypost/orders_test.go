@@ -12,6 +12,7 @@ import (
 
 	sdk "github.com/EasyPost/easypost-go/v4"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/time/rate"
 
 	"orderferry/connectors"
 	"orderferry/connectors/vendortest"
@@ -247,15 +248,10 @@ type transportFunc func(*http.Request) (*http.Response, error)
 func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestSubmitOrderKnowsWhetherAByteLeft(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	refused := "http://" + closed.Addr().String()
-	require.NoError(t, closed.Close())
-
 	t.Run("refused", func(t *testing.T) {
 		v := newVendor(t)
 		c := v.open(nil)
-		c.client.base = refused
+		c.client.base = "http://127.0.0.1:1" // nobody listens there
 		_, err := c.SubmitOrder(t.Context(), prepared(t, c))
 		require.ErrorIs(t, err, relay.Unavailable)
 		require.Contains(t, err.Error(), "refused")
@@ -321,6 +317,7 @@ func TestSubmitOrderKnowsWhetherAByteLeft(t *testing.T) {
 		v := newVendor(t)
 		v.on("POST /orders", says(201, `{"id":"`+testID+`"}`))
 		c := v.open(connectors.Values{"requests_per_second": "1"})
+		c.client.limiter.SetLimit(rate.Every(time.Hour)) // longer than the test takes anywhere
 		_, err := c.SubmitOrder(t.Context(), prepared(t, c))
 		require.NoError(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)

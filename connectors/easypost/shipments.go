@@ -67,7 +67,7 @@ func (c *connection) readMissing(ctx context.Context, op string, q connectors.Sh
 		default:
 			failures++
 			failed = err
-			c.log.Warn("order could not be read", "warehouse_order", id, "err", err)
+			c.log.Warn("order could not be read", "warehouse_order", id, "error", err)
 		}
 		if errors.Is(err, relay.Throttled) {
 			break

@@ -119,7 +119,9 @@ func TestSimulatorLostReplyIsFoundAgain(t *testing.T) {
 					require.NoError(t, err)
 				}
 				require.NoError(t, sim.Inject(simulator.Fault{Route: "create_order", Kind: kind}))
-				c.client.timeout = 300 * time.Millisecond
+				if kind == simulator.CommitThenTimeout {
+					c.client.timeout = 500 * time.Millisecond // for which it waits
+				}
 				from := time.Now()
 				_, err := c.SubmitOrder(t.Context(), prepared(t, c))
 				require.ErrorIs(t, err, relay.Unknown)

@@ -96,9 +96,6 @@ func tracking(t *easypost.Tracker, now time.Time) connectors.Tracking {
 	if !slices.Contains(trackerStatuses(), out.Status) {
 		out.Status = "unknown"
 	}
-	if t.EstDeliveryDate != nil {
-		out.Estimated = t.EstDeliveryDate.AsTime()
-	}
 	switch out.Status {
 	case "delivered", "return_to_sender", "cancelled":
 		out.Ended = true
@@ -119,7 +116,7 @@ func (c *connection) CheckAddress(ctx context.Context, a relay.Address) (connect
 		err = c.otherMode("check address", found.Mode)
 	}
 	if err != nil {
-		c.log.Warn("address check could not be made", "err", err)
+		c.log.Warn("address check could not be made", "error", err)
 		return connectors.AddressVerdict{}, nil
 	}
 	return verdict(found), nil

@@ -26,6 +26,7 @@ func DataDir(t testing.TB) string {
 type Output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
+	rest string // of a line whose end is still to come
 	seen chan string
 }
 
@@ -37,7 +38,9 @@ func (o *Output) Write(b []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.text.Write(b)
-	for line := range strings.Lines(string(b)) {
+	lines := strings.Split(o.rest+string(b), "\n")
+	o.rest = lines[len(lines)-1]
+	for _, line := range lines[:len(lines)-1] {
 		select {
 		case o.seen <- line:
 		default: // nobody waits for so much

@@ -55,7 +55,7 @@ func TestServerRunsWorkflowsAndShowsThemInTheWebUI(t *testing.T) {
 		}
 		getJSON(t, server.UIAddress()+"/api/v1/namespaces/orderferry/workflows?query="+url.QueryEscape("merchant = 'acme'"), &found)
 		return len(found.Executions) == 1 && found.Executions[0].Execution.WorkflowID == "merchant/acme"
-	}, 10*time.Second, 50*time.Millisecond)
+	}, time.Minute, 50*time.Millisecond)
 }
 
 // waitForGo ends when it is told to.

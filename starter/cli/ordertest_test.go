@@ -59,6 +59,7 @@ func TestTestOrderIsFollowed(t *testing.T) {
 	require.Equal(t, "order TEST-20261121-120000 lies where cart files finds it\nnew\nat_warehouse: 60009\nshipped: 60009\n", stderr)
 	require.Equal(t, []string{`merchant/tests sync-now {"connection":"files","job":"pull_orders","actor":"clerk"}`}, w.engine.asked)
 
+	// The last is seen at the first look: how many there are in the time depends on the machine.
 	for name, c := range map[string]struct {
 		last store.OrderSummary
 		says string
@@ -70,7 +71,7 @@ func TestTestOrderIsFollowed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := answering(t)
-			w.ledger.fares = []store.OrderSummary{{}, {}, c.last}
+			w.ledger.fares = []store.OrderSummary{{}, c.last}
 			code, stdout, _ := w.ferry(t, "order", "test", "--merchant", "tests", "--sku", "MUG", "--timeout", "1200ms")
 			require.Equal(t, exitFailed, code)
 			require.Contains(t, stdout, c.says)

@@ -280,9 +280,7 @@ func (r *rehearsal) cart(ctx context.Context, c relay.Connection, cart, warehous
 		}
 		cursor = page.Cursor
 	}
-	if err := s.lookFor(ctx, warehouse); err != nil {
-		return Cart{}, err
-	}
+	s.lookFor(ctx, warehouse)
 	out.Known, out.Skipped, out.Held, out.There = s.known.list(), s.skipped.list(), s.held.list(), s.there.list()
 	return out, nil
 }
@@ -380,14 +378,14 @@ func causes(holds []relay.Hold) []string {
 }
 
 // lookFor looks whether the warehouse has orders already that would be sent.
-func (s *sorter) lookFor(ctx context.Context, warehouse connectors.Connection) error {
+func (s *sorter) lookFor(ctx context.Context, warehouse connectors.Connection) {
 	if len(s.send) == 0 {
-		return nil
+		return
 	}
 	lookup, ok := warehouse.(connectors.OrderLookup)
 	if !ok {
 		s.out.Unchecked = len(s.send)
-		return nil
+		return
 	}
 	stored := s.stored.StoredWarehouse().ID
 	q := connectors.LookupQuery{Owned: func(ctx context.Context, ids []relay.WarehouseOrderID) ([]bool, error) {
@@ -401,7 +399,7 @@ func (s *sorter) lookFor(ctx context.Context, warehouse connectors.Connection) e
 	if err != nil || len(found) != len(s.send) {
 		s.out.Unchecked = len(s.send)
 		s.Say("could not look for orders at the warehouse: %v", err)
-		return nil
+		return
 	}
 	for i, f := range found {
 		live := slices.DeleteFunc(slices.Clone(f.Matches), func(m connectors.Match) bool { return m.Cancelled })
@@ -412,7 +410,6 @@ func (s *sorter) lookFor(ctx context.Context, warehouse connectors.Connection) e
 			s.out.Unchecked++
 		}
 	}
-	return nil
 }
 
 // groups counts orders by what they have in common.

@@ -86,13 +86,12 @@ func Run(ctx context.Context, cfg Config, ready func(listen string)) error {
 	}
 	defer temporal.Close()
 
-	server, listen, err := serve(cfg.Listen, metrics, ledger, temporal)
+	server, listen, err := serve(cfg, metrics, ledger, temporal)
 	if err != nil {
 		return err
 	}
 	defer server.Close()
 
-	workers := newWorkers(temporal, ledger, cfg)
 	var started []worker.Worker
 	defer func() {
 		// All stop at once: each waits for its own steps, up to the grace.
@@ -105,7 +104,7 @@ func Run(ctx context.Context, cfg Config, ready func(listen string)) error {
 		}
 	}()
 	failed := make(chan error, 1)
-	for _, w := range workers(func(err error) {
+	for _, w := range newWorkers(temporal, ledger, cfg, func(err error) {
 		select {
 		case failed <- err:
 		default:
@@ -130,38 +129,36 @@ func Run(ctx context.Context, cfg Config, ready func(listen string)) error {
 }
 
 // newWorkers makes a worker for the workflows, one for alerts and one for each connector.
-func newWorkers(temporal client.Client, ledger *store.Store, cfg Config) func(fatal func(error)) []worker.Worker {
-	return func(fatal func(error)) []worker.Worker {
-		host, _ := os.Hostname()
-		options := worker.Options{
-			Identity:          fmt.Sprintf("orderferry@%s/%d", host, os.Getpid()),
-			WorkerStopTimeout: cfg.Grace,
-			OnFatalError:      fatal,
-			Interceptors:      []interceptor.WorkerInterceptor{activities.ErrorInterceptor()},
-		}
-		cfg.Deploy.apply(&options)
-		all := registry.All()
-		cfg.Activities.Bell = bell{temporal}
-		steps := activities.New(ledger, all, cfg.Transport, cfg.Log, cfg.Activities)
-		main := worker.New(temporal, workflows.TaskQueue, options)
-		workflows.Register(main)
-		main.RegisterActivity(steps)
-		list := []worker.Worker{main}
-		queues := []string{workflows.AlertsQueue}
-		for _, c := range all {
-			queues = append(queues, workflows.ConnectorQueue(c.Name))
-		}
-		for _, q := range queues {
-			// A few at once, so that one merchant's long step does not keep the others waiting.
-			o := options
-			o.MaxConcurrentActivityExecutionSize = 32
-			o.DisableWorkflowWorker = true
-			w := worker.New(temporal, q, o)
-			w.RegisterActivity(steps)
-			list = append(list, w)
-		}
-		return list
+func newWorkers(temporal client.Client, ledger *store.Store, cfg Config, fatal func(error)) []worker.Worker {
+	host, _ := os.Hostname()
+	options := worker.Options{
+		Identity:          fmt.Sprintf("orderferry@%s/%d", host, os.Getpid()),
+		WorkerStopTimeout: cfg.Grace,
+		OnFatalError:      fatal,
+		Interceptors:      []interceptor.WorkerInterceptor{activities.ErrorInterceptor()},
 	}
+	cfg.Deploy.apply(&options)
+	all := registry.All()
+	cfg.Activities.Bell = bell{temporal}
+	steps := activities.New(ledger, all, cfg.Transport, cfg.Log, cfg.Activities)
+	main := worker.New(temporal, workflows.TaskQueue, options)
+	workflows.Register(main)
+	main.RegisterActivity(steps)
+	list := []worker.Worker{main}
+	queues := []string{workflows.AlertsQueue}
+	for _, c := range all {
+		queues = append(queues, workflows.ConnectorQueue(c.Name))
+	}
+	for _, q := range queues {
+		// A few at once, so that one merchant's long step does not keep the others waiting.
+		o := options
+		o.MaxConcurrentActivityExecutionSize = 32
+		o.DisableWorkflowWorker = true
+		w := worker.New(temporal, q, o)
+		w.RegisterActivity(steps)
+		list = append(list, w)
+	}
+	return list
 }
 
 // NewTransport makes what carries the requests to all vendors.
@@ -173,7 +170,7 @@ func NewTransport() http.RoundTripper {
 }
 
 // serve answers health checks and metrics on a loopback address unless told otherwise.
-func serve(address string, metrics *prometheus.Registry, ledger *store.Store, temporal client.Client) (*http.Server, string, error) {
+func serve(cfg Config, metrics *prometheus.Registry, ledger *store.Store, temporal client.Client) (*http.Server, string, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
@@ -188,16 +185,16 @@ func serve(address string, metrics *prometheus.Registry, ledger *store.Store, te
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	if address == "" {
+	if cfg.Listen == "" {
 		return server, "", nil
 	}
-	l, err := net.Listen("tcp", address)
+	l, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		return nil, "", fmt.Errorf("listen for health checks and metrics: %w", err)
 	}
 	go func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			slog.Error("health checks and metrics ended", "error", err)
+			cfg.Log.Error("health checks and metrics ended", "error", err)
 		}
 	}()
 	return server, l.Addr().String(), nil
