@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"orderferry/relay"
@@ -35,14 +36,16 @@ type counted struct {
 	orders int64
 }
 
-// patience is how many seconds the last news, such as that of stock, may take
-// to be everywhere once all orders have come to their end.
-const patience = 30
+// patience is for how many seconds the last news, such as that of stock, may be no
+// further on its way, once all orders have come to their end.
+const patience = 60
 
 // audit holds all books against the ledger. It returns what each system's books
 // hold, and all that is wrong and stays so.
 func (d *demo) audit(ctx context.Context, tick <-chan time.Time) (books []counted, findings []audit.Finding, err error) {
-	for second := range patience {
+	told := false
+	var before []audit.Finding
+	for still := 0; ; still++ {
 		books, findings = nil, nil
 		for _, a := range d.Shops.Merchants {
 			b, err := Books(ctx, d.database, a)
@@ -55,10 +58,14 @@ func (d *demo) audit(ctx context.Context, tick <-chan time.Time) (books []counte
 			}
 			books = append(books, counted{fmt.Sprintf("%s's %s", a.ID, a.Merchant.Warehouse), int64(len(b.Warehouse))})
 		}
-		if len(findings) == 0 {
-			break
+		if !slices.Equal(findings, before) {
+			before, still = findings, 0
 		}
-		if second == 0 {
+		if len(findings) == 0 || still == patience {
+			return books, findings, nil
+		}
+		if !told {
+			told = true
 			fmt.Fprintf(d.Out, "all orders have come to their end; %d figures are still on their way\n", len(findings))
 		}
 		select {
@@ -67,5 +74,4 @@ func (d *demo) audit(ctx context.Context, tick <-chan time.Time) (books []counte
 			return nil, nil, ctx.Err()
 		}
 	}
-	return books, findings, nil
 }

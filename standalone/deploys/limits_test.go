@@ -41,7 +41,7 @@ func TestTheServersLimits(t *testing.T) {
 		require.NoError(t, err)
 		return r.Count
 	}
-	require.Eventually(t, func() bool { return open() == holds }, 6*time.Minute, time.Second, "each has its workflow")
+	require.Eventually(t, func() bool { return open() == holds }, 10*time.Minute, time.Second, "each has its workflow")
 	t.Logf("%d holds have their workflows after %s", holds, time.Since(began))
 
 	began = time.Now()
@@ -72,8 +72,8 @@ func TestTheServersLimits(t *testing.T) {
 	_, err = y.ledger.ImportAliases(t.Context(), merchant, list, false, "ops")
 	require.NoError(t, err)
 	require.NoError(t, y.client.SignalWorkflow(t.Context(), id, "", workflows.SettingsChanged, nil))
-	require.Eventually(t, func() bool { return y.confirmed() == all+holds }, 4*time.Minute, time.Second, "every order goes")
-	require.Eventually(t, func() bool { return open() == 0 }, 2*time.Minute, time.Second, "no hold is left behind")
+	require.Eventually(t, func() bool { return y.confirmed() == all+holds }, 10*time.Minute, time.Second, "every order goes")
+	require.Eventually(t, func() bool { return open() == 0 }, 5*time.Minute, time.Second, "no hold is left behind")
 	t.Logf("all gone after %s", time.Since(began))
 	crew.steady()
 	require.Len(t, y.shops.EasyPost(string(merchant)).Orders(shop.Mode), sold+holds)
