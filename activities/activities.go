@@ -53,6 +53,8 @@ type Options struct {
 	Mail *notify.Mailer
 	// Bell wakes workflows that a step's result does not reach. nil: they look by themselves.
 	Bell Bell
+	// Watcher is told of steps with files. nil: nobody is.
+	Watcher connectors.Watcher
 }
 
 // grace is how long after its lease the outcome of a submission may still be
@@ -209,7 +211,7 @@ func (a *Activities) connect(m store.Merchant, c store.Connection) (connectors.C
 	}
 	v, err := kind.Open(connectors.Config{
 		Merchant: m.ID, Name: c.Name, BaseURL: c.BaseURL, Mode: c.Mode, Settings: connectors.Values(c.Settings),
-		Vault: &vault{Vault: a.store.Vault(c)}, Transport: a.transport,
+		Vault: &vault{Vault: a.store.Vault(c)}, Transport: a.transport, Watcher: a.opt.Watcher,
 		Log: a.log, // connectors add the merchant and the connection themselves
 	})
 	if err != nil {
@@ -266,7 +268,7 @@ func (j *job) refused(ctx context.Context, err error) bool {
 		return false
 	}
 	j.log.Error("the credentials are refused; the connection stops until it is onboarded again or resumed", "error", err)
-	if serr := j.store.StopConnection(context.WithoutCancel(ctx), j.conn.ID, err.Error()); serr != nil {
+	if serr := j.store.StopConnection(context.WithoutCancel(ctx), j.conn.ID, j.merchant.SettingsVersion, err.Error()); serr != nil {
 		j.log.Error("could not mark the connection stopped", "error", serr)
 	}
 	return true

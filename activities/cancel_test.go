@@ -79,8 +79,7 @@ func (w *world) doubtful(number string, kind depotsim.FaultKind) {
 }
 
 func moments() map[string]moment {
-	short := setup{Options: activities.Options{Lease: 400 * time.Millisecond}}
-	blind := setup{Options: activities.Options{Lease: 300 * time.Millisecond}, depot: map[string]string{"page_size": "1", "lookup_pages": "1", "lookup_by_query": "false"}}
+	blind := setup{depot: map[string]string{"page_size": "1", "lookup_pages": "1", "lookup_by_query": "false"}}
 	pulled := func(f func(w *world, number string, cancel func())) func(*world, string, func()) {
 		return func(w *world, number string, cancel func()) {
 			w.pull()
@@ -119,17 +118,14 @@ func moments() map[string]moment {
 			answer: "pending", end: relay.OrderSendingCancelled, word: store.EventCancelledSending,
 		},
 		"in doubt, and it is there": {
-			given:  short,
 			reach:  func(w *world, number string, _ func()) { w.doubtful(number, depotsim.CommitThen500) },
 			answer: "pending", end: relay.OrderCancelled, word: store.EventCancelled,
 		},
 		"in doubt, and it is not there": {
-			given:  short,
 			reach:  func(w *world, number string, _ func()) { w.doubtful(number, depotsim.Error500) },
 			answer: "pending", end: relay.OrderSendingCancelled, word: store.EventCancelledSending,
 		},
 		"while it is looked for and found": {
-			given: short,
 			reach: func(w *world, number string, cancel func()) {
 				w.doubtful(number, depotsim.CommitThen500)
 				w.depot.ClearFaults()
@@ -140,7 +136,6 @@ func moments() map[string]moment {
 			answer: "pending", end: relay.OrderCancelled, word: store.EventCancelled,
 		},
 		"while it is looked for in vain": {
-			given: short,
 			reach: func(w *world, number string, cancel func()) {
 				w.doubtful(number, depotsim.Error500)
 				w.depot.ClearFaults()
@@ -249,6 +244,7 @@ func (w *world) hurry() {
 // round runs every job once, as the merchant's workflow does in the course of time.
 func (w *world) round() {
 	w.t.Helper()
+	w.leasesEnd()
 	w.hurry()
 	w.submit()
 	w.pullShipments()
@@ -540,8 +536,7 @@ func TestReopenOrder(t *testing.T) {
 // A reopened order is looked for by its new token alone: the one that the
 // warehouse cancelled before is never taken for it, however alike.
 func TestAReopenedOrderIsNotTakenForTheCancelledOne(t *testing.T) {
-	w := newWorld(t, setup{behave: depotsim.Behaviour{QueryUnsupported: true, DropDescription: true}, shop: map[string]string{"cancels": "keep"},
-		Options: activities.Options{Lease: 400 * time.Millisecond}})
+	w := newWorld(t, setup{behave: depotsim.Behaviour{QueryUnsupported: true, DropDescription: true}, shop: map[string]string{"cancels": "keep"}})
 	number := w.sell()
 	first := w.atWarehouse(number)
 	require.Equal(t, "cancelled", w.cancel(number).Result)

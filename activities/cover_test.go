@@ -268,7 +268,7 @@ func TestAnUnreachableWarehouseIsTriedSoonerThanAtNight(t *testing.T) {
 }
 
 func TestCancelHeld(t *testing.T) {
-	w := newWorld(t, setup{Options: activities.Options{Lease: 300 * time.Millisecond}, aliases: []relay.Alias{{SKU: "TOTE", Code: toteCode}}})
+	w := newWorld(t, setup{aliases: []relay.Alias{{SKU: "TOTE", Code: toteCode}}})
 	mug, both, tote := w.sell(mugs(1)...), w.sell(shopsim.NewLine{SKU: "MUG", Quantity: "2"}, shopsim.NewLine{SKU: "TOTE", Quantity: "1"}), w.sell(shopsim.NewLine{SKU: "TOTE", Quantity: "1"})
 	w.pull()
 	w.inject(depotsim.Fault{Route: "create_order", Kind: depotsim.Error503})

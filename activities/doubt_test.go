@@ -33,7 +33,7 @@ func TestLostAnswers(t *testing.T) {
 		} {
 			t.Run(string(kind)+name, func(t *testing.T) {
 				w := newWorld(t, setup{behave: b, Options: activities.Options{
-					Lease: time.Second, Looks: []time.Duration{5 * time.Millisecond, 10 * time.Millisecond, 50 * time.Millisecond},
+					Looks: []time.Duration{5 * time.Millisecond, 10 * time.Millisecond, 50 * time.Millisecond},
 				}})
 				other := w.sell() // must not be taken for the other one
 				w.pull()
@@ -56,8 +56,7 @@ func TestLostAnswers(t *testing.T) {
 // A warehouse that can't be searched far enough calls a person; release looks again.
 func TestNobodyCanTell(t *testing.T) {
 	w := newWorld(t, setup{
-		Options: activities.Options{Lease: 300 * time.Millisecond},
-		depot:   map[string]string{"page_size": "1", "lookup_pages": "1", "lookup_by_query": "false"},
+		depot: map[string]string{"page_size": "1", "lookup_pages": "1", "lookup_by_query": "false"},
 	})
 	others := []string{w.sell(), w.sell()}
 	w.pull()
@@ -84,7 +83,7 @@ func TestNobodyCanTell(t *testing.T) {
 // The warehouse took one order twice: the oldest is kept, the others are
 // cancelled, and somebody hears of it.
 func TestTakenTwice(t *testing.T) {
-	w := newWorld(t, setup{Options: activities.Options{Lease: 300 * time.Millisecond}, behave: depotsim.Behaviour{Timestamps: depotsim.Milliseconds}})
+	w := newWorld(t, setup{behave: depotsim.Behaviour{Timestamps: depotsim.Milliseconds}})
 	number := w.sell()
 	w.pull()
 	var bodies atomic.Int32
@@ -201,7 +200,7 @@ func TestCancelInDoubt(t *testing.T) {
 		depotsim.Error500:      relay.OrderSendingCancelled, // it never was
 	} {
 		t.Run(string(kind), func(t *testing.T) {
-			w := newWorld(t, setup{Options: activities.Options{Lease: 300 * time.Millisecond}})
+			w := newWorld(t, setup{})
 			number := w.sell()
 			w.pull()
 			w.inject(depotsim.Fault{Route: "create_order", Kind: kind})

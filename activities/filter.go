@@ -43,8 +43,8 @@ func (j *job) applyFilter(ctx context.Context, r *PullOrdersResult) (more bool, 
 	return more, j.wake(ctx, r, woken)
 }
 
-// askWhetherWanted has the cart say which of the orders it cancelled or shipped
-// in another way while they were skipped, and cancels those: an order that was
+// askWhetherWanted has the cart say which of the orders it cancelled, shipped in
+// another way or took back while they were skipped, and cancels all but the last: an order that was
 // left out for weeks was often shipped from elsewhere.
 func (j *job) askWhetherWanted(ctx context.Context, orders []relay.ExternalID, r *PullOrdersResult) error {
 	source, ok := j.vendor.(connectors.CancellationSource)
@@ -62,6 +62,9 @@ func (j *job) askWhetherWanted(ctx context.Context, orders []relay.ExternalID, r
 	}
 	woken, err := j.cancelAll(ctx, page.Cancelled, r)
 	if err != nil {
+		return err
+	}
+	if _, err := j.noteUnready(ctx, page.Unready, r); err != nil { // skipped they are: nobody is to be woken
 		return err
 	}
 	return j.wake(ctx, r, woken)

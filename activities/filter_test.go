@@ -92,6 +92,37 @@ func TestWhatWasShippedElsewhereMeanwhileIsNotSent(t *testing.T) {
 	require.Len(t, w.books(), 1)
 }
 
+// An order that the merchant unlocked must not be sent by the next resend. It goes by
+// itself when the cart has it ready again.
+func TestAnOrderThatIsNotReadyAnyMoreWaitsForItsCart(t *testing.T) {
+	w := newWorld(t, setup{})
+	require.NoError(t, w.depot.SetStock(toteCode, "EAST", 0))
+	onHold := w.sellTo("United States", "US")
+	require.Equal(t, 1, w.pull().New)
+	require.Equal(t, 1, w.submit().Held)
+	require.NoError(t, w.depot.SetStock(toteCode, "EAST", 100))
+	waiting := w.sellTo("United States", "US")
+	require.Equal(t, 1, w.pull().New)
+	require.NoError(t, w.shop.Revert("acme", onHold))
+	require.NoError(t, w.shop.Revert("acme", waiting))
+
+	r := w.pull()
+	require.Equal(t, 2, r.Skipped)
+	require.Equal(t, []relay.Reference{w.order(onHold).Reference}, r.Woken)
+	require.Equal(t, activities.PullOrdersResult{}, w.pull(), "the same again")
+	w.filter(relay.Filter{NotTags: []string{"theirs"}})
+	require.Zero(t, w.pull().Unskipped, "no filter lets it go")
+	require.Zero(t, w.submit())
+	require.Empty(t, w.books())
+	for _, number := range []string{onHold, waiting} {
+		require.Equal(t, "not ready at the cart any more: status active", w.want(number, relay.OrderSkipped).SkipReason)
+		require.NoError(t, w.shop.Finalize("acme", number))
+	}
+	require.Equal(t, 2, w.pull().Unskipped)
+	require.Equal(t, 2, w.submit().Accepted)
+	require.Len(t, w.books(), 2)
+}
+
 // The filter is applied at the last moment, too: no order slips through between
 // the onboarding and the next pull.
 func TestAClaimGoesByThePresentFilter(t *testing.T) {

@@ -101,7 +101,7 @@ func TestUnknownSKU(t *testing.T) {
 	w.pull()
 	require.Equal(t, activities.SubmitResult{Held: 1, Holds: true}, w.submit())
 	d := w.want(number, relay.OrderHeld)
-	require.Equal(t, "unknown_item: lines[0].sku TOTE", d.Hold.Headline())
+	require.Equal(t, "unknown_item: TOTE (line 1)", d.Hold.Headline())
 
 	recheck := activities.RecheckInput{Merchant: "acme"}
 	require.Zero(t, do[activities.RecheckOutcome](w, w.acts.RecheckHolds, recheck))
@@ -227,4 +227,58 @@ func TestPlanAndPause(t *testing.T) {
 	require.True(t, do[activities.Plan](w, w.acts.LoadPlan, in).Paused)
 	resend := activities.ResendInput{JobInput: depotJob(), Order: 1, Actor: "nightly resend"}
 	require.Equal(t, activities.SubmitResult{Stopped: true}, do[activities.SubmitResult](w, w.acts.ResendHeld, resend))
+}
+
+// The clock of a hold whose workflow did not hear of it ends no person's hold.
+func TestTheNightlyResendLeavesAPersonsHold(t *testing.T) {
+	w := newWorld(t, setup{})
+	require.NoError(t, w.depot.SetStock(mugCode, "EAST", 0))
+	number := w.sell()
+	w.pull()
+	w.submit()
+	d := w.want(number, relay.OrderHeld)
+	require.NoError(t, w.depot.SetStock(mugCode, "EAST", 5))
+	answer, err := w.ledger.HoldOrder(t.Context(), d.ID, relay.Hold{Reason: relay.HoldOperator}, "operator clerk")
+	require.NoError(t, err)
+	require.True(t, answer.Held)
+	resend := activities.ResendInput{JobInput: depotJob(), Order: d.ID, Actor: "nightly resend", Clock: true}
+	require.Equal(t, activities.SubmitResult{}, do[activities.SubmitResult](w, w.acts.ResendHeld, resend))
+	require.Equal(t, relay.HoldOperator, w.want(number, relay.OrderHeld).Hold.Reason)
+	require.Empty(t, w.books())
+	resend.Actor, resend.Clock = "operator clerk", false
+	require.Equal(t, activities.SubmitResult{Accepted: 1}, do[activities.SubmitResult](w, w.acts.ResendHeld, resend))
+}
+
+// A step that was queued, or is tried again, when the merchant is paused sends nothing.
+func TestNothingIsSubmittedWhilePaused(t *testing.T) {
+	w := newWorld(t, setup{})
+	number := w.sell()
+	w.pull()
+	require.NoError(t, w.ledger.SetPaused(t.Context(), "acme", true))
+	require.False(t, w.submit().More, "it is not tried again at once")
+	w.want(number, relay.OrderNew)
+	require.Empty(t, w.books())
+	require.NoError(t, w.ledger.SetPaused(t.Context(), "acme", false))
+	require.Equal(t, 1, w.submit().Accepted)
+}
+
+// A hold's workflow outlives the warehouse that it knows: it resends to the one there is.
+func TestAResendAfterTheWarehouseChanged(t *testing.T) {
+	w := newWorld(t, setup{})
+	require.NoError(t, w.depot.SetStock(mugCode, "EAST", 0))
+	number := w.sell()
+	w.pull()
+	w.submit()
+	d := w.want(number, relay.OrderHeld)
+	require.NoError(t, w.depot.SetStock(mugCode, "EAST", 5))
+	m, err := w.ledger.Merchant(t.Context(), "acme")
+	require.NoError(t, err)
+	m.Warehouse.Name = "annex"
+	_, err = w.ledger.SaveMerchant(t.Context(), m.Merchant, map[relay.ConnectionName]map[string]string{
+		"shop": {"access_token": shopToken}, "annex": {"production_key": depotKey},
+	})
+	require.NoError(t, err)
+	resend := activities.ResendInput{JobInput: depotJob(), Order: d.ID, Actor: "nightly resend", Clock: true}
+	require.Equal(t, activities.SubmitResult{Accepted: 1}, do[activities.SubmitResult](w, w.acts.ResendHeld, resend))
+	w.want(number, relay.OrderAtWarehouse)
 }

@@ -144,6 +144,10 @@ func (j *job) pullCancellations(ctx context.Context, r *PullOrdersResult) error 
 			return err
 		}
 		woken = append(woken, w...)
+		if w, err = j.noteUnready(ctx, page.Unready, r); err != nil {
+			return err
+		}
+		woken = append(woken, w...)
 		if err := j.store.SetCursor(ctx, j.conn.ID, cancellationsCursor, page.Cursor); err != nil {
 			return err
 		}
@@ -155,6 +159,17 @@ func (j *job) pullCancellations(ctx context.Context, r *PullOrdersResult) error 
 		}
 	}
 	return j.wake(ctx, r, woken)
+}
+
+// noteUnready skips orders that the cart does not have ready any more.
+func (j *job) noteUnready(ctx context.Context, list []connectors.Unready, r *PullOrdersResult) ([]relay.OrderID, error) {
+	unready := make([]store.Unready, len(list))
+	for i, u := range list {
+		unready[i] = store.Unready(u)
+	}
+	noted, err := j.store.NoteUnready(ctx, j.conn, unready, j.actor)
+	r.Skipped += noted.Skipped
+	return noted.Woken, err
 }
 
 // watched takes turns over the held orders: some at every poll.
@@ -263,6 +278,9 @@ func (j *job) readStock(ctx context.Context, source connectors.InventorySource, 
 			return false, err
 		}
 		changed, err := j.store.RecordLevels(ctx, j.conn.ID, page.Levels, string(page.Meaning), observed)
+		if errors.Is(err, store.ErrReadOn) {
+			return false, &relay.Error{Kind: relay.Unavailable, Op: "pull inventory", Code: "overtaken", Err: err}
+		}
 		if err != nil {
 			return false, err
 		}

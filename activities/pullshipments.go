@@ -192,7 +192,7 @@ func (j *job) recordProgress(ctx context.Context, updates []connectors.OrderUpda
 		return err
 	}
 	if done.Alarms > 0 {
-		j.log.Error("the warehouse cancelled, lost, shipped or took orders without being asked: see the trail of each", "orders", done.Alarms)
+		j.log.Error("orders went another way at the warehouse than anybody asked for: see the trail of each", "orders", done.Alarms)
 	}
 	if done.Held > 0 { // their workflows are begun by the merchant's, which sees them when it submits
 		j.ringJob(ctx, j.merchant.ID, j.conn.Name, relay.SubmitOrders)
@@ -207,7 +207,7 @@ func (j *job) recordProgress(ctx context.Context, updates []connectors.OrderUpda
 
 // progressOf says what an update means for an order of ours.
 func progressOf(id relay.OrderID, u connectors.OrderUpdate) store.Progress {
-	p := store.Progress{Order: id, WarehouseOrderID: u.ID, Status: u.Status, Packages: u.Packages}
+	p := store.Progress{Order: id, WarehouseOrderID: u.ID, Status: u.Status, Packages: u.Packages, Full: !u.Adds}
 	hold := u.Hold
 	if hold == nil {
 		hold = &relay.Hold{Reason: relay.HoldRejected}

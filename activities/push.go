@@ -100,12 +100,9 @@ func (j *job) pushShipments(ctx context.Context, sink connectors.ShipmentSink, l
 	return errors.Join(pushErr, err)
 }
 
-// pushKey names a parcel for its cart: the same in every try, even after the
+// pushKey names a shipment for its cart: the same in every try, even after the
 // ledger was restored from a backup, and whatever the cart calls the carrier.
-func pushKey(t store.ShipmentToTell) string {
-	first := relay.Package{Carrier: t.Carrier, TrackingNumber: t.TrackingNumbers[0]}
-	return shortHash(string(t.ExternalID), first.Key())
-}
+func pushKey(t store.ShipmentToTell) string { return shortHash(string(t.ExternalID), t.Key) }
 
 func shortHash(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))

@@ -41,6 +41,9 @@ const (
 	unread = 24 * time.Hour
 	// atOnce is how many orders or levels are compared at once.
 	atOnce = 100
+	// remembered is how long alerts that are closed, messages about them, findings that
+	// are closed and runs that ended are kept.
+	remembered = 365 * 24 * time.Hour
 	// mostWoken bounds ReconcileResult.Woken. A hold that is not woken looks by itself.
 	mostWoken = 200
 )
@@ -153,11 +156,27 @@ func (c *reconciler) reconcile(ctx context.Context) (err error) {
 		switch {
 		case run.EndedAt != nil:
 			c.log.Info("books compared", "checked", run.Checked, "found", run.Found, "repaired", run.Repaired)
+			c.prune(ctx)
 			return nil
 		case c.spent():
 			c.result.More = true
 			return nil
 		}
+	}
+}
+
+// prune forgets what ended long ago, once for each merchant. What is left over, or
+// fails, has its turn with the next run: the comparison stands all the same.
+func (c *reconciler) prune(ctx context.Context) {
+	if c.conn.Role != "warehouse" {
+		return
+	}
+	for more := true; more && !c.spent(); {
+		n, err := c.store.Prune(ctx, c.merchant.ID, remembered, 1000)
+		if err != nil {
+			c.log.Warn("could not delete what ended long ago; will try again with the next run", "error", err)
+		}
+		more = n > 0
 	}
 }
 

@@ -69,6 +69,19 @@ func (w *world) found() []string {
 	return out
 }
 
+// The warehouse's run forgets what ended more than a year ago.
+func TestReconcileForgetsWhatEndedLongAgo(t *testing.T) {
+	w := newWorld(t, setup{})
+	for subject, days := range map[string]int{"CUP": 366, "MUG": 364} {
+		w.exec(`insert into findings (merchant_id, connection_id, kind, subject, closed_at)
+			select merchant_id, id, 'stock_drift', $1, now() - make_interval(days => $2) from connections where role = 'cart'`, subject, days)
+	}
+	w.reconcileShop()
+	require.Len(t, w.found(), 2)
+	w.reconcileDepot()
+	require.Equal(t, []string{"stock_drift MUG gone"}, w.found())
+}
+
 func TestNothingDiffers(t *testing.T) {
 	w := newWorld(t, setup{clock: longAgo})
 	w.stocked()
@@ -348,7 +361,7 @@ func TestTheLedgerForgotAnAcceptance(t *testing.T) {
 
 // f. In doubt, and on hold for a person, though the warehouse shows it by now.
 func TestUnknownOutcomeIsSettledByTheList(t *testing.T) {
-	w := newWorld(t, setup{Options: activities.Options{Lease: 100 * time.Millisecond}})
+	w := newWorld(t, setup{})
 	number := w.sell()
 	w.pull()
 	w.inject(depotsim.Fault{Route: "create_order", Kind: depotsim.CommitThen500})

@@ -91,7 +91,7 @@ func (c catalogue) FindOrders(_ context.Context, q connectors.LookupQuery) ([]co
 // tells nothing of what it has. (EasyPost has but free text: see TestLostAnswers.)
 func TestWarehousesWithAReferenceOrWithNothing(t *testing.T) {
 	open := func(t *testing.T, l *library) *world {
-		w := newWorld(t, setup{Options: activities.Options{Lease: 500 * time.Millisecond}})
+		w := newWorld(t, setup{})
 		name := "library"
 		w.exec(`update connections set connector = $1 where role = 'warehouse'`, name)
 		w.acts = activities.New(w.ledger, append(tradegecko.Connectors(), l.connector(name)), http.DefaultTransport, slog.New(slog.NewTextHandler(w.said, nil)), w.opt)

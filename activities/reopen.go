@@ -50,6 +50,8 @@ func (a *Activities) ReopenOrder(ctx context.Context, in ReopenInput) (ReopenOut
 		out.Answer = fmt.Sprintf("no: as far as we know it is cancelled at %s too; make it ready there first, or enter it there as a new order", r.Cart)
 	case store.TellingCart:
 		out.Answer = fmt.Sprintf("no: %s is just being told of the cancel; make the order ready there again, or enter it there as a new order", r.Cart)
+	case store.CartTakenAway:
+		out.Answer = fmt.Sprintf("no: its cart %s was taken away, and nobody would tell it of the parcels; onboard the merchant with it again first", r.Cart)
 	}
 	return out, nil
 }

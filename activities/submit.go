@@ -58,6 +58,10 @@ func (a *Activities) SubmitOrders(ctx context.Context, in JobInput) (SubmitResul
 		}
 		began := time.Now()
 		claimed, err := s.claim(ctx, store.ClaimQuery{Limit: size})
+		if errors.Is(err, store.ErrPaused) { // since this step began, or while it was queued
+			s.halted = true
+			break
+		}
 		if err != nil {
 			return s.result, err
 		}
@@ -84,11 +88,18 @@ type ResendInput struct {
 	Order relay.OrderID `json:"order"`
 	// Actor is who is named in the trail: "nightly resend", "operator clerk".
 	Actor string `json:"actor"`
+	// Clock says that nobody asked for it: what waits for a person stays on hold.
+	Clock bool `json:"clock,omitempty"`
 }
 
 // ResendHeld submits one order that is on hold. When it isn't on hold any more, nothing happens.
 func (a *Activities) ResendHeld(ctx context.Context, in ResendInput) (SubmitResult, error) {
 	defer beat(ctx)()
+	m, err := a.store.Merchant(ctx, in.Merchant)
+	if err != nil {
+		return SubmitResult{}, err
+	}
+	in.Connection = m.StoredWarehouse().Name // the hold may be older than it
 	s, err := a.submitter(ctx, in.JobInput, in.Actor)
 	if errors.Is(err, errStopped) {
 		return SubmitResult{Stopped: true}, nil
@@ -103,13 +114,23 @@ func (a *Activities) ResendHeld(ctx context.Context, in ResendInput) (SubmitResu
 	if _, err := s.store.TakeOver(ctx, s.conn.ID, s.owner, s.actor); err != nil {
 		return s.result, err
 	}
-	claimed, err := s.claim(ctx, store.ClaimQuery{Limit: 1, Held: []relay.OrderID{in.Order}})
+	q := store.ClaimQuery{Limit: 1, Held: []relay.OrderID{in.Order}}
+	if in.Clock { // a person may have put it on hold since its workflow looked
+		q.Reasons = relay.NightlyReasons()
+	}
+	claimed, err := s.claim(ctx, q)
+	if errors.Is(err, store.ErrPaused) {
+		return SubmitResult{Stopped: true}, nil
+	}
 	if err != nil {
 		return s.result, err
 	}
 	if len(claimed.Submissions)+claimed.Held+claimed.Skipped == 0 {
+		if in.Clock {
+			return s.result, nil
+		}
 		// It may be on hold because nobody knows whether the warehouse has it: then it is looked for anew.
-		released, err := s.store.Release(ctx, []relay.OrderID{in.Order}, s.actor, "to be looked for again")
+		released, err := s.store.Release(ctx, []relay.OrderID{in.Order}, s.actor, "to be looked for again", relay.HoldUnknownOutcome)
 		if err != nil || len(released) == 0 {
 			return s.result, err
 		}
@@ -385,6 +406,17 @@ func (s *submitter) settle(ctx context.Context, subs []store.Submission, found [
 				looks = append(looks, look)
 				continue
 			}
+			if ours.By != "token" {
+				contested, err := s.store.Contested(ctx, s.conn.ID, sub.Order.ID, ours.ID)
+				if err != nil {
+					return err
+				}
+				if contested {
+					look.Hold = undecided("what is there under its number is, or may be, another order of ours")
+					looks = append(looks, look)
+					continue
+				}
+			}
 			adopted = append(adopted, store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Accepted: ours.ID, AnswerWithin: ours.AnswerWithin, Adopted: true, By: ours.By})
 			if err := s.cancelDuplicates(ctx, sub, extra); err != nil {
 				return err
@@ -451,6 +483,10 @@ func (s *submitter) sendAgain(ctx context.Context, subs []store.Submission) erro
 	}
 	s.sendBy = time.Now().Add(s.opt.Lease)
 	open, err := s.store.Reopen(ctx, subs, s.owner, s.opt.Lease, s.actor)
+	if errors.Is(err, store.ErrPaused) { // they stay in doubt
+		s.halted = true
+		return nil
+	}
 	if err != nil {
 		return err
 	}

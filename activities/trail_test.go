@@ -15,7 +15,7 @@ import (
 
 // Each request to the warehouse leaves its answer in the trail.
 func TestTrailHasTheAnswers(t *testing.T) {
-	w := newWorld(t, setup{Options: activities.Options{Lease: time.Second, Looks: []time.Duration{5 * time.Millisecond}}})
+	w := newWorld(t, setup{Options: activities.Options{Looks: []time.Duration{5 * time.Millisecond}}})
 	number := w.sell()
 	w.pull()
 	w.inject(depotsim.Fault{Route: "create_order", Kind: depotsim.CommitThen502})

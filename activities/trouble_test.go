@@ -297,7 +297,7 @@ func TestCancels(t *testing.T) {
 		w.submit()
 		m, err := w.ledger.Merchant(t.Context(), "acme")
 		require.NoError(t, err)
-		require.NoError(t, w.ledger.StopConnection(t.Context(), m.StoredWarehouse().ID, "key"))
+		require.NoError(t, w.ledger.StopConnection(t.Context(), m.StoredWarehouse().ID, m.SettingsVersion, "key"))
 		got := w.cancel(number)
 		require.Equal(t, "pending", got.Result)
 		require.Contains(t, got.Answer, "stopped")

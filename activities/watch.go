@@ -18,11 +18,13 @@ type WatchResult struct {
 	Closed int `json:"closed,omitempty"`
 	Sent   int `json:"sent,omitempty"`   // messages that were delivered
 	Failed int `json:"failed,omitempty"` // and that were not: they are tried again
-	// Submit says that orders are due to be sent, looked for or cancelled, or holds to
-	// get their workflows, and Carts are due to be told something: should a wake-up
-	// have been lost, this is the next.
+	// Submit says that orders are due to be sent, looked for or cancelled, Carts are
+	// due to be told something, and Holds wait for their workflows: should a wake-up
+	// have been lost, this is the next. Workflows of the release before know of holds
+	// by Submit only.
 	Submit bool                   `json:"submit,omitempty"`
 	Carts  []relay.ConnectionName `json:"carts,omitempty"`
+	Holds  bool                   `json:"holds,omitempty"`
 }
 
 // WatchInput names a merchant, and what of it the ledger can't tell.
@@ -73,7 +75,8 @@ func (a *Activities) Watch(ctx context.Context, in WatchInput) (WatchResult, err
 	if err != nil {
 		return r, err
 	}
-	r.Submit = waiting.Due(time.Now()) || len(holds) > 0
+	r.Holds = len(holds) > 0
+	r.Submit = waiting.Due(time.Now()) || r.Holds
 	return r, a.sendAlerts(ctx, m, &r)
 }
 

@@ -69,8 +69,11 @@ type CancellationsQuery struct {
 // CancellationsPage is one page of cancelled orders.
 type CancellationsPage struct {
 	Cancelled []Cancellation
-	Cursor    string
-	More      bool
+	// Unready are watched orders that PullOrders would not return now, and that are
+	// not cancelled: they are not sent until it returns them again.
+	Unready []Unready
+	Cursor  string
+	More    bool
 }
 
 // Cancellation is an order that its cart cancelled.
@@ -78,6 +81,13 @@ type Cancellation struct {
 	ID     relay.ExternalID
 	Status string // the cart's own word: "void", "deleted"; or one of the following
 	At     time.Time
+}
+
+// Unready is an order that its cart has, and not ready to be shipped.
+type Unready struct {
+	ID  relay.ExternalID
+	Why string // in the cart's words, short: "status active", "payment unpaid"
+	At  time.Time
 }
 
 // What a watched order may be besides cancelled.
@@ -101,10 +111,12 @@ type ShipmentPush struct {
 	// Key is stable over retries and unique per connection; the connector leaves
 	// it in the cart so that its own write can be recognised. At most 64
 	// characters of A-Z, a-z, 0-9, "-" and ":".
-	Key            string
-	Order          relay.ExternalID
-	Carrier        string
-	Service        string
+	Key     string
+	Order   relay.ExternalID
+	Carrier string
+	Service string
+	// TrackingNumber may be that of an earlier push, with another key: what turned up
+	// in a package later is a further shipment under its number.
 	TrackingNumber string
 	TrackingURL    string
 	ShippedAt      time.Time
@@ -353,7 +365,9 @@ type OpenOrder struct {
 // the cursor: a page may be told twice, and a connector that reads files puts
 // them away only when it is given the cursor behind them.
 type ShipmentsPage struct {
-	// Updates may name orders that were not asked for, where the warehouse tells by itself.
+	// Updates may name orders that were not asked for, where the warehouse tells by
+	// itself. What it tells so of an order that nobody knows (Known) is Unread, unless it
+	// is known to tell of other senders' orders too: the number may be one of ours, spoiled.
 	Updates []OrderUpdate
 	Cursor  string
 	More    bool // another page is to be had at once, with the same open orders

@@ -50,6 +50,12 @@ type Setting struct {
 	Doc      string // one sentence: what it is, its unit, where to find it
 	Default  string // used when absent; "" with Required false means unset
 	Required bool
+	// Parts tells that two carts of one account, each with another value of it, read no
+	// order in common. One without a value reads all.
+	Parts bool
+	// Finds tells that a warehouse's orders are found by it: it can't change while
+	// nobody knows of an order whether it is there.
+	Finds bool
 	// Check refuses a bad value, saying what would be accepted. nil accepts all.
 	Check func(string) error
 }
@@ -80,7 +86,17 @@ type Config struct {
 	Vault Vault
 	// Transport carries every request; nil means http.DefaultTransport.
 	Transport http.RoundTripper
-	Log       *slog.Logger
+	// Watcher is told of the steps that Transport does not carry. nil: nobody is.
+	Watcher Watcher
+	Log     *slog.Logger
+}
+
+// Watcher is told of steps with files, as a Transport is of requests: where one may
+// be killed in between, both together know every line that matters.
+type Watcher interface {
+	// Step is called before a step, and done after it. The name is the connector's,
+	// what is done, and the folder: "csv rename in".
+	Step(name string) (done func())
 }
 
 // Logger is the log of the connection, with its keys in every line. It discards
@@ -232,6 +248,17 @@ func check(schema []Setting, given Values, section string, fault func(field, for
 		}
 	}
 	return out
+}
+
+// Finders are the names of the settings by which orders are found.
+func (c Connector) Finders() []string {
+	var names []string
+	for _, s := range c.Settings {
+		if s.Finds {
+			names = append(names, s.Name)
+		}
+	}
+	return names
 }
 
 // Checks for settings.

@@ -299,6 +299,8 @@ const (
 	OrderCancelledByWarehouse = "cancelled_by_warehouse" // unasked
 	OrderGone                 = "gone"                   // the warehouse does not know it any more
 	OrderTakenAfterAll        = "taken_after_all"        // the warehouse refused it, and goes on with it after all
+	OrderShippedShort         = "shipped_short"          // not all of it left, and no more follows
+	OrderRelabelled           = "relabelled"             // the warehouse names another parcel in the place of one that the cart was told of
 )
 
 // NewAlertCause puts a cause together.

@@ -115,7 +115,7 @@ func causes() []relay.AlertCause {
 	}
 	for _, w := range []string{
 		relay.OrderBackAtCart, relay.OrderChangedTooLate, relay.OrderDuplicateFound, relay.OrderCancelTooLate, relay.OrderShippedAfterAll,
-		relay.OrderCancelledByWarehouse, relay.OrderGone, relay.OrderTakenAfterAll,
+		relay.OrderCancelledByWarehouse, relay.OrderGone, relay.OrderTakenAfterAll, relay.OrderShippedShort, relay.OrderRelabelled,
 	} {
 		list = append(list, relay.NewAlertCause(relay.CauseOrder, "SO-1042", w))
 	}
@@ -127,7 +127,8 @@ func TestCausesNeverChange(t *testing.T) {
 	require.Equal(t, "[connection/shop messages/email finding/stock_drift paused unanswered/depot unread/depot unshipped/depot hold/insufficient_inventory hold/unknown_item hold/unmapped_ship_method "+
 		"hold/kit_without_components hold/bad_address hold/bad_order hold/rejected hold/warehouse_unreachable hold/unknown_outcome hold/operator "+
 		"stuck/ready stuck/in_doubt stuck/cancel_requested stuck/shipment stuck/cart_cancel stuck/at_warehouse order/SO-1042/back_at_cart order/SO-1042/changed_too_late "+
-		"order/SO-1042/duplicate_found order/SO-1042/cancel_too_late order/SO-1042/shipped_after_all order/SO-1042/cancelled_by_warehouse order/SO-1042/gone order/SO-1042/taken_after_all]",
+		"order/SO-1042/duplicate_found order/SO-1042/cancel_too_late order/SO-1042/shipped_after_all order/SO-1042/cancelled_by_warehouse order/SO-1042/gone order/SO-1042/taken_after_all "+
+		"order/SO-1042/shipped_short order/SO-1042/relabelled]",
 		text(causes()))
 }
 

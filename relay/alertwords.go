@@ -85,6 +85,10 @@ func orderHeadline(what string, why []Difference) string {
 		return "is not known to the warehouse any more"
 	case OrderTakenAfterAll:
 		return "was refused by the warehouse, which goes on with it after all"
+	case OrderShippedShort:
+		return "is shipped short: the warehouse says that no more follows, and not all of it left"
+	case OrderRelabelled:
+		return "has another tracking number than the cart was told: the warehouse names a new parcel, and the old one no more"
 	}
 	return what
 }
@@ -203,6 +207,8 @@ func orderAdvice(reference, what, m string, id int64) Advice {
 		OrderCancelledByWarehouse: "Nothing is sent any more. Ask the warehouse why, and refund or reopen it.",
 		OrderTakenAfterAll:        "It goes on as any other order, and is not sent again. Stop at the warehouse what was sent in another way meanwhile.",
 		OrderGone:                 "It is asked for at every look at shipments; this closes when the warehouse names it again. Ask there.",
+		OrderShippedShort:         "The cart is told of what left, and nothing more is sent. Ask the warehouse; refund the rest, or send it as a new order. This closes when the rest leaves after all.",
+		OrderRelabelled:           "The cart is told of the new parcel too; the old number stays there. Take it off at the cart, or tell the buyer, once the warehouse says which one left.",
 	}[what]
 	commands := []string{"ferry order history" + order, "ferry order show" + order}
 	switch what {

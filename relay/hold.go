@@ -2,7 +2,9 @@ package relay
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -34,7 +36,7 @@ func HoldReasons() []HoldReason {
 // ParseHoldReason refuses a word that is no reason and says which are.
 func ParseHoldReason(s string) (HoldReason, error) {
 	if !slices.Contains(HoldReasons(), HoldReason(s)) {
-		return "", fmt.Errorf("hold reason %q: want one of %v", clip(s, 40), HoldReasons())
+		return "", fmt.Errorf("hold reason %q: want one of %s", clip(s, 40), inWords(HoldReasons()))
 	}
 	return HoldReason(s), nil
 }
@@ -46,6 +48,11 @@ func (r HoldReason) ResendsNightly() bool {
 	return r != HoldOperator && r != HoldUnknownOutcome
 }
 
+// NightlyReasons lists the reasons for which the 1:00 AM resend is a way out.
+func NightlyReasons() []HoldReason {
+	return slices.DeleteFunc(HoldReasons(), func(r HoldReason) bool { return !r.ResendsNightly() })
+}
+
 // Hold is why an order waits, since when, and what happens next.
 type Hold struct {
 	Reason HoldReason
@@ -55,7 +62,7 @@ type Hold struct {
 	Code  string
 	Words string
 	Since time.Time
-	// Attempts counts refused submissions since the order was first held.
+	// Attempts counts how often the warehouse refused the order since it was first held.
 	Attempts int
 }
 
@@ -74,10 +81,35 @@ func (h Hold) Headline() string {
 		if i == 0 {
 			sep = ": "
 		}
-		s += sep + f.Field
-		if f.Value != "" {
-			s += " " + f.Value
-		}
+		s += sep + h.named(f)
 	}
 	return s
+}
+
+// inOrder finds a line of the cart's order, or an item of the warehouse's, by its index.
+var inOrder = regexp.MustCompile(`^(line|item)s\[(\d{1,6})\](?:\.(.+))?$`)
+
+// named tells what is wrong as people do: lines by their number, from 1.
+func (h Hold) named(p Problem) string {
+	what := p.Field
+	if m := inOrder.FindStringSubmatch(p.Field); m != nil {
+		i, _ := strconv.Atoi(m[2]) // at most six digits
+		what = fmt.Sprintf("%s %d", m[1], i+1)
+		switch {
+		case m[3] == "", p.Value != "" && (m[3] == "sku" || m[3] == "code"):
+		default:
+			what += ", " + m[3]
+		}
+		if p.Value != "" {
+			return fmt.Sprintf("%s (%s)", p.Value, what)
+		}
+		return what
+	}
+	switch {
+	case p.Value == "":
+		return what
+	case h.Reason == HoldOperator: // what the operator wrote
+		return p.Value
+	}
+	return what + " " + p.Value
 }

@@ -3,6 +3,7 @@ package relay
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Job is one of the repeating steps.
@@ -31,10 +32,19 @@ func CartJobs() []Job { return []Job{PullOrders, PushShipments, PushInventory, R
 // WarehouseJobs lists the jobs of the warehouse connection.
 func WarehouseJobs() []Job { return []Job{SubmitOrders, PullShipments, PullInventory, Reconcile} }
 
+// inWords lists words for people.
+func inWords[T ~string](words []T) string {
+	list := make([]string, len(words))
+	for i, w := range words {
+		list[i] = string(w)
+	}
+	return strings.Join(list, ", ")
+}
+
 // ParseJob refuses a word that is no job and says which are.
 func ParseJob(s string) (Job, error) {
 	if !slices.Contains(Jobs(), Job(s)) {
-		return "", fmt.Errorf("job %q: want one of %v", clip(s, 40), Jobs())
+		return "", fmt.Errorf("job %q: want one of %s", clip(s, 40), inWords(Jobs()))
 	}
 	return Job(s), nil
 }

@@ -23,6 +23,7 @@ type Connection struct {
 	BaseURL   string
 	Mode      Mode
 	Settings  map[string]string // complete, as the connector's Configure returned them
+	Finders   []string          // names of those by which orders are found; asked for when it is saved, and not kept
 	Schedule  Schedule
 	Rules     Rules // of a cart; a warehouse has none
 }

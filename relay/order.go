@@ -55,7 +55,8 @@ type CartOrder struct {
 	ShipTo     Address
 	ShipMethod ShipMethod // "" when the cart names none
 	Lines      []Line
-	// Traits are what filters go by; a change of them is no edit of the order.
+	// Traits are what filters go by, and what says of a SKU that it is a bundle; a
+	// change of them is no edit of the order.
 	Traits Traits
 	// Problems that the connector met while reading: the order is taken in and
 	// held, so that nothing the cart showed us is ever dropped.
@@ -72,6 +73,11 @@ type Traits struct {
 	// Country is the code of the country of the address, which the address may
 	// have by name; "" where it could not be told.
 	Country string `json:"country,omitempty"`
+	// Unready says what keeps the cart from having it ready any more, as "status active";
+	// "" while it has.
+	Unready string `json:"unready,omitempty"`
+	// Bundles are SKUs of its lines that the cart itself makes of others.
+	Bundles []SKU `json:"bundles,omitempty"`
 	// Unknown says that the rest is not known: the order was taken in by a release
 	// that did not keep it.
 	Unknown bool `json:"unknown,omitempty"`

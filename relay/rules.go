@@ -154,7 +154,8 @@ func (r Rules) Carrier(carrier string) string {
 	return carrier
 }
 
-// Skips says in words why the filter leaves an order out; "" when it does not.
+// Skips says in words why the filter leaves an order out, or that its cart does not
+// have it ready any more; "" when neither does.
 // The words hold no personal data.
 //
 // A status, payment, location, tag or date that the cart does not tell is none
@@ -170,6 +171,9 @@ func (f Filter) Reasons(o CartOrder) []string {
 	}
 	var why []string
 	say := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
+	if o.Traits.Unready != "" { // whatever the filter: the cart tells of it again once it is ready
+		say("not ready at the cart any more: %s", clip(o.Traits.Unready, 60))
+	}
 	wants := func(what, is string, list []string) {
 		if len(list) > 0 && !listed(list, is) {
 			say("%s %s, not %s", what, cmp.Or(clip(strings.TrimSpace(is), 40), "unknown"), anyOf(list))

@@ -21,10 +21,16 @@ type Package struct {
 
 // Key identifies a package within its order: carrier and tracking number,
 // without regard to case and blanks, so that the same parcel told twice is one.
-func (p Package) Key() string {
-	squeeze := func(s string) string { return strings.ToUpper(strings.Join(strings.Fields(s), "")) }
-	return squeeze(p.Carrier) + ":" + squeeze(p.TrackingNumber)
+func (p Package) Key() string { return squeeze(p.Carrier) + ":" + squeeze(p.TrackingNumber) }
+
+// Same reports whether two reports may be of one package of an order: by the same
+// tracking number, and the same carrier where both tell it.
+func (p Package) Same(other Package) bool {
+	a, b := squeeze(p.Carrier), squeeze(other.Carrier)
+	return squeeze(p.TrackingNumber) == squeeze(other.TrackingNumber) && (a == b || a == "" || b == "")
 }
+
+func squeeze(s string) string { return strings.ToUpper(strings.Join(strings.Fields(s), "")) }
 
 // ShippedLine is how much of a cart line is in a shipment.
 type ShippedLine struct {

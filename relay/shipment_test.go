@@ -29,6 +29,18 @@ func TestPackageKey(t *testing.T) {
 	require.NotEqual(t, key("USPS", "1"), key("USPS", "2"))
 }
 
+func TestSamePackage(t *testing.T) {
+	is := func(carrier, number string) relay.Package {
+		return relay.Package{Carrier: carrier, TrackingNumber: number}
+	}
+	for _, same := range [][2]relay.Package{{is("USPS", "9400 1"), is("usps", "94001")}, {is("", "94001"), is("USPS", "94001")}, {is(" ", "94001"), is("", "94001")}} {
+		require.True(t, same[0].Same(same[1]), same)
+		require.True(t, same[1].Same(same[0]), same)
+	}
+	require.False(t, is("USPS", "94001").Same(is("UPS", "94001")))
+	require.False(t, is("", "94001").Same(is("", "94002")))
+}
+
 // kit is a line of so many kits, with so many units of each code in one.
 func kit(line relay.LineID, units int64, parts ...relay.Item) []relay.OrderItem {
 	var out []relay.OrderItem

@@ -56,7 +56,7 @@ func OrderStates() []OrderState {
 // ParseOrderState refuses a word that is no state and says which are.
 func ParseOrderState(s string) (OrderState, error) {
 	if _, ok := moves[OrderState(s)]; !ok {
-		return "", fmt.Errorf("state %q: want one of %v", clip(s, 40), OrderStates())
+		return "", fmt.Errorf("state %q: want one of %s", clip(s, 40), inWords(OrderStates()))
 	}
 	return OrderState(s), nil
 }

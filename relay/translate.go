@@ -2,6 +2,7 @@ package relay
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -168,7 +169,7 @@ func (t Mappings) translate(cart ConnectionName, o CartOrder) (out Translated, w
 		return out, wrongs{HoldBadOrder: {{Field: "lines", Message: "the order has nothing to ship"}}}
 	}
 	for i, l := range o.Lines {
-		out.Items = append(out.Items, t.line(cart, i, l, &w)...)
+		out.Items = append(out.Items, t.line(cart, i, l, slices.Contains(o.Traits.Bundles, l.SKU), &w)...)
 	}
 	service, ok := t.methods[cart].Service(o.ShipMethod)
 	if !ok {
@@ -181,8 +182,9 @@ func (t Mappings) translate(cart ConnectionName, o CartOrder) (out Translated, w
 	return out, w
 }
 
-// line translates the i-th line of an order, and notes what is wrong with it.
-func (t Mappings) line(cart ConnectionName, i int, l Line, w *wrongs) []OrderItem {
+// line translates the i-th line of an order, and notes what is wrong with it. The SKU
+// of a cart's bundle never passes as its own item code: the warehouse has its parts.
+func (t Mappings) line(cart ConnectionName, i int, l Line, bundle bool, w *wrongs) []OrderItem {
 	units, whole := l.Quantity.Whole()
 	if !whole || units < 1 {
 		w.note(HoldBadOrder, Problem{
@@ -193,8 +195,14 @@ func (t Mappings) line(cart ConnectionName, i int, l Line, w *wrongs) []OrderIte
 	}
 	field := fmt.Sprintf("lines[%d].sku", i)
 	parts, missing := t.Items(cart, l.SKU)
-	m, _ := t.Lookup(cart, l.SKU)
+	m, mapped := t.Lookup(cart, l.SKU)
 	switch {
+	case bundle && (!mapped || m.AsIs):
+		w.note(HoldKitWithoutComponents, Problem{
+			Field: field, Value: string(l.SKU),
+			Message: "a bundle of the cart; name its components with: ferry kit set, or the item code that it has in one piece with: ferry alias set",
+		})
+		return nil
 	case len(missing) > 0 && m.Kit == nil:
 		w.note(HoldUnknownItem, Problem{
 			Field: field, Value: string(l.SKU), Message: "no alias gives this SKU an item code; add one with: ferry alias import",

@@ -87,23 +87,23 @@ func TestTranslate(t *testing.T) {
 		headline string
 	}{
 		"no lines":    {relay.CartOrder{}, "bad_order: lines"},
-		"unknown SKU": {relay.CartOrder{Lines: []relay.Line{good, line("2", "CUP", relay.Units(1))}}, "unknown_item: lines[1].sku CUP"},
-		"no SKU":      {relay.CartOrder{Lines: []relay.Line{good, line("2", "", relay.Units(1))}}, "unknown_item: lines[1].sku"},
-		"half a mug":  {relay.CartOrder{Lines: []relay.Line{line("1", "MUG", 5_000)}}, "bad_order: lines[0].quantity 0.5"},
-		"no mug":      {relay.CartOrder{Lines: []relay.Line{good, line("2", "MUG", 0)}}, "bad_order: lines[1].quantity 0"},
-		"minus a mug": {relay.CartOrder{Lines: []relay.Line{line("1", "MUG", relay.Units(-1))}}, "bad_order: lines[0].quantity -1"},
+		"unknown SKU": {relay.CartOrder{Lines: []relay.Line{good, line("2", "CUP", relay.Units(1))}}, "unknown_item: CUP (line 2)"},
+		"no SKU":      {relay.CartOrder{Lines: []relay.Line{good, line("2", "", relay.Units(1))}}, "unknown_item: line 2, sku"},
+		"half a mug":  {relay.CartOrder{Lines: []relay.Line{line("1", "MUG", 5_000)}}, "bad_order: 0.5 (line 1, quantity)"},
+		"no mug":      {relay.CartOrder{Lines: []relay.Line{good, line("2", "MUG", 0)}}, "bad_order: 0 (line 2, quantity)"},
+		"minus a mug": {relay.CartOrder{Lines: []relay.Line{line("1", "MUG", relay.Units(-1))}}, "bad_order: -1 (line 1, quantity)"},
 		"both": {
 			relay.CartOrder{Lines: []relay.Line{line("1", "CUP", relay.Units(1)), line("2", "MUG", 1)}},
-			"bad_order: lines[1].quantity 0.0001, lines[0].sku CUP",
+			"bad_order: 0.0001 (line 2, quantity), CUP (line 1)",
 		},
 		"the cart's problems": {
 			relay.CartOrder{Lines: []relay.Line{good}, Problems: []relay.Problem{{Field: "ship_to", Message: "Some One"}}}, "bad_order: ship_to",
 		},
-		"a kit of nothing":  {relay.CartOrder{Lines: []relay.Line{good, line("2", "SOON", relay.Units(1))}}, "kit_without_components: lines[1].sku SOON"},
-		"unknown in a kit":  {relay.CartOrder{Lines: []relay.Line{line("1", "HALF", relay.Units(1))}}, "unknown_item: lines[0].sku LID, lines[0].sku POT"},
-		"beyond counting":   {relay.CartOrder{Lines: []relay.Line{line("1", "PALLET", relay.Units(1001))}}, "bad_order: lines[0].quantity 1001"},
-		"the most of kits":  {relay.CartOrder{Lines: []relay.Line{line("1", "PALLET", relay.MaxQuantity)}}, "bad_order: lines[0].quantity 1000000000"},
-		"all that is wrong": {relay.CartOrder{Lines: []relay.Line{line("1", "SOON", relay.Units(1)), line("2", "CUP", relay.Units(1)), line("3", "MUG", 5_000)}}, "bad_order: lines[2].quantity 0.5, lines[1].sku CUP, lines[0].sku SOON"},
+		"a kit of nothing":  {relay.CartOrder{Lines: []relay.Line{good, line("2", "SOON", relay.Units(1))}}, "kit_without_components: SOON (line 2)"},
+		"unknown in a kit":  {relay.CartOrder{Lines: []relay.Line{line("1", "HALF", relay.Units(1))}}, "unknown_item: LID (line 1), POT (line 1)"},
+		"beyond counting":   {relay.CartOrder{Lines: []relay.Line{line("1", "PALLET", relay.Units(1001))}}, "bad_order: 1001 (line 1, quantity)"},
+		"the most of kits":  {relay.CartOrder{Lines: []relay.Line{line("1", "PALLET", relay.MaxQuantity)}}, "bad_order: 1000000000 (line 1, quantity)"},
+		"all that is wrong": {relay.CartOrder{Lines: []relay.Line{line("1", "SOON", relay.Units(1)), line("2", "CUP", relay.Units(1)), line("3", "MUG", 5_000)}}, "bad_order: 0.5 (line 3, quantity), CUP (line 2), SOON (line 1)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, hold := m.Translate("main", c.order)
@@ -119,8 +119,36 @@ func TestTranslate(t *testing.T) {
 	for _, h := range m.Obstacles("main", relay.CartOrder{Lines: []relay.Line{line("1", "SOON", relay.Units(1)), line("2", "CUP", relay.Units(1)), line("3", "MUG", 5_000)}}) {
 		each = append(each, h.Headline())
 	}
-	require.Equal(t, []string{"bad_order: lines[2].quantity 0.5", "unknown_item: lines[1].sku CUP", "kit_without_components: lines[0].sku SOON"}, each)
+	require.Equal(t, []string{"bad_order: 0.5 (line 3, quantity)", "unknown_item: CUP (line 2)", "kit_without_components: SOON (line 1)"}, each)
 	require.Empty(t, m.Obstacles("main", relay.CartOrder{Lines: []relay.Line{good}}))
+}
+
+// A cart's bundle is what the merchant says that it is, and never its own item code.
+func TestTranslateABundle(t *testing.T) {
+	order := relay.CartOrder{Lines: []relay.Line{line("1", "SET", relay.Units(2)), line("2", "MUG", relay.Units(1))}, Traits: relay.Traits{Bundles: []relay.SKU{"SET"}}}
+	for name, c := range map[string]struct {
+		aliases []relay.Alias
+		kits    []relay.Kit
+		want    []relay.Item
+		hold    string
+	}{
+		"nothing maps it": {hold: "kit_without_components: SET (line 1)"},
+		"sent in parts":   {kits: []relay.Kit{{SKU: "SET", Components: []relay.Component{{SKU: "CUP", Units: 2}}}}, want: []relay.Item{{Code: "CUP", Units: 4}, {Code: "MUG", Units: 1}}},
+		"packed before":   {aliases: []relay.Alias{{SKU: "SET", Code: "0007"}}, want: []relay.Item{{Code: "0007", Units: 2}, {Code: "MUG", Units: 1}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, hold := relay.NewMappings(c.aliases, c.kits).Under(relay.Merchant{Unaliased: relay.SendUnaliased}).Translate("main", order)
+			if c.hold != "" {
+				require.Equal(t, c.hold, hold.Headline())
+				require.Contains(t, hold.Fields[0].Message, "ferry kit set")
+				return
+			}
+			require.Nil(t, hold)
+			require.Equal(t, c.want, relay.MergeItems(got.Items))
+		})
+	}
+	_, hold := relay.Mappings{}.Translate("main", relay.CartOrder{Lines: order.Lines[:1], Traits: order.Traits})
+	require.Equal(t, relay.HoldKitWithoutComponents, hold.Reason)
 }
 
 // What ShipMethods say is what Translate does: see TestShipMethods.
@@ -141,7 +169,7 @@ func TestTranslateTheShipMethod(t *testing.T) {
 	require.Equal(t, "unmapped_ship_method: ship_method Sea", hold.Headline())
 	require.Contains(t, hold.Fields[0].Message, "ship_methods of cart main")
 	_, hold = m.Translate("main", order("Sea", "CUP"))
-	require.Equal(t, "unknown_item: lines[0].sku CUP, ship_method Sea", hold.Headline())
+	require.Equal(t, "unknown_item: CUP (line 1), ship_method Sea", hold.Headline())
 }
 
 func TestNestedKits(t *testing.T) {

@@ -175,12 +175,31 @@ func TestScheduleAsJSON(t *testing.T) {
 	require.Equal(t, s, back)
 }
 
+// People count lines from 1, and look for what is wrong by its name.
+func TestHeadlineNamesLinesAsPeopleDo(t *testing.T) {
+	for want, p := range map[string]relay.Problem{
+		"NOBODY-KNOWS-1 (line 3)":       {Field: "lines[2].sku", Value: "NOBODY-KNOWS-1"},
+		"line 1, sku":                   {Field: "lines[0].sku"},
+		"0799999999999 (item 4)":        {Field: "items[3].code", Value: "0799999999999"},
+		"0799999999999 (item 4, units)": {Field: "items[3].units", Value: "0799999999999"},
+		"0.5 (line 12, quantity)":       {Field: "lines[11].quantity", Value: "0.5"},
+		"item 1":                        {Field: "items[0]"},
+		"ship_method Sea":               {Field: "ship_method", Value: "Sea"},
+		"lines[99999999].sku MUG":       {Field: "lines[99999999].sku", Value: "MUG"},
+		"quantity":                      {Field: "quantity"},
+	} {
+		require.Equal(t, "rejected: "+want, relay.Hold{Reason: relay.HoldRejected, Fields: []relay.Problem{p}}.Headline())
+	}
+}
+
 func TestHeadlineHasNoWords(t *testing.T) {
 	h := relay.Hold{Reason: relay.HoldUnknownItem, Code: "E7", Words: "Some One, 1 Main St", Fields: []relay.Problem{
 		{Field: "lines[0].sku", Value: "MUG", Message: "Some One"}, {Field: "ship_to.zip", Message: "90001"},
 	}}
-	require.Equal(t, "unknown_item (E7): lines[0].sku MUG, ship_to.zip", h.Headline())
+	require.Equal(t, "unknown_item (E7): MUG (line 1), ship_to.zip", h.Headline())
 	require.Equal(t, "operator", relay.Hold{Reason: relay.HoldOperator}.Headline())
+	asked := []relay.Problem{{Field: "reason", Value: "ask the buyer", Message: "so says operator clerk"}}
+	require.Equal(t, "operator: ask the buyer", relay.Hold{Reason: relay.HoldOperator, Fields: asked}.Headline())
 	h = relay.Hold{Reason: relay.HoldBadOrder, Fields: make([]relay.Problem, 7)}
 	for i := range h.Fields {
 		h.Fields[i].Field = string(rune('a' + i))

@@ -27,6 +27,7 @@ import (
 	easypost "orderferry/connectors/easypost/simulator"
 	tradegecko "orderferry/connectors/tradegecko/simulator"
 	"orderferry/relay"
+	"orderferry/standalone/proctest"
 	"orderferry/standalone/shop"
 	"orderferry/store"
 	"orderferry/worker/process"
@@ -80,7 +81,7 @@ func TestOperationsPage(t *testing.T) {
 		o.mail = mail
 		alerts := strings.NewReplacer("https://hooks.example.com/orderferry", o.hook.URL, "every: 5m", "every: 10s").Replace(others["Alerts by e-mail and webhook yaml"])
 		require.Contains(t, alerts, o.hook.URL)
-		o.write("merchant.yaml", fmt.Sprintf(acornFile, w.shops.CartURL, o.door.url)+alerts)
+		o.write("merchant.yaml", fmt.Sprintf(acornFile, w.shops.CartURL, o.door.url)+noResendSoon()+alerts)
 		aliases := "sku,item_code\n"
 		for _, a := range shop.Aliases() {
 			aliases += fmt.Sprintf("%s,%s\n", a.SKU, a.Code)
@@ -273,7 +274,7 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 					o.ok("merchant", "resume", "--merchant", acorn, "--connection", "warehouse", "--job", "submit_orders")
 					o.running("hold/acorn/SO-1048")
 				},
-				"ferry hold list": says("operator: reason asked the buyer"),
+				"ferry hold list": says("operator: asked the buyer"),
 			},
 			done: func() {
 				o.becomes("SO-1048", relay.OrderAtWarehouse)
@@ -443,7 +444,7 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 				o.opened("stuck/ready")
 			},
 			after: map[string]func(string){
-				"ferry order list":    says("SO-1106"),
+				"ferry order list":    says("waits: submit_orders is paused"),
 				"ferry merchant show": says("paused"),
 			},
 			done: func() {
@@ -516,7 +517,9 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 				}
 			},
 			before: map[string]func(){
-				"ferry merchant show": func() { o.eventually("paused", func() bool { return strings.Contains(o.shown(), "| paused |") }) },
+				"ferry merchant show": func() {
+					o.eventually("paused", func() bool { return strings.Contains(o.shown(), "submit_orders is paused") })
+				},
 				"ferry merchant sync": func() { o.forget("SO-1121", "SO-1122") },
 				"ferry order list":    func() { o.becomes("SO-1121", relay.OrderNew) },
 				"ferry hold list": func() {
@@ -883,7 +886,7 @@ type door struct {
 func newDoor(t *testing.T, warehouse string) *door {
 	to, err := url.Parse(warehouse)
 	require.NoError(t, err)
-	d := &door{t: t, address: "127.0.0.1:0", proxy: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = to.Scheme, to.Host }}}
+	d := &door{t: t, address: fmt.Sprintf("127.0.0.1:%d", proctest.Port(t)), proxy: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = to.Scheme, to.Host }}}
 	d.open()
 	d.url = "http://" + d.address + to.Path
 	t.Cleanup(d.close)

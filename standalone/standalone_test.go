@@ -172,13 +172,19 @@ warehouse:
     pull_inventory: 2s
 `
 
+// noResendSoon puts the nightly resend half a day away: it would let go, for a
+// moment, what a test has put on hold.
+func noResendSoon() string {
+	return fmt.Sprintf("zone: UTC\nresend_hour: %d\n", (time.Now().UTC().Hour()+12)%24)
+}
+
 // An operator's day, with ferry alone: onboard, test, import aliases, watch
 // orders go, release what was held, cancel, pause and resume.
 func TestOperatorsDay(t *testing.T) {
 	inWorld(t, func(w *world) {
 		const merchant = "acorn" // the simulators' name of the account
 		yaml := filepath.Join(w.dir, "merchant.yaml")
-		text := fmt.Sprintf(merchantFile, w.shops.CartURL, w.shops.EasyPost(merchant).URL)
+		text := fmt.Sprintf(merchantFile, w.shops.CartURL, w.shops.EasyPost(merchant).URL) + noResendSoon()
 
 		// Bad files are refused with their lines, and nothing is stored.
 		require.NoError(t, os.WriteFile(yaml, []byte(strings.Replace(text, "pull_orders: 1s", "pull_order: 1s", 1)), 0o600))
@@ -260,7 +266,7 @@ func TestLostRepliesEndToEnd(t *testing.T) {
 			require.NoError(t, warehouse.Simulator.Inject(easypost.Fault{Route: "create_order", Kind: kind, Count: 3}))
 		}
 		require.NoError(t, w.shops.Sell("acorn", 0, 16)) // all of them can be shipped
-		yaml := fmt.Sprintf(merchantFile, w.shops.CartURL, warehouse.URL) + "unaliased_skus: hold\n"
+		yaml := fmt.Sprintf(merchantFile, w.shops.CartURL, warehouse.URL) + noResendSoon() + "unaliased_skus: hold\n"
 		file := filepath.Join(w.dir, "merchant.yaml")
 		require.NoError(t, os.WriteFile(file, []byte(yaml), 0o600))
 		w.must("merchant", "onboard", "--file", file, "--yes", "--earliest", "2020-01-01")

@@ -214,7 +214,9 @@ const (
 		group by channel`
 	findingsSQL = `
 		select 'finding/' || kind, 0, count(*), (array_agg(subject order by first_seen_at, id))[1], min(first_seen_at)
-		from findings where merchant_id = $1 and closed_at is null and not repaired group by kind`
+		from findings where merchant_id = $1 and closed_at is null and not repaired
+			and connection_id in (select id from connections where removed_at is null) -- else no run will ever close it
+		group by kind`
 	cancelsSQL = `
 		select 'stuck/cancel_requested', 0, count(*), (array_agg(reference order by cancel_requested_at, id))[1], min(cancel_requested_at)
 		from orders where warehouse_id in (select id from connections where merchant_id = $1) and state = 'cancel_requested' and cancel_requested_at < now() - $2::interval
@@ -271,9 +273,12 @@ const (
 			and not exists (select from jsonb_each_text(e.detail -> 'cancelled') as d(id, answer) where answer <> 'cancelled')
 		when 'cancel_too_late' then o.state = 'cancelled'
 		when 'taken_after_all' then o.state in ('confirmed', 'cancelled')
+		when 'shipped_short' then not exists (select from jsonb_to_recordset(e.detail -> 'left') as l(line text, units bigint)
+			where l.units > (select coalesce(sum(m.units), 0) from shipments s join shipment_lines m on m.shipment_id = s.id
+				where s.order_id = o.id and m.line_id = l.line and s.seen_at > e.at))
 		when 'cancelled' then o.state <> 'cancelled'
 		when 'warehouse_status' then o.warehouse_status is distinct from 'gone' or (o.state not in ('at_warehouse', 'cancel_requested') and (o.state <> 'held' or o.warehouse_order_id is null))
-		else false end` // shipped_after_all: the parcel is out
+		else false end` // shipped_after_all: the parcel is out; relabelled: the old number is
 )
 
 // fromTrails reads what happened to orders since the last look that people must
@@ -287,7 +292,8 @@ func (l alertLook) fromTrails(ctx context.Context, tx pgx.Tx, since time.Time) (
 			from order_events e join orders o on o.id = e.order_id
 			where e.at >= $2 and o.merchant_id = $1
 				and (e.kind in ('back_at_cart', 'changed_too_late', 'duplicate_found', 'cancel_too_late', 'shipped_after_all', 'taken_after_all')
-					or (e.kind = 'cancelled' and e.detail @> '{"asked": false}') or (e.kind = 'warehouse_status' and e.detail @> '{"status": "gone"}'))
+					or (e.kind = 'cancelled' and e.detail @> '{"asked": false}') or (e.kind = 'warehouse_status' and e.detail @> '{"status": "gone"}')
+					or (e.kind = 'shipped_short' and e.detail @> '{"asked": false}') or (e.kind = 'relabelled' and e.detail @> '{"told": true}'))
 				and not (e.kind = 'cancel_too_late' and e.actor like 'operator%')
 				and not (`+settled+`)
 			order by o.id, `+happened+`, e.id desc) q

@@ -173,10 +173,14 @@ func TestTroublesThatStand(t *testing.T) {
 		"unknown outcome, for days": {"hold/unknown_outcome", "2 orders on hold because nobody knows whether the warehouse has them, the oldest SO-2 for 3d02h", 2,
 			held(relay.HoldUnknownOutcome), "", "update orders set first_held_at = now() - interval '74 hours' where number = 'SO-2'", clear},
 		"connection": {"connection/shop", "connection shop is stopped for 2m: its credentials are refused", 1,
-			func(b *bench) { require.NoError(b.t, b.StopConnection(b.t.Context(), b.cart("shop").ID, "HTTP 401")) }, "",
+			func(b *bench) {
+				require.NoError(b.t, b.StopConnection(b.t.Context(), b.cart("shop").ID, b.m.SettingsVersion, "HTTP 401"))
+			}, "",
 			"update connections set stopped_at = now() - interval '2 minutes' where stopped_at is not null", "update connections set stopped_at = null, stopped_reason = null"},
 		"connection, for days": {"connection/depot", "connection depot is stopped for 8d00h: its credentials are refused", 3,
-			func(b *bench) { require.NoError(b.t, b.StopConnection(b.t.Context(), b.depot(), "HTTP 401")) }, "",
+			func(b *bench) {
+				require.NoError(b.t, b.StopConnection(b.t.Context(), b.depot(), b.m.SettingsVersion, "HTTP 401"))
+			}, "",
 			"update connections set stopped_at = now() - interval '8 days' where stopped_at is not null", "update connections set stopped_at = null, stopped_reason = null"},
 		"paused": {"paused", "the merchant is paused for more than 1 day", 1,
 			func(b *bench) { require.NoError(b.t, b.SetPaused(b.t.Context(), "acme", true)) }, "update merchants set paused_at = now() - interval '23 hours'",
@@ -317,10 +321,19 @@ func TestTroublesOfOrders(t *testing.T) {
 		"too late, late":           {store.EventCancelTooLate, "job submit_orders", `{}`, "cancel_too_late", "is shipped though it was cancelled: too late", ""},
 		"too late, told":           {store.EventCancelTooLate, "operator clerk", `{}`, "", "", ""},
 		"shipped after all":        {store.EventShippedAfterAll, job, `{"was": "cancelled"}`, "shipped_after_all", "was shipped despite a cancel", ""},
-		"cancelled unasked":        {store.EventCancelled, job, `{"asked": false}`, "cancelled_by_warehouse", "was cancelled by the warehouse unasked", `update orders set state = 'shipped'`},
-		"cancelled as asked":       {store.EventCancelled, job, `{"asked": true}`, "", "", ""},
-		"gone":                     {store.EventWarehouseStatus, job, `{"status": "gone"}`, "gone", "is not known to the warehouse any more", `update orders set warehouse_status = 'processing'`},
-		"another status":           {store.EventWarehouseStatus, job, `{"status": "processing"}`, "", "", ""},
+		"shipped short": {store.EventShippedShort, job, `{"left": [{"line": "1", "units": 1}], "asked": false}`, "shipped_short",
+			"is shipped short: the warehouse says that no more follows, and not all of it left", `with s as (
+				insert into shipments (order_id, cart_id, package_key, carrier, service, tracking_number, tracking_url, tracker_id, state, seen_at)
+				select id, cart_id, ':1Z', '', '', '1Z', '', '', 'ready', now() + interval '1 minute' from orders returning id)
+				insert into shipment_lines select id, '1', 1 from s`},
+		"shipped short as asked": {store.EventShippedShort, job, `{"left": [{"line": "1", "units": 1}], "asked": true}`, "", "", ""},
+		"relabelled": {store.EventRelabelled, job, `{"tracking_number": "1Z", "told": true}`, "relabelled",
+			"has another tracking number than the cart was told: the warehouse names a new parcel, and the old one no more", ""},
+		"relabelled before it was told": {store.EventRelabelled, job, `{"tracking_number": "1Z", "told": false}`, "", "", ""},
+		"cancelled unasked":             {store.EventCancelled, job, `{"asked": false}`, "cancelled_by_warehouse", "was cancelled by the warehouse unasked", `update orders set state = 'shipped'`},
+		"cancelled as asked":            {store.EventCancelled, job, `{"asked": true}`, "", "", ""},
+		"gone":                          {store.EventWarehouseStatus, job, `{"status": "gone"}`, "gone", "is not known to the warehouse any more", `update orders set warehouse_status = 'processing'`},
+		"another status":                {store.EventWarehouseStatus, job, `{"status": "processing"}`, "", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newAlertBench(t)
@@ -603,4 +616,21 @@ func TestTestMessages(t *testing.T) {
 	require.Zero(t, b.lookAfter(), "a test that failed was told to who asked for it")
 	_, _, err = b.TestAlerts(t.Context(), "nobody")
 	require.ErrorIs(t, err, store.ErrNotFound)
+}
+
+// No run will ever close what was found on a connection that was taken away.
+func TestFindingsOfAConnectionThatWasTakenAway(t *testing.T) {
+	b := newBench(t, "shop", "outlet")
+	shop := b.cart("shop")
+	_, err := b.RecordCompared(t.Context(), shop, b.begun().ID, "job reconcile", store.Compared{
+		Ended: true, Discrepancies: []store.Discrepancy{{Kind: store.FindingUntold, Subject: "SO-1"}}})
+	require.NoError(t, err)
+	look := func() store.AlertChange {
+		change, err := b.LookAfterAlerts(t.Context(), b.m, time.Hour)
+		require.NoError(t, err)
+		return change
+	}
+	require.Equal(t, store.AlertChange{Opened: 1}, look())
+	b.m = storetest.Save(t, b.Store, storetest.Merchant("acme", "outlet"))
+	require.Equal(t, store.AlertChange{Closed: 1}, look())
 }

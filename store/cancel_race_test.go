@@ -239,3 +239,34 @@ func TestTwoCancelsRace(t *testing.T) {
 		})
 	}
 }
+
+// Whoever changes a submission has its order before: one who waits for an order
+// holds no submission that its holder may want.
+func TestOrdersAreLockedBeforeTheirSubmissions(t *testing.T) {
+	b := newBench(t)
+	doubtful := b.inDoubt(1)
+	open := b.submitting(2)
+	ctx := t.Context()
+	tx, err := b.sql.Begin(ctx)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	_, err = tx.Exec(ctx, `select from orders for update`)
+	require.NoError(t, err)
+
+	n, err := b.TakeOver(ctx, b.depot(), "me", "test")
+	require.NoError(t, err)
+	require.Zero(t, n, "whoever holds the order writes its outcome")
+	done := make(chan error, 1)
+	go func() {
+		done <- b.RecordLooks(ctx, "test", []store.Look{{Submission: doubtful.ID, Order: doubtful.Order.ID, Again: time.Hour}})
+	}()
+	b.waiting(1)
+	_, err = tx.Exec(ctx, `select from submissions for update nowait`)
+	require.NoError(t, err)
+	require.NoError(t, tx.Commit(ctx))
+	require.NoError(t, <-done)
+	n, err = b.TakeOver(ctx, b.depot(), "me", "test")
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	b.want(open.Order.ID, relay.OrderInDoubt)
+}

@@ -84,7 +84,7 @@ func seeAgain(ctx context.Context, tx pgx.Tx, o relay.CartOrder, k held, was rel
 	case back:
 		return events, changeContent(ctx, tx, k.id, o)
 	}
-	e, err := takeOver(ctx, tx, o, k.id, k.state == relay.OrderHeld && k.reason != relay.HoldOperator)
+	e, err := takeOver(ctx, tx, o, k.id, k.state == relay.OrderHeld && !slices.Contains(heldForPeople, k.reason))
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func note(detail map[string]any, changes []relay.Difference) {
 	}
 }
 
-// takeOver takes a changed order over. An operator's hold outlasts an edit; any
+// takeOver takes a changed order over. A hold for people outlasts an edit; any
 // other reason may be gone with it.
 func takeOver(ctx context.Context, tx pgx.Tx, o relay.CartOrder, id relay.OrderID, release bool) ([]newEvent, error) {
 	if err := changeContent(ctx, tx, id, o); err != nil {
@@ -197,9 +197,9 @@ func takeOverEdits(ctx context.Context, tx pgx.Tx, actor string, orders []relay.
 // doubt, and that the warehouse does not have after all.
 func letEditedGo(ctx context.Context, tx pgx.Tx, cart ConnectionID, actor string, out *TakenIn) error {
 	edits, err := lateEdits(ctx, tx, `
-		select id, late_edit from orders o where cart_id = $1 and late_edit is not null and state = 'held' and hold_reason <> 'operator'
+		select id, late_edit from orders o where cart_id = $1 and late_edit is not null and state = 'held' and hold_reason <> all($2)
 			and not exists (select from submissions s where s.order_id = o.id and s.state in ('open', 'in_doubt', 'accepted'))
-		order by id limit 100 for update skip locked`, cart)
+		order by id limit 100 for update skip locked`, cart, heldForPeople)
 	if err != nil {
 		return err
 	}
@@ -221,8 +221,8 @@ type lateEdit struct {
 	relay.CartOrder
 }
 
-func lateEdits(ctx context.Context, tx pgx.Tx, sql string, arg any) ([]lateEdit, error) {
-	rows, err := tx.Query(ctx, sql, arg)
+func lateEdits(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]lateEdit, error) {
+	rows, err := tx.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -216,3 +216,18 @@ func TestBackAtTheCart(t *testing.T) {
 		require.Equal(t, store.EventChangedAtCart, b.last(b.id(1)).Kind)
 	})
 }
+
+// An order that the warehouse may have under another token waits for a person: an
+// edit at the cart does not send it.
+func TestAnEditLeavesASuspectOnHold(t *testing.T) {
+	b := newBench(t)
+	b.takeIn(anOrder(1))
+	stranger := []store.Stranger{{ID: "W-lost", Number: "SO-1", CreatedAt: placed}}
+	_, err := b.HoldSuspects(t.Context(), b.cart("shop"), b.begun().ID, "job reconcile", stranger, func(store.Stranger) relay.Hold { return *unknownOutcome() })
+	require.NoError(t, err)
+	b.want(b.id(1), relay.OrderHeld)
+	require.Equal(t, store.TakenIn{Changed: 1}, b.takeIn(edited(60, "2 Example Street")))
+	b.want(b.id(1), relay.OrderHeld)
+	require.Equal(t, "2 Example Street", b.street(b.id(1)), "for when it is let go")
+	require.Empty(t, b.claim("me"))
+}

@@ -37,6 +37,10 @@ const (
 	EventUnsent           EventKind = "unsent"            // nothing left us
 	EventPackage          EventKind = "package"           // a parcel, with carrier and number
 	EventAssumed          EventKind = "contents_assumed"  // a parcel of untold contents stands for all that was left
+	EventContentsTold     EventKind = "contents_told"     // of a parcel that was known without them
+	EventPackageGrew      EventKind = "package_grew"      // more was in a parcel than was known
+	EventRelabelled       EventKind = "relabelled"        // another parcel was named in the place of one
+	EventShippedShort     EventKind = "shipped_short"     // no more follows, with the lines that are left
 	EventWarehouseStatus  EventKind = "warehouse_status"  // the warehouse's word changed
 	EventTold             EventKind = "told_cart"         // the cart has the tracking
 	EventTellFailed       EventKind = "tell_failed"       // the cart did not take it

@@ -45,9 +45,9 @@ func TestTrailHasEveryAnswer(t *testing.T) {
 	require.Equal(t, []map[string]any{answered(0, map[string]any{"status": 201.0, "warehouse_order": string(wid(subs[0]))})},
 		b.details(subs[0].Order.ID, store.EventAccepted))
 	require.Equal(t, []map[string]any{answered(1, map[string]any{
-		"status": 422.0, "code": "NO_STOCK", "headline": "insufficient_inventory (NO_STOCK): lines[0].sku MUG",
+		"status": 422.0, "code": "NO_STOCK", "headline": "insufficient_inventory (NO_STOCK): MUG (line 1)",
 	})}, b.details(subs[1].Order.ID, store.EventRefused))
-	require.Equal(t, []map[string]any{{"reason": "insufficient_inventory", "headline": "insufficient_inventory (NO_STOCK): lines[0].sku MUG"}},
+	require.Equal(t, []map[string]any{{"reason": "insufficient_inventory", "headline": "insufficient_inventory (NO_STOCK): MUG (line 1)"}},
 		b.details(subs[1].Order.ID, store.EventHeld))
 	require.Equal(t, []map[string]any{answered(2, map[string]any{"status": 500.0, "why": "submit order: unknown outcome"})},
 		b.details(subs[2].Order.ID, store.EventUnknown))

@@ -42,8 +42,8 @@ type HoldView struct {
 	Evidence string // for people: what became of it, without personal data
 }
 
-// Outages of a warehouse end at any hour: an order that could not reach it is
-// sent again after half an hour, then after ever longer, up to four hours.
+// Outages of a warehouse end at any hour: an order that could not reach it is sent
+// again after as long as it had been on hold by then, half an hour to four hours.
 const firstBackOff, longestBackOff = 30 * time.Minute, 4 * time.Hour
 
 // NextResend is when the order is sent again by itself, after now: at the next
@@ -59,7 +59,7 @@ func (h HoldSummary) NextResend(clock relay.ResendClock, key string, now time.Ti
 	if err != nil || h.Reason != relay.HoldWarehouseUnreachable {
 		return next, err
 	}
-	pause := min(firstBackOff<<min(max(h.Attempts-1, 0), 8), longestBackOff)
+	pause := min(max(h.HeldAt.Sub(h.Since), firstBackOff), longestBackOff)
 	// While the merchant is paused its turns pass by.
 	turns := max(now.Sub(h.HeldAt), 0)/pause + 1
 	if soon := h.HeldAt.Add(turns * pause); soon.After(now) && soon.Before(next) {

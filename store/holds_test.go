@@ -8,6 +8,7 @@ import (
 
 	"orderferry/relay"
 	"orderferry/store"
+	"orderferry/store/storetest"
 )
 
 // heldForAll puts an order on hold for each reason, the n-th of relay.HoldReasons
@@ -168,28 +169,26 @@ func TestNextResend(t *testing.T) {
 	night, err := clock.Next(heldAt, relay.Stagger("key"))
 	require.NoError(t, err)
 	for name, c := range map[string]struct {
-		reason   relay.HoldReason
-		attempts int
-		after    time.Duration // since the hold began
-		want     time.Time
+		reason relay.HoldReason
+		before time.Duration // on hold before
+		after  time.Duration // since the hold began
+		want   time.Time
 	}{
-		"stock":                    {relay.HoldInsufficientInventory, 1, time.Minute, night},
-		"the night itself":         {relay.HoldRejected, 1, night.Sub(heldAt), night.Add(24 * time.Hour)},
-		"a person's":               {relay.HoldOperator, 1, time.Minute, time.Time{}},
-		"unknown":                  {relay.HoldUnknownOutcome, 1, time.Minute, time.Time{}},
-		"unreachable":              {relay.HoldWarehouseUnreachable, 1, 0, heldAt.Add(30 * time.Minute)},
-		"asked a little later":     {relay.HoldWarehouseUnreachable, 1, 29 * time.Minute, heldAt.Add(30 * time.Minute)},
-		"unreachable again":        {relay.HoldWarehouseUnreachable, 2, 0, heldAt.Add(time.Hour)},
-		"for long":                 {relay.HoldWarehouseUnreachable, 9, 0, heldAt.Add(4 * time.Hour)},
-		"for ever":                 {relay.HoldWarehouseUnreachable, 9999, 0, heldAt.Add(4 * time.Hour)},
-		"never counted":            {relay.HoldWarehouseUnreachable, 0, 0, heldAt.Add(30 * time.Minute)},
-		"its turn passed by":       {relay.HoldWarehouseUnreachable, 1, 30 * time.Minute, heldAt.Add(time.Hour)},
-		"its turns passed by":      {relay.HoldWarehouseUnreachable, 2, 5*time.Hour + time.Minute, heldAt.Add(6 * time.Hour)},
-		"the night comes sooner":   {relay.HoldWarehouseUnreachable, 4, night.Sub(heldAt) - time.Minute, night},
-		"a clock that runs behind": {relay.HoldWarehouseUnreachable, 1, -time.Hour, heldAt.Add(30 * time.Minute)},
+		"stock":                    {relay.HoldInsufficientInventory, 0, time.Minute, night},
+		"the night itself":         {relay.HoldRejected, 0, night.Sub(heldAt), night.Add(24 * time.Hour)},
+		"a person's":               {relay.HoldOperator, 0, time.Minute, time.Time{}},
+		"unknown":                  {relay.HoldUnknownOutcome, 0, time.Minute, time.Time{}},
+		"unreachable":              {relay.HoldWarehouseUnreachable, 0, 0, heldAt.Add(30 * time.Minute)},
+		"asked a little later":     {relay.HoldWarehouseUnreachable, 0, 29 * time.Minute, heldAt.Add(30 * time.Minute)},
+		"unreachable again":        {relay.HoldWarehouseUnreachable, time.Hour, 0, heldAt.Add(time.Hour)},
+		"for long":                 {relay.HoldWarehouseUnreachable, 48 * time.Hour, 0, heldAt.Add(4 * time.Hour)},
+		"its turn passed by":       {relay.HoldWarehouseUnreachable, 0, 30 * time.Minute, heldAt.Add(time.Hour)},
+		"its turns passed by":      {relay.HoldWarehouseUnreachable, time.Hour, 5*time.Hour + time.Minute, heldAt.Add(6 * time.Hour)},
+		"the night comes sooner":   {relay.HoldWarehouseUnreachable, 4 * time.Hour, night.Sub(heldAt) - time.Minute, night},
+		"a clock that runs behind": {relay.HoldWarehouseUnreachable, 0, -time.Hour, heldAt.Add(30 * time.Minute)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := store.HoldSummary{Reason: c.reason, Attempts: c.attempts, HeldAt: heldAt, Since: heldAt.Add(-48 * time.Hour)}
+			h := store.HoldSummary{Reason: c.reason, HeldAt: heldAt, Since: heldAt.Add(-c.before)}
 			now := heldAt.Add(c.after)
 			got, err := h.NextResend(clock, "key", now)
 			require.NoError(t, err)
@@ -221,4 +220,21 @@ func TestViewHold(t *testing.T) {
 	require.Empty(t, none, "its workflow is at work")
 	_, err = b.ViewHold(t.Context(), 999)
 	require.ErrorIs(t, err, store.ErrNotFound)
+}
+
+// Those that ended are left out, and a merchant with none under way has zeros.
+func TestCountsUnderWay(t *testing.T) {
+	b := newBench(t)
+	storetest.Save(t, b.Store, storetest.Merchant("birch"))
+	b.record(refused(b.submitting(1)))
+	b.takeIn(anOrder(2), anOrder(3))
+	b.cancel(b.id(3))
+	got, err := b.CountsUnderWay(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []store.MerchantCounts{
+		{Merchant: "acme", Counts: store.Counts{
+			States: map[relay.OrderState]int64{relay.OrderNew: 1, relay.OrderHeld: 1},
+			Holds:  map[relay.HoldReason]int64{relay.HoldInsufficientInventory: 1}, Unfinished: 1}},
+		{Merchant: "birch", Counts: store.Counts{States: map[relay.OrderState]int64{relay.OrderNew: 0}, Holds: map[relay.HoldReason]int64{}}},
+	}, got)
 }

@@ -11,10 +11,12 @@ import (
 )
 
 // Known tells for each cart order whether the ledger holds it at that version or
-// a later one. One that could not be read well is not known: it is read again.
+// a later one. One that could not be read well, or was not ready any more when it was
+// last looked at, is not known: it is read again.
 func (s *Store) Known(ctx context.Context, cart ConnectionID, ids []relay.ExternalID, versions []time.Time) ([]bool, error) {
 	rows, err := s.pool.Query(ctx, `
-		select exists (select from orders o where o.cart_id = $1 and o.external_id = q.id and o.cart_updated_at >= q.version and o.problems is null)
+		select exists (select from orders o where o.cart_id = $1 and o.external_id = q.id and o.cart_updated_at >= q.version and o.problems is null
+			and not o.traits ? 'unready')
 		from unnest($2::text[], $3::timestamptz[]) with ordinality as q(id, version, n) order by n`, cart, ids, versions)
 	if err != nil {
 		return nil, fmt.Errorf("look up cart orders: %w", err)
@@ -117,7 +119,7 @@ func (s *Store) takeIn(ctx context.Context, tx pgx.Tx, cart Connection, page []r
 			latest[o.ExternalID] = o
 		}
 	}
-	filter, err := filterOf(ctx, tx, cart.ID)
+	filter, err := filterOf(ctx, tx, cart)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"orderferry/relay"
 	"orderferry/store"
+	"orderferry/store/storetest"
 )
 
 func TestAPageTwiceChangesNothing(t *testing.T) {
@@ -241,4 +242,36 @@ func TestOrderReadBackIsTheOrderThatWentIn(t *testing.T) {
 	sub.Order.PlacedAt, sub.Order.UpdatedAt = sub.Order.PlacedAt.UTC(), sub.Order.UpdatedAt.UTC()
 	require.Equal(t, o, sub.Order.CartOrder)
 	require.Equal(t, o.Digest(), sub.Order.Digest())
+}
+
+// A page that was read before the merchant was onboarded anew is taken in only
+// where it is of the same account still.
+func TestAPageOfAnEarlierOnboarding(t *testing.T) {
+	test := storetest.Merchant("acme", "shop", "outlet")
+	for i := range test.Carts {
+		test.Carts[i].Mode = relay.ModeTest
+	}
+	test.Warehouse.Mode = relay.ModeTest
+	moved := storetest.Merchant("acme", "shop", "outlet")
+	moved.Carts[0].BaseURL = "https://other.example.test"
+	for name, next := range map[string]relay.Merchant{
+		"taken away": storetest.Merchant("acme", "outlet"), "another mode": test, "another address": moved,
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, "shop", "outlet")
+			before := b.cart("shop")
+			b.m = storetest.Save(t, b.Store, next)
+			_, err := b.TakeIn(t.Context(), before, []relay.CartOrder{anOrder(1)}, "orders", "x", "test")
+			require.ErrorIs(t, err, store.ErrSettingsChanged)
+			require.Empty(t, b.claim("me"))
+			at, err := b.Cursor(t.Context(), before.ID, "orders")
+			require.NoError(t, err)
+			require.Empty(t, at)
+		})
+	}
+	b := newBench(t)
+	before := b.cart("shop")
+	b.m = storetest.Save(t, b.Store, storetest.Merchant("acme"))
+	_, err := b.TakeIn(t.Context(), before, []relay.CartOrder{anOrder(1)}, "orders", "x", "test")
+	require.NoError(t, err, "it is the same account")
 }

@@ -22,13 +22,40 @@ const (
 // RecordLevels writes what a warehouse says it has, whose reading began at
 // observed: a level for every site of every code that is named. Only figures
 // that changed are written, and sites that closed are forgotten. It returns how many.
+//
+// ErrReadOn, and nothing is written, when a figure of them was read later, or all
+// were: a worker that was taken for dead must not undo what another has read since.
 func (s *Store) RecordLevels(ctx context.Context, warehouse ConnectionID, levels []relay.InventoryLevel, meaning string, observed time.Time) (changed int, err error) {
+	err = s.begin(ctx, func(tx pgx.Tx) error {
+		changed, err = recordLevels(ctx, tx, warehouse, levels, meaning, observed)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("record stock levels: %w", err)
+	}
+	return changed, nil
+}
+
+func recordLevels(ctx context.Context, tx pgx.Tx, warehouse ConnectionID, levels []relay.InventoryLevel, meaning string, observed time.Time) (changed int, err error) {
 	n := len(levels)
 	codes, sites, quantities := make([]string, n), make([]string, n), make([]string, n)
 	for i, l := range levels {
 		codes[i], sites[i], quantities[i] = string(l.Code), l.Site, l.Quantity.String()
 	}
-	err = s.pool.QueryRow(ctx, `
+	if _, err := tx.Exec(ctx, `select from connections where id = $1 for no key update`, warehouse); err != nil { // pages take turns
+		return 0, err
+	}
+	var late bool
+	err = tx.QueryRow(ctx, `
+		select exists (select from inventory_levels where warehouse_id = $1 and code = any($2) and observed_at > $3)
+			or coalesce((select value::timestamptz > $3 from cursors where connection_id = $1 and name = $4), false)`, warehouse, codes, observed, levelsRead).Scan(&late)
+	if err != nil {
+		return 0, err
+	}
+	if late {
+		return 0, ErrReadOn
+	}
+	err = tx.QueryRow(ctx, `
 		with l as ( -- of a level that is told twice the last counts
 			select distinct on (code, site) code, site, quantity from unnest($2::text[], $3::text[], $4::text[]) with ordinality as l(code, site, quantity, n)
 			order by code, site, n desc),
@@ -42,10 +69,7 @@ func (s *Store) RecordLevels(ctx context.Context, warehouse ConnectionID, levels
 			where (inventory_levels.quantity, inventory_levels.meaning) is distinct from (excluded.quantity, excluded.meaning) returning 1)
 		select (select count(*) from closed) + (select count(*) from written)`,
 		warehouse, codes, sites, quantities, meaning, observed).Scan(&changed)
-	if err != nil {
-		return 0, fmt.Errorf("record stock levels: %w", err)
-	}
-	return changed, nil
+	return changed, err
 }
 
 // StockCursor is where the reading of a warehouse's stock has got to.

@@ -610,3 +610,22 @@ func TestKitsThatTheCartKeepsByParts(t *testing.T) {
 	}
 	require.Equal(t, want, b.toSend("shop"))
 }
+
+// A worker that was taken for dead writes its page late: what was read since stands.
+func TestALevelOfAnEarlierReading(t *testing.T) {
+	b := newBench(t)
+	record := func(at time.Time, levels ...relay.InventoryLevel) error {
+		_, err := b.RecordLevels(t.Context(), b.depot(), levels, "available", at)
+		return err
+	}
+	b.reading("available", level("MUG", "E", 9), level("CAP", "E", 4))
+	late := b.now()
+	require.NoError(t, record(b.now(), level("MUG", "E", 0)), "another reading is under way")
+	require.ErrorIs(t, record(late, level("MUG", "E", 9)), store.ErrReadOn)
+	require.ErrorIs(t, record(late, level("MUG", "W", 9)), store.ErrReadOn, "nor is a site of it closed")
+	require.NoError(t, record(late, level("CAP", "E", 4)), "nothing newer is known of it")
+	b.reading("available", level("MUG", "E", 0), level("CAP", "E", 4))
+	require.ErrorIs(t, record(late, level("CAP", "E", 5)), store.ErrReadOn, "a whole reading has found it unchanged")
+	require.Equal(t, levelOf("MUG", 0, 0), b.toSend("shop")["MUG"])
+	require.Equal(t, levelOf("CAP", 4, 0), b.toSend("shop")["CAP"])
+}

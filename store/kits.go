@@ -178,13 +178,21 @@ func (d kitDiff) write(ctx context.Context, tx pgx.Tx, merchant relay.MerchantID
 
 // Kits returns a merchant's kits, by SKU and cart, each with its components by SKU.
 func (s *Store) Kits(ctx context.Context, merchant relay.MerchantID) ([]relay.Kit, error) {
-	list, err := readKits(ctx, s.pool, merchant)
+	var list []relay.Kit
+	err := s.snapshot(ctx, func(tx pgx.Tx) (err error) {
+		if err := joinWhole(ctx, tx); err != nil {
+			return err
+		}
+		list, err = readKits(ctx, tx, merchant)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read kits of %s: %w", merchant, err)
 	}
 	return list, nil
 }
 
+// readKits reads in a transaction that is told to join as joinWhole says.
 func readKits(ctx context.Context, q querier, merchant relay.MerchantID) ([]relay.Kit, error) {
 	rows, err := q.Query(ctx, `
 		select k.sku, k.cart, coalesce(c.component, ''), coalesce(c.units, 0) from kits k left join kit_components c using (merchant_id, cart, sku)

@@ -77,6 +77,9 @@ func (c MappingChange) Change() string {
 func (s *Store) editMappings(ctx context.Context, merchant relay.MerchantID, edit func(tx pgx.Tx, version int64) (MappingCounts, error)) (MappingCounts, error) {
 	var out MappingCounts
 	err := s.begin(ctx, func(tx pgx.Tx) error {
+		if err := joinWhole(ctx, tx); err != nil {
+			return err
+		}
 		var version int64
 		err := tx.QueryRow(ctx, `select aliases_version from merchants where id = $1 for no key update`, merchant).Scan(&version)
 		if err != nil {
@@ -98,10 +101,21 @@ func (s *Store) editMappings(ctx context.Context, merchant relay.MerchantID, edi
 	return out, nil
 }
 
+// joinWhole has the transaction's joins read either side once. Statistics that are older
+// than the last import tell that a merchant has next to no mappings; by them each row is
+// compared with all others, which takes minutes where this takes a second.
+func joinWhole(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, `set local enable_nestloop = off`)
+	return err
+}
+
 // previewMappings looks at what an edit would do, at one moment and without a lock.
 func (s *Store) previewMappings(ctx context.Context, merchant relay.MerchantID, look func(tx pgx.Tx) (MappingPreview, error)) (MappingPreview, error) {
 	var out MappingPreview
 	err := s.snapshot(ctx, func(tx pgx.Tx) error {
+		if err := joinWhole(ctx, tx); err != nil {
+			return err
+		}
 		var version int64
 		err := tx.QueryRow(ctx, `select aliases_version from merchants where id = $1`, merchant).Scan(&version)
 		if err != nil {
@@ -127,6 +141,9 @@ func (s *Store) previewMappings(ctx context.Context, merchant relay.MerchantID, 
 func (s *Store) Mappings(ctx context.Context, merchant relay.MerchantID) (relay.Mappings, error) {
 	var out relay.Mappings
 	err := s.snapshot(ctx, func(tx pgx.Tx) error {
+		if err := joinWhole(ctx, tx); err != nil {
+			return err
+		}
 		var version int64
 		if err := tx.QueryRow(ctx, `select aliases_version from merchants where id = $1`, merchant).Scan(&version); err != nil {
 			return notFound(err)

@@ -53,35 +53,8 @@ func (m Merchant) StoredWarehouse() Connection {
 // anew. A connection that is no longer named is marked removed; its orders stay.
 func (s *Store) SaveMerchant(ctx context.Context, m relay.Merchant, credentials map[relay.ConnectionName]map[string]string) (created bool, err error) {
 	err = s.begin(ctx, func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, `
-			insert into merchants (id, name, resend_hour, resend_zone, unaliased) values ($1, $2, $3, $4, $5)
-			on conflict (id) do update set name = excluded.name, resend_hour = excluded.resend_hour, resend_zone = excluded.resend_zone,
-				unaliased = excluded.unaliased, settings_version = merchants.settings_version + 1, updated_at = now()
-			returning settings_version = 1`,
-			m.ID, m.Name, m.Resend.Hour, m.Resend.Zone, m.Unaliased).Scan(&created)
-		if err != nil {
-			return err
-		}
-		names := []string{string(m.Warehouse.Name)}
-		for _, c := range m.Carts {
-			names = append(names, string(c.Name))
-		}
-		if err := refuseStranding(ctx, tx, m, names); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `
-			update connections set removed_at = now() where merchant_id = $1 and name <> all($2) and removed_at is null`, m.ID, names); err != nil {
-			return err
-		}
-		if err := s.saveAlerts(ctx, tx, m, credentials[AlertsSecret]); err != nil {
-			return err
-		}
-		for _, c := range m.Carts {
-			if err := s.saveConnection(ctx, tx, m.ID, "cart", c, credentials[c.Name]); err != nil {
-				return err
-			}
-		}
-		return s.saveConnection(ctx, tx, m.ID, "warehouse", m.Warehouse, credentials[m.Warehouse.Name])
+		created, err = s.saveMerchant(ctx, tx, m, credentials)
+		return err
 	})
 	if err != nil {
 		return false, fmt.Errorf("save merchant %s: %w", m.ID, err)
@@ -89,44 +62,98 @@ func (s *Store) SaveMerchant(ctx context.Context, m relay.Merchant, credentials 
 	return created, nil
 }
 
+func (s *Store) saveMerchant(ctx context.Context, tx pgx.Tx, m relay.Merchant, credentials map[relay.ConnectionName]map[string]string) (created bool, err error) {
+	err = tx.QueryRow(ctx, `
+		insert into merchants (id, name, resend_hour, resend_zone, unaliased) values ($1, $2, $3, $4, $5)
+		on conflict (id) do update set name = excluded.name, resend_hour = excluded.resend_hour, resend_zone = excluded.resend_zone,
+			unaliased = excluded.unaliased, settings_version = merchants.settings_version + 1, updated_at = now()
+		returning settings_version = 1`,
+		m.ID, m.Name, m.Resend.Hour, m.Resend.Zone, m.Unaliased).Scan(&created)
+	if err != nil {
+		return false, err
+	}
+	names := []string{string(m.Warehouse.Name)}
+	for _, c := range m.Carts {
+		names = append(names, string(c.Name))
+	}
+	if err := refuseStranding(ctx, tx, m, names); err != nil {
+		return false, err
+	}
+	if _, err := tx.Exec(ctx, `
+		update connections set removed_at = now() where merchant_id = $1 and name <> all($2) and removed_at is null`, m.ID, names); err != nil {
+		return false, err
+	}
+	if err := s.saveAlerts(ctx, tx, m, credentials[AlertsSecret]); err != nil {
+		return false, err
+	}
+	for _, c := range m.Carts {
+		if err := s.saveConnection(ctx, tx, m.ID, "cart", c, credentials[c.Name]); err != nil {
+			return false, err
+		}
+	}
+	return created, s.saveConnection(ctx, tx, m.ID, "warehouse", m.Warehouse, credentials[m.Warehouse.Name])
+}
+
 // refuseStranding refuses to take a connection away, or to change its mode,
 // while orders are under way on it: nobody would follow them any more. Nor may
-// the warehouse's address change while an order may or may not be there: it
-// would be looked for in the wrong place, and sent twice.
+// the warehouse's address change, or a setting by which orders are found, while an
+// order may or may not be there: it would be looked for in the wrong place, and sent
+// twice (promise 1).
 func refuseStranding(ctx context.Context, tx pgx.Tx, m relay.Merchant, names []string) error {
 	next := map[relay.ConnectionName]relay.Connection{m.Warehouse.Name: m.Warehouse}
 	for _, c := range m.Carts {
 		next[c.Name] = c
 	}
 	rows, err := tx.Query(ctx, `
-		select c.name, c.mode, c.base_url, count(*),
+		select c.name, c.mode, c.base_url, c.settings, count(*),
 			count(*) filter (where exists (select from submissions s where s.order_id = o.id and s.warehouse_id = c.id and s.state in ('open', 'in_doubt')))
 		from connections c join orders o on o.cart_id = c.id or o.warehouse_id = c.id
 		where c.merchant_id = $1 and c.removed_at is null
 			and (o.state in ('submitting', 'in_doubt', 'at_warehouse', 'cancel_requested', 'shipped') or (o.state = 'held' and o.warehouse_order_id is not null)
 				or (o.state in ('new', 'held') and (o.cart_id = c.id
 					or exists (select from submissions s where s.order_id = o.id and s.warehouse_id = c.id and s.state in ('open', 'in_doubt')))))
-		group by c.name, c.mode, c.base_url`, m.ID)
+		group by c.name, c.mode, c.base_url, c.settings`, m.ID)
 	if err != nil {
 		return err
 	}
 	var name relay.ConnectionName
 	var mode relay.Mode
 	var address string
+	var settings map[string]string
 	var n, doubtful int
 	var refused error
-	_, err = pgx.ForEachRow(rows, []any{&name, &mode, &address, &n, &doubtful}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&name, &mode, &address, &settings, &n, &doubtful}, func() error {
+		was := settings
+		settings = nil // else the next row is read into the same map
 		switch now, kept := next[name]; {
 		case !slices.Contains(names, string(name)):
-			refused = errors.Join(refused, fmt.Errorf("connection %s can't be taken away: %d orders are under way on it", name, n))
+			refused = errors.Join(refused, fmt.Errorf("connection %s can't be taken away: %s", name, underWay(m.ID, n)))
 		case kept && now.Mode != mode:
-			refused = errors.Join(refused, fmt.Errorf("connection %s can't change from mode %s to %s: %d orders are under way on it", name, mode, now.Mode, n))
+			refused = errors.Join(refused, fmt.Errorf("connection %s can't change from mode %s to %s: %s", name, mode, now.Mode, underWay(m.ID, n)))
 		case kept && now.BaseURL != address && doubtful > 0:
-			refused = errors.Join(refused, fmt.Errorf("connection %s can't change its base_url: %d orders are being sent or looked for there", name, doubtful))
+			refused = errors.Join(refused, fmt.Errorf("connection %s can't change its base_url: %s being sent or looked for there; wait until each is settled, ferry order list --merchant %s --state submitting,in_doubt,held tells how they stand", name, manyAre(doubtful), m.ID))
+		case kept && doubtful > 0:
+			for _, f := range now.Finders {
+				if now.Settings[f] != was[f] {
+					refused = errors.Join(refused, fmt.Errorf("connection %s can't change its settings.%s: %s being sent or looked for by it; wait until each is settled, ferry order list --merchant %s --state submitting,in_doubt,held tells how they stand", name, f, manyAre(doubtful), m.ID))
+				}
+			}
 		}
 		return nil
 	})
 	return errors.Join(err, refused)
+}
+
+// underWay says what keeps a connection as it is, and what to do.
+func underWay(m relay.MerchantID, n int) string {
+	return fmt.Sprintf("%s under way on it; ferry order list --merchant %s shows what is: wait for their end, or cancel them", manyAre(n), m)
+}
+
+func manyAre(n int) string {
+	if n == 1 {
+		return "1 order is"
+	}
+	return fmt.Sprintf("%d orders are", n)
 }
 
 func (s *Store) saveConnection(ctx context.Context, tx pgx.Tx, merchant relay.MerchantID, role string, c relay.Connection, credentials map[string]string) error {
@@ -256,9 +283,13 @@ func (m Merchant) Connection(name relay.ConnectionName) (Connection, bool) {
 
 // StopConnection marks a connection whose credentials the vendor refuses: no
 // job uses it until it is onboarded again or resumed. The first reason is kept.
-func (s *Store) StopConnection(ctx context.Context, id ConnectionID, reason string) error {
+// settings is the version of the merchant's settings with which the vendor was asked:
+// when others stand now, the refusal says nothing of their credentials.
+func (s *Store) StopConnection(ctx context.Context, id ConnectionID, settings int64, reason string) error {
 	_, err := s.pool.Exec(ctx, `
-		update connections set stopped_at = now(), stopped_reason = $2 where id = $1 and stopped_at is null`, id, reason)
+		with m as (
+			select from merchants where id = (select merchant_id from connections where id = $1) and settings_version = $2 for share)
+		update connections set stopped_at = now(), stopped_reason = $3 where id = $1 and stopped_at is null and exists (select from m)`, id, settings, reason)
 	if err != nil {
 		return fmt.Errorf("stop connection: %w", err)
 	}

@@ -52,7 +52,7 @@ func TestAConnectionIsTakenAwayWhenNothingIsUnderWayOnIt(t *testing.T) {
 	sub := b.atWarehouse(1)
 	without := storetest.Merchant("acme", "outlet")
 	_, err := b.SaveMerchant(t.Context(), without, nil)
-	require.ErrorContains(t, err, "connection shop can't be taken away: 1 orders are under way on it")
+	require.ErrorContains(t, err, "connection shop can't be taken away: 1 order is under way on it; ferry order list --merchant acme shows what is: wait for their end, or cancel them")
 	elsewhere := storetest.Merchant("acme", "shop", "outlet")
 	elsewhere.Warehouse.Name = "annex"
 	_, err = b.SaveMerchant(t.Context(), elsewhere, nil)
@@ -114,14 +114,14 @@ func TestPauseAndStop(t *testing.T) {
 		require.Equal(t, c.after, !read().PausedAt.IsZero())
 	}
 
-	require.NoError(t, b.StopConnection(t.Context(), b.depot(), "first"))
-	require.NoError(t, b.StopConnection(t.Context(), b.depot(), "second"))
+	require.NoError(t, b.StopConnection(t.Context(), b.depot(), b.m.SettingsVersion, "first"))
+	require.NoError(t, b.StopConnection(t.Context(), b.depot(), b.m.SettingsVersion, "second"))
 	require.Equal(t, "first", read().StoredWarehouse().StoppedReason)
 	require.NoError(t, b.ResumeConnections(t.Context(), "acme", "shop"))
 	require.NotZero(t, read().StoredWarehouse().StoppedAt, "another connection's stop stays")
 	require.NoError(t, b.ResumeConnections(t.Context(), "acme", ""))
 	require.Zero(t, read().StoredWarehouse().StoppedAt)
-	require.NoError(t, b.StopConnection(t.Context(), b.depot(), "third"))
+	require.NoError(t, b.StopConnection(t.Context(), b.depot(), b.m.SettingsVersion, "third"))
 	storetest.Save(t, b.Store, storetest.Merchant("acme"))
 	require.Zero(t, read().StoredWarehouse().StoppedAt, "onboarding lifts it")
 }
@@ -345,4 +345,35 @@ func TestImportAliases(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, int64(4), m.MappingsVersion)
 	require.Equal(t, int64(1), m.SettingsVersion)
+}
+
+// What an order in doubt is looked for by stays as it is, lest it be looked for in
+// the wrong place and sent twice.
+func TestWhatFindsAnOrderInDoubtStays(t *testing.T) {
+	b := newBench(t)
+	m := storetest.Merchant("acme")
+	m.Warehouse.Settings, m.Warehouse.Finders = map[string]string{"sent_folder": "sent", "timeout": "30s"}, []string{"sent_folder"}
+	b.m = storetest.Save(t, b.Store, m)
+	sub := b.inDoubt(1)
+	m.Warehouse.Settings = map[string]string{"sent_folder": "copies", "timeout": "30s"}
+	_, err := b.SaveMerchant(t.Context(), m, nil)
+	require.ErrorContains(t, err, "connection depot can't change its settings.sent_folder: 1 order is being sent or looked for by it")
+	m.Warehouse.Settings = map[string]string{"sent_folder": "sent", "timeout": "60s"}
+	storetest.Save(t, b.Store, m)
+	b.record(accepted(sub))
+	m.Warehouse.Settings = map[string]string{"sent_folder": "copies", "timeout": "60s"}
+	storetest.Save(t, b.Store, m)
+}
+
+// A refusal of credentials that were given anew since says nothing of the new ones.
+func TestARefusalOfEarlierCredentials(t *testing.T) {
+	b := newBench(t)
+	asked := b.m.SettingsVersion
+	b.m = storetest.Save(t, b.Store, storetest.Merchant("acme"))
+	require.NoError(t, b.StopConnection(t.Context(), b.depot(), asked, "HTTP 401"))
+	b.reload()
+	require.Zero(t, b.m.StoredWarehouse().StoppedAt)
+	require.NoError(t, b.StopConnection(t.Context(), b.depot(), b.m.SettingsVersion, "HTTP 401"))
+	b.reload()
+	require.NotZero(t, b.m.StoredWarehouse().StoppedAt)
 }

@@ -275,11 +275,17 @@ func (m *model) moves() map[string]func() error {
 				r.Cancelled = true
 			case 1:
 				r.Gone = true
-			case 2:
-				r.Packages = append(r.Packages, parcel(fmt.Sprint(rapid.IntRange(0, 2).Draw(m.rt, "number"))))
-			case 3:
-				r.Packages = append(r.Packages, parcel(fmt.Sprint(rapid.IntRange(3, 6).Draw(m.rt, "number")),
-					item(rapid.SampledFrom([]relay.ItemCode{"MUG", "CAP", "PEN"}).Draw(m.rt, "code"), int64(rapid.IntRange(1, 3).Draw(m.rt, "units")))))
+			case 2, 3:
+				// A parcel may be told with and without its contents and its carrier, and of another size each time.
+				p := parcel(fmt.Sprint(rapid.IntRange(0, 4).Draw(m.rt, "number")))
+				for range rapid.IntRange(0, 2).Draw(m.rt, "codes") {
+					p.Items = append(p.Items, item(rapid.SampledFrom([]relay.ItemCode{"MUG", "CAP", "PEN"}).Draw(m.rt, "code"), int64(rapid.IntRange(1, 3).Draw(m.rt, "units"))))
+				}
+				if rapid.Bool().Draw(m.rt, "no carrier") {
+					p.Carrier = ""
+				}
+				r.Packages, r.Full = append(r.Packages, p), rapid.Bool().Draw(m.rt, "full")
+				r.Settle = rapid.IntRange(0, 3).Draw(m.rt, "settle") == 0
 			case 4, 5:
 				r.Stuck, r.Complete = hold, false
 			case 6, 7:
@@ -353,6 +359,14 @@ func (m *model) check() {
 			and not exists (select from submissions l where l.order_id = s.order_id and l.attempt > s.attempt and l.state in ('accepted', 'withdrawn'))
 		group by i.submission_id, i.line_id, s.order_id having sum(i.units) < (select coalesce(sum(l.units), 0) from shipment_lines l join shipments sh on sh.id = l.shipment_id
 			where sh.order_id = s.order_id and l.line_id = i.line_id)`), "no line is shipped more often than it was ordered")
+	require.Empty(m.rt, list[string](b, `
+		select o.state || ' with ' || s.package_key || ' ' || s.state || ' of ' || count(l.line_id) from shipments s join orders o on o.id = s.order_id
+			left join shipment_lines l on l.shipment_id = s.id
+		group by o.id, s.id having case
+			when s.state in ('ready', 'told') then count(l.line_id) = 0
+			when s.state in ('waiting', 'merged', 'surplus') then count(l.line_id) > 0 or (s.state = 'waiting' and o.state = 'confirmed') end`), "what is told has lines, and nothing else has")
+	require.Empty(m.rt, list[string](b, `select s.package_key from shipments s join shipments f on f.order_id = s.order_id and f.tracking_number = s.tracking_number
+			and f.carrier = s.carrier and f.id < s.id and position(f.package_key in s.package_key) = 0`), "a parcel is told under one key, and more of it under keys that begin with it")
 }
 
 // inconsistencies lists orders whose state and submissions do not fit together.

@@ -1,10 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -38,6 +40,8 @@ type OrderSummary struct {
 	CancelAskedAt    *time.Time             `json:"cancel_asked_at,omitempty"`
 	// AnswerDue is by when a warehouse that has only received the order should say yes or no.
 	AnswerDue *time.Time `json:"answer_due,omitempty"`
+	// RetryAt is when a new order may be sent that could not be; nil: at once.
+	RetryAt *time.Time `json:"retry_at,omitempty"`
 }
 
 // HoldSummary is why an order waits.
@@ -65,7 +69,9 @@ type OrderQuery struct {
 	Reason   relay.HoldReason
 	// Unshipped: only orders that a warehouse has had since before then, and of which not all has left.
 	Unshipped time.Time
-	After     relay.OrderID // orders behind this one
+	Cart      relay.ConnectionName
+	Latest    bool          // those first that were seen last
+	After     relay.OrderID // orders that come behind this one in the list
 	Limit     int
 }
 
@@ -74,7 +80,8 @@ const unshipped = `o.state in ('at_warehouse', 'shipped') and o.answer_due is nu
 
 const summaryColumns = `o.id, o.merchant_id, c.name, o.number, o.reference, o.state, coalesce(o.warehouse_order_id, ''), coalesce(o.warehouse_status, ''),
 	o.hold_reason, o.hold_fields, coalesce(o.hold_code, ''), coalesce(o.hold_words, ''), o.first_held_at, o.held_at, o.hold_attempts, o.placed_at, o.created_at, o.updated_at, o.cancel_requested_at,
-	case o.state when 'skipped' then coalesce(o.skip_reason, '') else '' end, o.answer_due, o.accepted_at`
+	case o.state when 'skipped' then coalesce(o.skip_reason, '') else '' end, o.answer_due, o.accepted_at,
+	case o.state when 'new' then o.retry_at end`
 
 func scanSummary(row pgx.CollectableRow) (o OrderSummary, err error) {
 	var reason *relay.HoldReason
@@ -82,7 +89,7 @@ func scanSummary(row pgx.CollectableRow) (o OrderSummary, err error) {
 	var h HoldSummary
 	var since, heldAt *time.Time
 	if err := row.Scan(&o.ID, &o.Merchant, &o.Cart, &o.Number, &o.Reference, &o.State, &o.WarehouseOrderID, &o.WarehouseStatus,
-		&reason, &fields, &h.Code, &h.Words, &since, &heldAt, &h.Attempts, &o.PlacedAt, &o.SeenAt, &o.UpdatedAt, &o.CancelAskedAt, &o.SkipReason, &o.AnswerDue, &o.AcceptedAt); err != nil {
+		&reason, &fields, &h.Code, &h.Words, &since, &heldAt, &h.Attempts, &o.PlacedAt, &o.SeenAt, &o.UpdatedAt, &o.CancelAskedAt, &o.SkipReason, &o.AnswerDue, &o.AcceptedAt, &o.RetryAt); err != nil {
 		return o, err
 	}
 	if reason == nil {
@@ -98,13 +105,17 @@ func scanSummary(row pgx.CollectableRow) (o OrderSummary, err error) {
 	return o, nil
 }
 
-// Orders lists orders in the order in which they were seen.
+// Orders lists orders in the order in which they were seen, or against it.
 func (s *Store) Orders(ctx context.Context, q OrderQuery) ([]OrderSummary, error) {
+	behind, direction, after := ">", "asc", q.After
+	if q.Latest {
+		behind, direction, after = "<", "desc", cmp.Or(q.After, math.MaxInt64)
+	}
 	rows, err := s.pool.Query(ctx, `
 		select `+summaryColumns+` from orders o join connections c on c.id = o.cart_id
-		where ($1 = '' or o.merchant_id = $1) and ($2::text[] is null or o.state = any($2)) and ($3 = '' or o.hold_reason = $3) and o.id > $4
+		where ($1 = '' or o.merchant_id = $1) and ($2::text[] is null or o.state = any($2)) and ($3 = '' or o.hold_reason = $3) and o.id `+behind+` $4 and ($7 = '' or c.name = $7)
 			and ($6::timestamptz is null or o.accepted_at < $6 and `+unshipped+`)
-		order by o.id limit $5`, string(q.Merchant), q.States, string(q.Reason), q.After, q.Limit, nullTime(q.Unshipped))
+		order by o.id `+direction+` limit $5`, string(q.Merchant), q.States, string(q.Reason), after, q.Limit, nullTime(q.Unshipped), string(q.Cart))
 	if err != nil {
 		return nil, fmt.Errorf("list orders: %w", err)
 	}
@@ -252,9 +263,22 @@ type MerchantCounts struct {
 	Counts
 }
 
-// CountsByMerchant counts the orders of every merchant, by id.
+// CountsByMerchant counts the orders of every merchant that has any, by id.
 func (s *Store) CountsByMerchant(ctx context.Context) ([]MerchantCounts, error) {
-	rows, err := s.pool.Query(ctx, `select merchant_id, state, coalesce(hold_reason, ''), count(*) from orders group by 1, 2, 3 order by 1`)
+	return s.counts(ctx, `select merchant_id, state, coalesce(hold_reason, ''), count(*) from orders group by 1, 2, 3 order by 1`)
+}
+
+// CountsUnderWay counts the orders of every merchant that have not ended, by id.
+// Those that have become ever more, and this is asked for again and again.
+func (s *Store) CountsUnderWay(ctx context.Context) ([]MerchantCounts, error) {
+	return s.counts(ctx, `
+		select m.id, coalesce(o.state, 'new'), coalesce(o.hold_reason, ''), count(o.state)
+		from merchants m left join orders o on o.merchant_id = m.id and o.state not in ('skipped', 'confirmed', 'sending_cancelled', 'cancelled')
+		group by 1, 2, 3 order by 1`)
+}
+
+func (s *Store) counts(ctx context.Context, sql string) ([]MerchantCounts, error) {
+	rows, err := s.pool.Query(ctx, sql)
 	if err != nil {
 		return nil, fmt.Errorf("count orders: %w", err)
 	}

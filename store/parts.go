@@ -40,15 +40,18 @@ func loadParts(ctx context.Context, tx pgx.Tx, ids []int64, at map[relay.OrderID
 	_, err = pgx.ForEachRow(rows, []any{&id, &key, &waits, &it.Code, &it.Units}, func() error {
 		o := at[id]
 		o.shipped.Add(relay.Allocation{Items: []relay.Item{it}})
+		p := o.parcelOf(key)
+		p.holds[it.Code] += it.Units
 		if waits {
 			o.begun[key] = append(o.begun[key], it.Code)
+			p.blank = false
 		}
 		return nil
 	})
 	return err
 }
 
-// allocated takes over what a new package holds. One that makes a kit whole is
+// allocated takes over what a shipment holds that is new. One that makes a kit whole is
 // told together with those that hold the other parts of it; one that makes
 // nothing whole waits for such a one, so that each tracking number is told once.
 func (w *shipmentWriter) allocated(o *shippingOrder, key string, in relay.Allocation) {

@@ -44,6 +44,9 @@ type Progress struct {
 	// had taken, when it tells by itself: that is stuck there.
 	Refused  *relay.Hold
 	Packages []relay.Package
+	// Full says that Packages are all that the warehouse knows of by now: one that was
+	// known and is not among them, where another is new, was re-labelled.
+	Full bool
 }
 
 // answers reports whether it says more than that the order was received. That an
@@ -117,12 +120,12 @@ type shippingOrder struct {
 	settle      bool
 	attempts    []*attempt // those that are live, and those that led to a warehouse's order; the latest last
 	items       []relay.OrderItem
-	known       map[string]bool
+	parcels     []*parcel // in the order in which they were reported
 	shipped     relay.Shipped
-	begun       map[string][]relay.ItemCode // parcels that hold parts of kits and wait for the rest, by key
-	waiting     bool                        // for more to be known: the contents of a parcel
+	begun       map[string][]relay.ItemCode // shipments that hold parts of kits and wait for the rest, by key
 	assumed     bool                        // a parcel's contents were assumed: only the warehouse can say that no more follow
 	surplus     bool                        // a parcel holds nothing that was ordered, as far as its codes tell
+	over        bool                        // parcels of it had left, and it was complete, before
 }
 
 // live is the submission that is under way or accepted; nil for none.
@@ -138,8 +141,8 @@ func (o *shippingOrder) live() *attempt {
 
 // RecordProgress writes packages and states that a warehouse reported, of each
 // order in the order in which it reported them. What it reported before changes
-// nothing. A parcel whose contents the warehouse does not say waits until the
-// order is complete, and then stands for all that is left of it. The cursor behind
+// nothing. A parcel whose contents the warehouse does not say waits until it does
+// or the order is complete, and then stands for all that is left of it. The cursor behind
 // the reports, where there is one, is written with them: told again, a refusal could
 // undo a later submission. ErrReadOn, and nothing is written, when another run has
 // recorded what was read from there.
@@ -251,16 +254,12 @@ func (w *shipmentWriter) report(o *shippingOrder, r Progress) {
 	case r.Status != "":
 		o.status = plain(r.Status)
 	}
-	fresh := w.fresh(o, r.Packages)
-	for _, p := range fresh {
-		w.addPackage(o, p)
-	}
-	w.out.Packages += len(fresh)
+	news := w.takePackages(o, r)
 	ends := r.Cancelled || r.Refused != nil || r.Gone
 	// What was cancelled after a part had left leaves nothing more to expect.
-	o.complete, o.settle = o.complete || r.Complete || (ends && len(o.known) > 0), o.settle || r.Settle
+	o.complete, o.settle = o.complete || r.Complete || (ends && len(o.parcels) > 0), o.settle || r.Settle
 	switch {
-	case len(fresh) > 0:
+	case news:
 		if o.state == relay.OrderCancelled || o.state == relay.OrderCancelRequested {
 			w.out.Alarms++
 			w.tell(o, EventShippedAfterAll, map[string]any{"was": o.state})
@@ -268,7 +267,7 @@ func (w *shipmentWriter) report(o *shippingOrder, r Progress) {
 		if o.state.MayBeReported(relay.OrderShipped) {
 			o.state = relay.OrderShipped
 		}
-	case len(o.known) > 0:
+	case len(o.parcels) > 0:
 	case r.Refused != nil && (received || r.Submission != 0 || o.cancelAsked):
 		w.refuse(o, r)
 	case r.Refused != nil:
@@ -282,19 +281,6 @@ func (w *shipmentWriter) report(o *shippingOrder, r Progress) {
 		o.state = relay.OrderAtWarehouse
 		w.tell(o, EventReleased, map[string]any{"why": "the warehouse goes on with it"})
 	}
-}
-
-// fresh returns the packages that are not known yet.
-func (w *shipmentWriter) fresh(o *shippingOrder, packages []relay.Package) []relay.Package {
-	var fresh []relay.Package
-	for _, p := range packages {
-		p.Carrier, p.TrackingNumber = plain(p.Carrier), plain(p.TrackingNumber)
-		if key := p.Key(); p.TrackingNumber != "" && !o.known[key] {
-			o.known[key] = true
-			fresh = append(fresh, p)
-		}
-	}
-	return fresh
 }
 
 // takenAfterAll meets the word that a warehouse goes on with an order that it
@@ -403,13 +389,18 @@ func (w *shipmentWriter) hold(o *shippingOrder, h relay.Hold) {
 // finish draws the conclusions of all that was reported of an order.
 func (w *shipmentWriter) finish(o *shippingOrder) {
 	left := relay.Remaining(o.items, o.shipped.Lines)
-	o.complete = o.complete || (!o.assumed && len(o.items) > 0 && len(o.known) > 0 && len(left) == 0)
+	o.complete = o.complete || (!o.assumed && len(o.items) > 0 && len(o.parcels) > 0 && len(left) == 0)
 	switch {
 	case !o.complete && !o.settle:
-	case o.waiting || (o.surplus && len(left) > 0):
+	case o.blank() || (o.surplus && len(left) > 0):
 		w.settle(o, left, true)
 	case len(o.begun) > 0:
 		w.settle(o, relay.Begun(o.items, o.shipped), false)
+	}
+	if o.complete && !o.over && len(o.parcels) > 0 {
+		if left := relay.Remaining(o.items, o.shipped.Lines); len(left) > 0 {
+			w.short(o, left)
+		}
 	}
 	if o.status != o.was.status && o.status != "" {
 		if o.status == "gone" && o.state != relay.OrderCancelled {

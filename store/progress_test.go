@@ -751,7 +751,7 @@ func TestAPersonsHold(t *testing.T) {
 				return
 			}
 			b.want(id, relay.OrderHeld)
-			require.Equal(t, "operator: reason ask first", b.summary(id).Hold.Headline())
+			require.Equal(t, "operator: ask first", b.summary(id).Hold.Headline())
 			require.Equal(t, attempts, b.summary(id).Hold.Attempts, "nothing was refused")
 			require.Empty(t, b.claim("me"))
 			again, err := b.HoldOrder(t.Context(), id, operator, "operator clerk")

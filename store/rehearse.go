@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -23,6 +24,22 @@ func (s *Store) CartOrderStates(ctx context.Context, cart ConnectionID, ids []re
 		return nil, fmt.Errorf("look up cart orders: %w", err)
 	}
 	return out, nil
+}
+
+// RehearseMerchant returns what SaveMerchant would fail with: it does what that does,
+// and takes it back.
+func (s *Store) RehearseMerchant(ctx context.Context, m relay.Merchant, credentials map[relay.ConnectionName]map[string]string) error {
+	takeBack := errors.New("only rehearsed")
+	err := s.begin(ctx, func(tx pgx.Tx) error {
+		if _, err := s.saveMerchant(ctx, tx, m, credentials); err != nil {
+			return err
+		}
+		return takeBack
+	})
+	if errors.Is(err, takeBack) {
+		return nil
+	}
+	return err
 }
 
 // Onboarded reports whether the vault's credentials come from a file that said

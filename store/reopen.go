@@ -20,6 +20,7 @@ const (
 	CancelUnconfirmed ReopenStanding = "cancel_unconfirmed" // the warehouse has not said yes to the cancel
 	CancelledAtCart   ReopenStanding = "cancelled_at_cart"  // as far as we know
 	TellingCart       ReopenStanding = "telling_cart"       // the cart may have been told of the cancel
+	CartTakenAway     ReopenStanding = "cart_taken_away"    // the merchant's file does not name the cart any more
 )
 
 // ReopenRequest is the ledger's answer.
@@ -37,16 +38,25 @@ type ReopenRequest struct {
 func (s *Store) ReopenOrder(ctx context.Context, order relay.OrderID, actor, reason string) (ReopenRequest, error) {
 	var r ReopenRequest
 	err := s.begin(ctx, func(tx pgx.Tx) error {
-		var cancelled, told, asked bool
-		err := tx.QueryRow(ctx, `
-			select o.state, coalesce(o.warehouse_order_id, ''), c.name, o.cart_cancelled_at is not null,
-				o.cart_cancel_sent_at is not null, o.cancel_requested_at is not null
-			from orders o join connections c on c.id = o.cart_id where o.id = $1 for update of o`, order).
-			Scan(&r.State, &r.WarehouseOrderID, &r.Cart, &cancelled, &told, &asked)
-		if err != nil {
+		var merchant relay.MerchantID
+		if err := tx.QueryRow(ctx, `select merchant_id from orders where id = $1`, order).Scan(&merchant); err != nil {
 			return notFound(err)
 		}
+		if err := keepSettings(ctx, tx, merchant); err != nil { // a cart with an order under way is not taken away
+			return err
+		}
+		var cancelled, told, asked, away bool
+		err := tx.QueryRow(ctx, `
+			select o.state, coalesce(o.warehouse_order_id, ''), c.name, o.cart_cancelled_at is not null,
+				o.cart_cancel_sent_at is not null, o.cancel_requested_at is not null, c.removed_at is not null
+			from orders o join connections c on c.id = o.cart_id where o.id = $1 for update of o`, order).
+			Scan(&r.State, &r.WarehouseOrderID, &r.Cart, &cancelled, &told, &asked, &away)
+		if err != nil {
+			return err
+		}
 		switch {
+		case r.State.MayReopen() && away:
+			r.Standing = CartTakenAway
 		case r.State.MayReopen() && cancelled:
 			r.Standing = CancelledAtCart
 		case r.State.MayReopen() && told:

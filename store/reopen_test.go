@@ -8,6 +8,7 @@ import (
 
 	"orderferry/relay"
 	"orderferry/store"
+	"orderferry/store/storetest"
 )
 
 func (b *bench) reopen(id relay.OrderID) store.ReopenRequest {
@@ -156,4 +157,17 @@ func TestTheCancelledWarehouseOrderStaysOwned(t *testing.T) {
 			require.Equal(t, []bool{true, false}, owned)
 		})
 	}
+}
+
+// Nobody would tell a cart that was taken away of the parcels.
+func TestReopenAfterTheCartWasTakenAway(t *testing.T) {
+	b := newBench(t, "shop", "outlet")
+	b.takeIn(anOrder(1))
+	b.cancel(b.id(1))
+	b.want(b.id(1), relay.OrderSendingCancelled)
+	b.m = storetest.Save(t, b.Store, storetest.Merchant("acme", "outlet"))
+	require.Equal(t, store.CartTakenAway, b.reopen(b.id(1)).Standing)
+	b.want(b.id(1), relay.OrderSendingCancelled)
+	b.m = storetest.Save(t, b.Store, storetest.Merchant("acme", "shop", "outlet"))
+	require.Equal(t, store.Reopened, b.reopen(b.id(1)).Standing)
 }

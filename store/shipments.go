@@ -73,7 +73,7 @@ func lockShipping(ctx context.Context, tx pgx.Tx, ids []int64) ([]*shippingOrder
 		return nil, err
 	}
 	orders, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*shippingOrder, error) {
-		o := &shippingOrder{known: make(map[string]bool), begun: make(map[string][]relay.ItemCode)}
+		o := &shippingOrder{begun: make(map[string][]relay.ItemCode)}
 		err := r.Scan(&o.id, &o.reference, &o.cart, &o.state, &o.wid, &o.warehouse, &o.status, &o.complete, &o.unanswered, &o.reason, &o.code, &o.cancelAsked)
 		o.was = o.standing
 		return o, err
@@ -106,31 +106,10 @@ func lockShipping(ctx context.Context, tx pgx.Tx, ids []int64) ([]*shippingOrder
 	}); err != nil {
 		return nil, err
 	}
-	if err := loadParts(ctx, tx, ids, at); err != nil {
+	if err := loadParcels(ctx, tx, ids, at); err != nil {
 		return nil, err
 	}
-	rows, err = tx.Query(ctx, `
-		select s.order_id, s.package_key, s.state, s.assumed, coalesce(l.line_id, ''), coalesce(l.units, 0)
-		from shipments s left join shipment_lines l on l.shipment_id = s.id where s.order_id = any($1) order by s.id`, ids)
-	if err != nil {
-		return nil, err
-	}
-	var units int64
-	var key, state string
-	var assumed bool
-	var line relay.LineID
-	_, err = pgx.ForEachRow(rows, []any{&id, &key, &state, &assumed, &line, &units}, func() error {
-		o := at[id]
-		o.assumed = o.assumed || assumed
-		o.known[key] = true
-		o.waiting = o.waiting || (state == "waiting" && o.begun[key] == nil)
-		o.surplus = o.surplus || state == "surplus"
-		if line != "" {
-			o.shipped.Add(relay.Allocation{Lines: []relay.ShippedLine{{Line: line, Units: units}}})
-		}
-		return nil
-	})
-	return orders, err
+	return orders, loadParts(ctx, tx, ids, at)
 }
 
 // loadAttempts reads the submissions that reports may be about.
@@ -155,40 +134,51 @@ func loadAttempts(ctx context.Context, tx pgx.Tx, ids []int64, at map[relay.Orde
 	return err
 }
 
-func (w *shipmentWriter) addPackage(o *shippingOrder, p relay.Package) {
-	state := "waiting"
-	detail := map[string]any{"carrier": p.Carrier, "tracking_number": p.TrackingNumber}
-	if len(p.Items) > 0 {
-		in := relay.Allocate(o.items, o.shipped, p.Items)
-		if len(in.Surplus) > 0 {
-			detail["surplus"] = in.Surplus
-		}
-		switch {
-		case len(in.Lines) > 0:
-			state = "ready"
-			detail["contents"] = in.Lines
-		case len(in.Items) > 0:
-			detail["parts"] = in.Items
-		default:
-			state = "surplus"
-		}
-		w.allocated(o, p.Key(), in)
-		w.lines = append(w.lines, packageLines{o.id, p.Key(), in.Lines})
-	}
-	switch state {
-	case "ready":
-		w.carts[o.cart] = true
-	case "waiting":
-		o.waiting = o.waiting || o.begun[p.Key()] == nil
-	case "surplus":
-		o.surplus = true
-	}
-	w.events = append(w.events, newEvent{o.id, EventPackage, detail})
+// addShipment writes a shipment of a parcel, with what it holds as far as that is told.
+func (w *shipmentWriter) addShipment(o *shippingOrder, of *parcel, p relay.Package, kind EventKind) {
+	key := of.nextKey()
+	state := w.contents(o, of, key, p.Items, kind)
 	a := &w.packages
 	a.order, a.cart = append(a.order, int64(o.id)), append(a.cart, int64(o.cart))
-	a.key, a.carrier, a.service = append(a.key, p.Key()), append(a.carrier, p.Carrier), append(a.service, plain(p.Service))
+	a.key, a.carrier, a.service = append(a.key, key), append(a.carrier, of.Carrier), append(a.service, plain(p.Service))
 	a.number, a.url, a.tracker = append(a.number, p.TrackingNumber), append(a.url, plain(p.TrackingURL)), append(a.tracker, plain(p.TrackerID))
 	a.state, a.shippedAt = append(a.state, state), append(a.shippedAt, nullTime(p.ShippedAt))
+}
+
+// fill takes over the contents of a parcel that waits for them.
+func (w *shipmentWriter) fill(o *shippingOrder, of *parcel, items []relay.Item) {
+	state := w.contents(o, of, of.key, items, EventContentsTold)
+	w.batch.Queue(`update shipments set state = $3 where order_id = $1 and package_key = $2 and state = 'waiting'`, o.id, of.key, state)
+}
+
+// contents spreads what a shipment holds over the order's lines, tells it in the
+// trail, and returns the shipment's state.
+func (w *shipmentWriter) contents(o *shippingOrder, of *parcel, key string, items []relay.Item, kind EventKind) (state string) {
+	detail := map[string]any{"carrier": of.Carrier, "tracking_number": of.TrackingNumber}
+	w.tell(o, kind, detail)
+	if of.blank = len(items) == 0; of.blank {
+		return "waiting"
+	}
+	in := relay.Allocate(o.items, o.shipped, items)
+	if len(in.Surplus) > 0 {
+		detail["surplus"] = in.Surplus
+	}
+	for _, it := range in.Items {
+		of.holds[it.Code] += it.Units
+	}
+	w.allocated(o, key, in)
+	w.lines = append(w.lines, packageLines{o.id, key, in.Lines})
+	switch {
+	case len(in.Lines) > 0:
+		detail["contents"] = in.Lines
+		of.told, w.carts[o.cart] = true, true
+		return "ready"
+	case len(in.Items) > 0:
+		detail["parts"] = in.Items
+		return "waiting"
+	}
+	o.surplus = true
+	return "surplus"
 }
 
 // settle lets the first parcel of unknown contents stand for all that is left
@@ -270,6 +260,7 @@ func (s *Store) SettleOverdue(ctx context.Context, warehouse ConnectionID, age t
 // ShipmentToTell is a package that a cart is to be told of.
 type ShipmentToTell struct {
 	ID              int64
+	Key             string // within its order: the same in every try, and of no other
 	Order           relay.OrderID
 	ExternalID      relay.ExternalID
 	Carrier         string
@@ -285,8 +276,9 @@ type ShipmentToTell struct {
 // of one order stay together as far as limit allows.
 func (s *Store) ShipmentsToTell(ctx context.Context, cart ConnectionID, limit int) ([]ShipmentToTell, error) {
 	rows, err := s.pool.Query(ctx, `
-		select s.id, s.order_id, o.external_id, s.carrier, s.service,
-			array[s.tracking_number] || array(select m.tracking_number from shipments m where m.merged_into = s.id order by m.id),
+		select s.id, s.package_key, s.order_id, o.external_id, s.carrier, s.service,
+			array[s.tracking_number] || array(select m.tracking_number from shipments m
+				where m.merged_into = s.id and m.tracking_number <> s.tracking_number group by m.tracking_number order by min(m.id)),
 			s.tracking_url, coalesce(s.shipped_at, s.seen_at), s.push_attempts
 		from shipments s join orders o on o.id = s.order_id
 		where s.cart_id = $1 and s.state = 'ready' and (s.next_push_at is null or s.next_push_at <= now()) order by s.id limit $2`, cart, limit)
@@ -294,7 +286,7 @@ func (s *Store) ShipmentsToTell(ctx context.Context, cart ConnectionID, limit in
 		return nil, fmt.Errorf("read shipments: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (t ShipmentToTell, err error) {
-		err = r.Scan(&t.ID, &t.Order, &t.ExternalID, &t.Carrier, &t.Service, &t.TrackingNumbers, &t.TrackingURL, &t.ShippedAt, &t.Attempts)
+		err = r.Scan(&t.ID, &t.Key, &t.Order, &t.ExternalID, &t.Carrier, &t.Service, &t.TrackingNumbers, &t.TrackingURL, &t.ShippedAt, &t.Attempts)
 		return t, err
 	})
 	if err != nil || len(list) == 0 {

@@ -23,8 +23,8 @@ type sifted struct {
 	woken              []relay.OrderID // that were on hold
 }
 
-// heldForPeople are the holds that no filter ends: a person's own, and that of an
-// order which the warehouse may have (promise 1).
+// heldForPeople are the holds that neither a filter nor an edit ends: a person's
+// own, and that of an order which the warehouse may have (promise 1).
 var heldForPeople = []relay.HoldReason{relay.HoldOperator, relay.HoldUnknownOutcome}
 
 // sift carries verdicts out: orders that wait to be sent, or are on hold, are
@@ -80,11 +80,27 @@ func sift(ctx context.Context, tx pgx.Tx, actor string, verdicts []verdict, caus
 
 // filterOf reads a cart's filter, and keeps it as it is until the transaction
 // ends: what is judged by it is judged before the merchant is onboarded anew, and
-// so among what NextToFilter finds then.
-func filterOf(ctx context.Context, tx pgx.Tx, cart ConnectionID) (relay.Filter, error) {
+// so among what NextToFilter finds then. What was read from a cart that was taken
+// away since, or that is another account now, is not to be judged at all: ErrSettingsChanged.
+func filterOf(ctx context.Context, tx pgx.Tx, cart Connection) (relay.Filter, error) {
+	if err := keepSettings(ctx, tx, cart.Merchant); err != nil {
+		return relay.Filter{}, err
+	}
 	var rules relay.Rules
-	err := tx.QueryRow(ctx, `select rules from connections where id = $1 for share`, cart).Scan(&rules)
+	var same bool
+	err := tx.QueryRow(ctx, `
+		select rules, removed_at is null and (mode, base_url) = ($2, $3) from connections where id = $1`, cart.ID, cart.Mode, cart.BaseURL).Scan(&rules, &same)
+	if err == nil && !same {
+		err = ErrSettingsChanged
+	}
 	return rules.Filter, err
+}
+
+// keepSettings keeps a merchant from being onboarded anew until the transaction
+// ends: every onboarding begins by changing the merchant's row.
+func keepSettings(ctx context.Context, tx pgx.Tx, merchant relay.MerchantID) error {
+	_, err := tx.Exec(ctx, `select from merchants where id = $1 for share`, merchant)
+	return err
 }
 
 // noteTraits keeps what the cart tells of orders besides what is to be shipped.

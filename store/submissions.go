@@ -52,14 +52,19 @@ type ClaimQuery struct {
 	Owner    string        // who sends; a later attempt of the same activity has the same
 	Lease    time.Duration // how long the owner may send
 	Limit    int
-	// Held names orders on hold to claim instead of new ones.
-	Held []relay.OrderID
+	// Held names orders on hold to claim instead of new ones: those that are on hold
+	// for one of Reasons still, where any are given.
+	Held    []relay.OrderID
+	Reasons []relay.HoldReason
 	// Actor is who is named in the trail.
 	Actor string
 }
 
 // ErrSettingsChanged tells that the merchant was onboarded again since it was read.
 var ErrSettingsChanged = errors.New("the merchant's settings changed meanwhile")
+
+// ErrPaused tells that the merchant is paused: nothing is sent.
+var ErrPaused = errors.New("the merchant is paused")
 
 // Claimed is the outcome of a claim.
 type Claimed struct {
@@ -76,12 +81,18 @@ func (s *Store) Claim(ctx context.Context, q ClaimQuery, prepare func(o relay.Or
 	var out Claimed
 	err := s.begin(ctx, func(tx pgx.Tx) error {
 		out = Claimed{}
-		// Nothing is claimed for a connection that is being replaced just now.
-		// Nor with mappings that are being edited: an order that is held for want of
-		// one is seen by those who look at holds after the edit.
+		// Nothing is claimed for a connection that is being replaced just now, nor once
+		// a pause was answered. Nor with mappings that are being edited: an order that is
+		// held for want of one is seen by those who look at holds after the edit.
 		var settings, mappings int64
-		if err := tx.QueryRow(ctx, `select settings_version, aliases_version from merchants where id = $1 for share`, q.Merchant.ID).Scan(&settings, &mappings); err != nil {
+		var paused bool
+		err := tx.QueryRow(ctx, `select settings_version, aliases_version, paused_at is not null from merchants where id = $1 for share`, q.Merchant.ID).
+			Scan(&settings, &mappings, &paused)
+		if err != nil {
 			return notFound(err)
+		}
+		if paused {
+			return ErrPaused
 		}
 		if settings != q.Merchant.SettingsVersion {
 			return ErrSettingsChanged
@@ -157,10 +168,10 @@ func lockReady(ctx context.Context, tx pgx.Tx, q ClaimQuery) ([]relay.Order, err
 	args := []any{q.Merchant.ID, q.Limit}
 	if q.Held != nil {
 		sql = `select ` + orderColumns + ` from orders o join connections c on c.id = o.cart_id
-			where o.merchant_id = $1 and o.state = 'held' and o.id = any($3)
+			where o.merchant_id = $1 and o.state = 'held' and o.id = any($3) and (cardinality($4::text[]) = 0 or o.hold_reason = any($4))
 				and not exists (select from submissions s where s.order_id = o.id and s.state in ('open', 'in_doubt', 'accepted'))
 			order by o.id limit $2 for update of o skip locked`
-		args = append(args, q.Held)
+		args = append(args, q.Held, orEmpty(q.Reasons))
 	}
 	rows, err := tx.Query(ctx, sql, args...)
 	if err != nil {
@@ -262,8 +273,9 @@ func openSubmissions(ctx context.Context, tx pgx.Tx, q ClaimQuery, subs []Submis
 }
 
 type holdRow struct {
-	order relay.OrderID
-	hold  relay.Hold
+	order   relay.OrderID
+	hold    relay.Hold
+	refused bool // by the warehouse
 }
 
 // holdOrders puts orders on hold. One whose cancel was asked for meanwhile ends
@@ -275,6 +287,7 @@ func holdOrders(ctx context.Context, tx pgx.Tx, actor string, holds []holdRow) e
 		return nil
 	}
 	ids, reasons, codes, words, fields, details := make([]int64, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	refused := make([]bool, n)
 	for i, h := range holds {
 		var err error
 		if fields[i], err = asJSON(h.hold.Fields); err != nil {
@@ -284,21 +297,22 @@ func holdOrders(ctx context.Context, tx pgx.Tx, actor string, holds []holdRow) e
 			return err
 		}
 		ids[i], reasons[i], codes[i], words[i] = int64(h.order), string(h.hold.Reason), plain(h.hold.Code), plain(h.hold.Words)
+		refused[i] = h.refused
 	}
 	_, err := tx.Exec(ctx, `
 		with h as (
 			select q.*, o.cancel_requested_at is not null
 				and not exists (select from submissions s where s.order_id = o.id and s.state in ('open', 'in_doubt', 'accepted')) as stop
-			from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $8::text[]) as q(id, r, c, w, f, d) join orders o on o.id = q.id),
+			from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $8::text[], $9::boolean[]) as q(id, r, c, w, f, d, refused) join orders o on o.id = q.id),
 		u as (
 			update orders o set
 				state = case when stop then 'sending_cancelled' else 'held' end,
 				hold_reason = case when not stop then r end, held_at = case when not stop then now() end,
 				hold_fields = f::jsonb, hold_code = nullif(c, ''), hold_words = nullif(w, ''), hold_workflow_at = null,
-				first_held_at = coalesce(first_held_at, now()), hold_attempts = hold_attempts + (r <> 'operator')::int, next_look_at = null, looks = 0, skip_reason = null, updated_at = now()
+				first_held_at = coalesce(first_held_at, now()), hold_attempts = hold_attempts + h.refused::int, next_look_at = null, looks = 0, skip_reason = null, updated_at = now()
 			from h where o.id = h.id and o.state = any($6) returning o.id, o.state, h.d)
 		insert into order_events (order_id, kind, actor, detail) select id, state, $7, case state when 'held' then d::jsonb end from u order by id`,
-		ids, reasons, codes, words, fields, into(relay.OrderHeld), actor, details)
+		ids, reasons, codes, words, fields, into(relay.OrderHeld), actor, details, refused)
 	return err
 }
 
@@ -413,8 +427,12 @@ func recordOutcomes(ctx context.Context, tx pgx.Tx, actor string, outcomes []Out
 			unk = append(unk, o)
 		}
 	}
+	subs := make([]int64, len(outcomes))
+	for i, o := range outcomes {
+		subs[i] = int64(o.Submission)
+	}
 	// First, so that a cancel that was asked for just now is seen by all that follows.
-	if err := lockOrders(ctx, tx, outcomes); err != nil {
+	if err := lockOrdersOf(ctx, tx, subs); err != nil {
 		return err
 	}
 	if err := recordAccepted(ctx, tx, actor, acc); err != nil {
@@ -429,13 +447,11 @@ func recordOutcomes(ctx context.Context, tx pgx.Tx, actor string, outcomes []Out
 	return recordUnsent(ctx, tx, actor, uns)
 }
 
-func lockOrders(ctx context.Context, tx pgx.Tx, outcomes []Outcome) error {
-	ids := make([]int64, len(outcomes))
-	for i, o := range outcomes {
-		ids[i] = int64(o.Submission)
-	}
+// lockOrdersOf locks the orders of submissions. All who change submissions lock
+// orders first, so that none waits for another who waits for it.
+func lockOrdersOf(ctx context.Context, tx pgx.Tx, subs []int64) error {
 	_, err := tx.Exec(ctx, `
-		select from orders where id in (select order_id from submissions where id = any($1)) order by id for no key update`, ids)
+		select from orders where id in (select order_id from submissions where id = any($1)) order by id for no key update`, subs)
 	return err
 }
 
@@ -528,7 +544,7 @@ func recordRefused(ctx context.Context, tx pgx.Tx, actor string, refused []Outco
 	var holds []holdRow
 	for _, o := range refused {
 		if resolved[o.Submission] {
-			holds = append(holds, holdRow{order: o.Order, hold: *o.Refused})
+			holds = append(holds, holdRow{order: o.Order, hold: *o.Refused, refused: true})
 		}
 	}
 	return holdOrders(ctx, tx, actor, holds)
@@ -584,7 +600,6 @@ func recordUnsent(ctx context.Context, tx pgx.Tx, actor string, uns []Outcome) e
 				hold_reason = case when cancel_requested_at is null and s.spent > 0 and send_failures + 1 >= s.spent then 'warehouse_unreachable' end,
 				held_at = case when cancel_requested_at is null and s.spent > 0 and send_failures + 1 >= s.spent then now() end,
 				first_held_at = case when cancel_requested_at is null and s.spent > 0 and send_failures + 1 >= s.spent then coalesce(first_held_at, now()) else first_held_at end,
-				hold_attempts = hold_attempts + case when cancel_requested_at is null and s.spent > 0 and send_failures + 1 >= s.spent then 1 else 0 end,
 				send_failures = case when s.spent = 0 then send_failures when send_failures + 1 >= s.spent then 0 else send_failures + 1 end,
 				retry_at = now() + s.retry * case when s.spent = 0 then 1 else 2 ^ send_failures end, updated_at = now()
 			from s where o.id = s.order_id and o.state = 'submitting' returning o.id, o.state, extract(epoch from o.retry_at - now())::bigint as again, s.detail)
@@ -604,8 +619,21 @@ func recordUnsent(ctx context.Context, tx pgx.Tx, actor string, uns []Outcome) e
 func (s *Store) TakeOver(ctx context.Context, warehouse ConnectionID, owner, actor string) (int, error) {
 	var n int
 	err := s.begin(ctx, func(tx pgx.Tx) error {
+		n = 0
 		rows, err := tx.Query(ctx, `
-			select id from submissions where warehouse_id = $1 and state = 'open' and (owner = $2 or lease_until < now()) for update skip locked`, warehouse, owner)
+			select o.id from submissions s join orders o on o.id = s.order_id
+			where s.warehouse_id = $1 and s.state = 'open' and (s.owner = $2 or s.lease_until < now()) for no key update of o skip locked`, warehouse, owner)
+		if err != nil {
+			return err
+		}
+		orders, err := pgx.CollectRows(rows, pgx.RowTo[relay.OrderID])
+		if err != nil || len(orders) == 0 {
+			return err
+		}
+		// Once more under the lock: one may have been sent again meanwhile.
+		rows, err = tx.Query(ctx, `
+			select id from submissions where order_id = any($3) and warehouse_id = $1 and state = 'open' and (owner = $2 or lease_until < now()) for update`,
+			warehouse, owner, orders)
 		if err != nil {
 			return err
 		}
@@ -706,9 +734,12 @@ func (l Look) trail() map[string]any {
 
 // lockDoubtful locks the orders of those submissions that are in doubt still.
 func lockDoubtful(ctx context.Context, tx pgx.Tx, subs []int64) (map[SubmissionID]doubtful, error) {
+	if err := lockOrdersOf(ctx, tx, subs); err != nil {
+		return nil, err
+	}
 	rows, err := tx.Query(ctx, `
 		select s.id, s.sends, o.id, o.cancel_requested_at is not null from submissions s join orders o on o.id = s.order_id
-		where s.id = any($1) and s.state = 'in_doubt' and o.state = 'in_doubt' order by o.id for update`, subs)
+		where s.id = any($1) and s.state = 'in_doubt' and o.state = 'in_doubt' order by o.id for update of s`, subs)
 	if err != nil {
 		return nil, err
 	}
@@ -777,9 +808,10 @@ func (s *Store) RecordLooks(ctx context.Context, actor string, looks []Look) err
 	return nil
 }
 
-// Reopen opens submissions again that were looked for and are surely absent:
-// they are sent once more with the same token. It returns those that are open
+// Reopen opens submissions of one merchant again that were looked for and are surely
+// absent: they are sent once more with the same token. It returns those that are open
 // now, with new leases; one whose cancel was asked for ends as cancelled before sending.
+// ErrPaused, and they stay in doubt, while the merchant is paused.
 func (s *Store) Reopen(ctx context.Context, subs []Submission, owner string, lease time.Duration, actor string) ([]Submission, error) {
 	ids := make([]int64, len(subs))
 	at := make(map[SubmissionID]Submission, len(subs))
@@ -789,6 +821,17 @@ func (s *Store) Reopen(ctx context.Context, subs []Submission, owner string, lea
 	var out []Submission
 	err := s.begin(ctx, func(tx pgx.Tx) error {
 		out = nil
+		var paused bool
+		err := tx.QueryRow(ctx, `
+			select coalesce(bool_or(paused), false) from (
+				select paused_at is not null as paused from merchants
+				where id in (select o.merchant_id from submissions s join orders o on o.id = s.order_id where s.id = any($1)) for share) m`, ids).Scan(&paused)
+		if err != nil {
+			return err
+		}
+		if paused {
+			return ErrPaused
+		}
 		still, err := lockDoubtful(ctx, tx, ids)
 		if err != nil {
 			return err
@@ -853,6 +896,25 @@ func (s *Store) Owned(ctx context.Context, warehouse ConnectionID, ids []relay.W
 		return nil, fmt.Errorf("look up warehouse orders: %w", err)
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[bool])
+}
+
+// Contested reports whether a warehouse order that was found for an order, not by
+// its token, may be another order's: merchants may share an account and number their
+// orders alike. Promise 1: it is when that one has it, or had it, and while that
+// one is itself being sent or looked for there under the same reference.
+func (s *Store) Contested(ctx context.Context, warehouse ConnectionID, order relay.OrderID, id relay.WarehouseOrderID) (contested bool, err error) {
+	err = s.pool.QueryRow(ctx, `
+		with same as (
+			select c.id, c.merchant_id from connections c join connections me on me.id = $1 and (c.connector, c.base_url, c.mode) = (me.connector, me.base_url, me.mode))
+		select exists (select from orders o where o.id <> $2 and o.warehouse_id in (select id from same) and o.warehouse_order_id = $3)
+			or exists (select from submissions s where s.order_id <> $2 and s.warehouse_id in (select id from same) and s.warehouse_order_id = $3)
+			or exists (select from orders o where o.id <> $2 and o.merchant_id in (select merchant_id from same) and o.warehouse_id in (select id from same)
+				and o.reference = (select reference from orders where id = $2) and o.state in ('submitting', 'in_doubt'))`,
+		warehouse, order, id).Scan(&contested)
+	if err != nil {
+		return false, fmt.Errorf("look up a warehouse order: %w", err)
+	}
+	return contested, nil
 }
 
 // RecordDuplicates notes warehouse orders beyond the first that are the same

@@ -15,6 +15,7 @@ import (
 
 	"orderferry/relay"
 	"orderferry/store"
+	"orderferry/store/storetest"
 )
 
 func TestClaim(t *testing.T) {
@@ -46,7 +47,7 @@ func TestClaim(t *testing.T) {
 	require.Nil(t, d.Submissions[0].ResolvedAt)
 	held, err := b.Order(t.Context(), b.id(2))
 	require.NoError(t, err)
-	require.Equal(t, "unknown_item: lines[0].sku MUG", held.Hold.Headline())
+	require.Equal(t, "unknown_item: MUG (line 1)", held.Hold.Headline())
 
 	require.Len(t, b.claim("you"), 1)
 	require.Empty(t, b.claim("you"))
@@ -554,4 +555,104 @@ func TestOnboardingStrandsNoOrder(t *testing.T) {
 	b.record(store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Accepted: "W-1"})
 	require.NoError(t, save(moved), "the vendor may move")
 	require.ErrorContains(t, save(replaced), "can't be taken away")
+}
+
+// Once a pause was answered nothing is claimed or sent again, whatever began before it.
+func TestNothingIsSentWhileTheMerchantIsPaused(t *testing.T) {
+	b := newBench(t)
+	doubtful := b.inDoubt(1)
+	b.takeIn(anOrder(2))
+	require.NoError(t, b.SetPaused(t.Context(), "acme", true))
+	_, err := b.Claim(t.Context(), b.query("me"), translate)
+	require.ErrorIs(t, err, store.ErrPaused)
+	_, err = b.Reopen(t.Context(), []store.Submission{doubtful}, "me", time.Minute, "test")
+	require.ErrorIs(t, err, store.ErrPaused)
+	b.want(doubtful.Order.ID, relay.OrderInDoubt)
+	require.NoError(t, b.SetPaused(t.Context(), "acme", false))
+	require.Len(t, b.claim("me"), 1)
+	again, err := b.Reopen(t.Context(), []store.Submission{doubtful}, "me", time.Minute, "test")
+	require.NoError(t, err)
+	require.Len(t, again, 1)
+}
+
+// Of orders on hold only those go by the clock whose reason it may end.
+func TestClaimHeldForReasons(t *testing.T) {
+	b := newBench(t)
+	sub := b.submitting(1)
+	b.record(refused(sub))
+	answer, err := b.HoldOrder(t.Context(), sub.Order.ID, relay.Hold{Reason: relay.HoldOperator}, "operator clerk")
+	require.NoError(t, err)
+	require.True(t, answer.Held)
+	q := b.query("me")
+	q.Held, q.Reasons = []relay.OrderID{sub.Order.ID}, relay.NightlyReasons()
+	got, err := b.Claim(t.Context(), q, translate)
+	require.NoError(t, err)
+	require.Empty(t, got.Submissions)
+	q.Reasons = nil // a person asked
+	got, err = b.Claim(t.Context(), q, translate)
+	require.NoError(t, err)
+	require.Len(t, got.Submissions, 1)
+}
+
+// Only a warehouse refuses: a hold of our own, or for want of an answer, counts for nothing.
+func TestAttemptsAreTheWarehousesRefusals(t *testing.T) {
+	b := newBench(t)
+	attempts := func() int {
+		d, err := b.Order(t.Context(), b.id(1))
+		require.NoError(t, err)
+		return d.Hold.Attempts
+	}
+	b.takeIn(anOrder(1))
+	_, err := b.Claim(t.Context(), b.query("me"), func(relay.Order, relay.Token) (store.Claim, error) {
+		return store.Claim{Hold: &relay.Hold{Reason: relay.HoldUnknownItem}}, nil
+	})
+	require.NoError(t, err)
+	require.Zero(t, attempts())
+	again := func() store.Submission {
+		q := b.query("me")
+		q.Held = []relay.OrderID{b.id(1)}
+		got, err := b.Claim(t.Context(), q, translate)
+		require.NoError(t, err)
+		require.Len(t, got.Submissions, 1)
+		return got.Submissions[0]
+	}
+	out := unsent(again())
+	out.Spent = 1
+	b.record(out)
+	require.Zero(t, attempts(), "it was not reached")
+	b.record(refused(again()))
+	require.Equal(t, 1, attempts())
+}
+
+// Merchants who share an account may number their orders alike: what is found, but
+// not by its token, is not taken from the other.
+func TestContested(t *testing.T) {
+	b := newBench(t)
+	other := storetest.Save(t, b.Store, storetest.Merchant("birch"))
+	shop, _ := other.Connection("shop")
+	_, err := b.TakeIn(t.Context(), shop, []relay.CartOrder{anOrder(1)}, "orders", "x", "test")
+	require.NoError(t, err)
+	mine := b.submitting(2)
+	contested := func(id relay.WarehouseOrderID) bool {
+		got, err := b.Contested(t.Context(), b.depot(), mine.Order.ID, id)
+		require.NoError(t, err)
+		return got
+	}
+	require.False(t, contested("W-1"))
+	b.record(accepted(mine))
+	require.False(t, contested(wid(mine)), "it is its own")
+
+	q := b.query("me")
+	q.Merchant = other
+	theirs, err := b.Claim(t.Context(), q, translate)
+	require.NoError(t, err)
+	require.Len(t, theirs.Submissions, 1)
+	require.False(t, contested("W-1"), "it bears another number")
+	b.exec(`update orders set reference = 'SO-2' where merchant_id = 'birch'`)
+	require.True(t, contested("W-1"), "it may be what is being sent for the other")
+	b.record(store.Outcome{Submission: theirs.Submissions[0].ID, Order: theirs.Submissions[0].Order.ID, Accepted: "W-1"})
+	require.True(t, contested("W-1"))
+	require.False(t, contested("W-2"), "the other has its own by now")
+	b.exec(`update connections set base_url = 'https://elsewhere.example.test' where merchant_id = 'birch'`)
+	require.False(t, contested("W-1"), "another account")
 }

@@ -71,6 +71,9 @@ func (m *merchant) watch(ctx workflow.Context) {
 		if r.Submit {
 			m.wakeWarehouse(ctx)
 		}
+		if r.Holds { // also where the submission is paused, or has an interval
+			m.state.HoldsDue = true
+		}
 		m.wakeCarts(ctx, relay.PushShipments, r.Carts)
 	}
 }

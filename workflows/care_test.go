@@ -44,6 +44,20 @@ func TestAlertsAreLookedAfter(t *testing.T) {
 	require.Len(t, s.named("Watch"), 10, "a failure does not end it")
 }
 
+// Other jobs put orders on hold too: these get their workflows though the
+// submission, which tells of holds as well, is paused.
+func TestHoldsGetTheirWorkflowsWhileTheSubmissionIsPaused(t *testing.T) {
+	s := newStage(t)
+	s.at(61*time.Minute, func() { s.ask("pause", workflows.JobRequest{Connection: "east", Job: relay.SubmitOrders}) })
+	on(s, "Watch", func(activities.WatchInput) (activities.WatchResult, error) {
+		waits := s.since() > 62*time.Minute
+		return activities.WatchResult{Submit: waits, Holds: waits}, nil
+	})
+	s.runMerchant(2 * time.Hour)
+	require.Empty(t, filter(s.named("SubmitOrders"), 62*time.Minute))
+	require.NotEmpty(t, filter(s.named("HoldsToStart"), 62*time.Minute))
+}
+
 func TestBooksAreComparedInTurns(t *testing.T) {
 	s := newStage(t)
 	on(s, "LoadPlan", func(activities.MerchantInput) (activities.Plan, error) { return comparing(8 * time.Hour), nil })

@@ -126,7 +126,7 @@ func (h *hold) run(ctx workflow.Context) (HoldResult, error) {
 		case h.take():
 			h.answer(ctx)
 		case due:
-			h.resend(ctx, "nightly resend")
+			h.resend(ctx, "nightly resend", true)
 		case h.full(ctx):
 			// No request waits, and a new run begins with a look.
 			return HoldResult{}, anew(ctx, HoldWorkflow, h.in)
@@ -232,7 +232,7 @@ func (h *hold) answer(ctx workflow.Context) {
 	case h.view.State != relay.OrderHeld:
 		q.answer = HoldAnswer{State: h.view.State, Answer: "not on hold any more: " + h.standing()}
 	default:
-		h.resend(ctx, ByOperator(q.Actor))
+		h.resend(ctx, ByOperator(q.Actor), false)
 		if q.err = h.see(ctx); q.err == nil {
 			q.answer = HoldAnswer{State: h.view.State, Answer: h.standing()}
 		}
@@ -267,12 +267,12 @@ func (h *hold) standing() string {
 }
 
 // resend submits the order. Whatever comes of it is in the ledger; see reads it.
-func (h *hold) resend(ctx workflow.Context, actor string) {
+func (h *hold) resend(ctx workflow.Context, actor string, clock bool) {
 	h.view.Resend = time.Time{}
 	var a *activities.Activities
 	var r activities.SubmitResult
 	err := workflow.ExecuteActivity(onResend(ctx, h.in.Merchant, h.in.Connector), a.ResendHeld, activities.ResendInput{
-		JobInput: activities.JobInput{Merchant: h.in.Merchant, Connection: h.in.Warehouse}, Order: h.in.Order, Actor: actor,
+		JobInput: activities.JobInput{Merchant: h.in.Merchant, Connection: h.in.Warehouse}, Order: h.in.Order, Actor: actor, Clock: clock,
 	}).Get(ctx, &r)
 	at := workflow.Now(ctx).UTC().Format(time.RFC3339)
 	switch {
@@ -280,7 +280,7 @@ func (h *hold) resend(ctx workflow.Context, actor string) {
 		h.note = fmt.Sprintf("at %s the resend failed: %s", at, brief(err))
 	case r.Stopped:
 		h.note = fmt.Sprintf("at %s the merchant was paused or its warehouse connection stopped", at)
-	case r.Accepted+r.Adopted > 0:
+	case r.Accepted+r.Adopted > 0, r.Held+r.InDoubt+r.Unsent == 0: // taken, or not sent at all
 		h.note = ""
 	default:
 		h.note = "resent at " + at
@@ -335,7 +335,7 @@ func (h *hold) tell(ctx workflow.Context) error {
 	}
 	switch h.view.State {
 	case relay.OrderNew, relay.OrderInDoubt, relay.OrderSubmitting, relay.OrderCancelRequested:
-		request := JobRequest{Connection: h.in.Warehouse, Job: relay.SubmitOrders}
+		request := JobRequest{Job: relay.SubmitOrders} // of the warehouse that there is by now
 		if err := workflow.SignalExternalWorkflow(ctx, MerchantID(h.in.Merchant), "", SyncNow, request).Get(ctx, nil); err != nil {
 			workflow.GetLogger(ctx).Warn("could not wake the merchant's workflow", "merchant", h.in.Merchant, "error", err)
 		}

@@ -109,7 +109,7 @@ func TestAHoldIsResentEveryNight(t *testing.T) {
 	}
 	for _, p := range h.named("ResendHeld") {
 		require.Equal(t, activities.ResendInput{
-			JobInput: activities.JobInput{Merchant: "acme", Connection: "east"}, Order: 42, Actor: "nightly resend",
+			JobInput: activities.JobInput{Merchant: "acme", Connection: "east"}, Order: 42, Actor: "nightly resend", Clock: true,
 		}, p.in)
 		require.Equal(t, "orderferry/easypost", p.options.TaskQueue)
 		require.Equal(t, temporal.Priority{PriorityKey: 4, FairnessKey: "acme"}, p.options.Priority)
@@ -271,7 +271,7 @@ func TestReleaseAnswersWithTheTruth(t *testing.T) {
 			require.Len(t, h.signals, 1)
 			require.Equal(t, "merchant/acme", h.signals[0].workflow)
 			require.Equal(t, "sync-now", h.signals[0].name)
-			require.Equal(t, workflows.JobRequest{Connection: "east", Job: relay.SubmitOrders}, h.signals[0].arg)
+			require.Equal(t, workflows.JobRequest{Job: relay.SubmitOrders}, h.signals[0].arg)
 		})
 	}
 }

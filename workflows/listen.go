@@ -1,10 +1,13 @@
 package workflows
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -53,19 +56,43 @@ func message[Q, A any](ctx workflow.Context, m *merchant, name string, check fun
 			}
 			request, ok := m.read(inbox)
 			if !ok {
-				continue // the SDK logged that it can't be read
+				m.refused(ctx, name, errors.New("want JSON"))
+				continue
 			}
-			q, err := decode(request, check)
+			q, err := decode(request, m.strict, check)
 			if err != nil {
-				workflow.GetLogger(ctx).Warn("a signal was refused", "merchant", m.id, "signal", name, "error", err)
+				m.refused(ctx, name, err)
 				continue
 			}
 			if _, err := taken(ctx, q); err != nil {
-				workflow.GetLogger(ctx).Warn("a signal failed", "merchant", m.id, "signal", name, "error", err)
+				m.refused(ctx, name, err)
+				continue
+			}
+			if r := m.state.Refused; r != nil && r.Signal == name { // it came again, and well
+				m.state.Refused = nil
+				m.show(ctx)
 			}
 		}
 	})
-	return workflow.SetUpdateHandlerWithOptions(ctx, name, taken, workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, q Q) error { return check(q) }})
+	handler := func(ctx workflow.Context, request json.RawMessage) (A, error) {
+		q, err := decode(request, m.strict, check)
+		if err != nil { // the validator saw to it that there is none
+			var none A
+			return none, err
+		}
+		return taken(ctx, q)
+	}
+	return workflow.SetUpdateHandlerWithOptions(ctx, name, handler, workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, request json.RawMessage) error {
+		_, err := decode(request, m.strict, check)
+		return err
+	}})
+}
+
+// refused shows a signal that was not carried out: whoever sent it gets no answer.
+func (m *merchant) refused(ctx workflow.Context, name string, why error) {
+	workflow.GetLogger(ctx).Warn("a signal was refused", "merchant", m.id, "signal", name, "error", why)
+	m.state.Refused = &Refusal{Signal: name, At: workflow.Now(ctx), Why: oneLine(brief(why))}
+	m.show(ctx)
 }
 
 // Signal is one that no run has read yet.
@@ -98,14 +125,30 @@ func (m *merchant) read(inbox workflow.ReceiveChannel) (request json.RawMessage,
 	return request, ok
 }
 
-// decode reads a signal's request. No request at all is an empty one.
-func decode[Q any](request json.RawMessage, check func(Q) error) (q Q, err error) {
+// decode reads a message's request. No request at all is an empty one. Strictly, a
+// field that there is not is refused: without it the request would mean more.
+func decode[Q any](request json.RawMessage, strictly bool, check func(Q) error) (q Q, err error) {
 	if len(request) > 0 {
-		if err := json.Unmarshal(request, &q); err != nil {
-			return q, err
+		d := json.NewDecoder(bytes.NewReader(request))
+		if strictly {
+			d.DisallowUnknownFields()
+		}
+		if err := d.Decode(&q); err != nil {
+			return q, fmt.Errorf("%s; the fields are %s", strings.TrimPrefix(err.Error(), "json: "), strings.Join(fields[Q](), ", "))
 		}
 	}
 	return q, check(q)
+}
+
+// fields lists the fields of a request.
+func fields[Q any]() (names []string) {
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[Q]()) {
+		if !f.Anonymous {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // crowded reports whether more waits than a new run can be given: some of it
@@ -204,6 +247,9 @@ func (m *merchant) releaseOrders(ctx workflow.Context, r ReleaseRequest) (Releas
 	for {
 		out, err := m.release(ctx, r)
 		answer.Released += out.Released
+		if answer.Released > 0 {
+			answer.Waits = m.waits(m.warehouse(), relay.SubmitOrders)
+		}
 		if err != nil || !out.More {
 			return answer, err
 		}
@@ -302,7 +348,9 @@ func (m *merchant) syncNow(ctx workflow.Context, r JobRequest) (JobAnswer, error
 	now := workflow.Now(ctx)
 	defer m.show(ctx)
 	// Comparing books is not ferrying: it runs when it is named.
-	return m.each(r, func(s *JobState) { s.Due = now }, relay.Reconcile)
+	answer, err := m.each(r, func(s *JobState) { s.Due = now }, relay.Reconcile)
+	answer.Waits = m.waiting(answer.Jobs)
+	return answer, err
 }
 
 func (m *merchant) pause(ctx workflow.Context, r JobRequest) (JobAnswer, error) {
@@ -332,6 +380,7 @@ func (m *merchant) resume(ctx workflow.Context, r JobRequest) (JobAnswer, error)
 		if err == nil {
 			_, err = m.syncNow(ctx, r)
 		}
+		answer.Waits = m.waiting(answer.Jobs)
 		return answer, err
 	}
 	return m.setPaused(ctx, r, false, asked)

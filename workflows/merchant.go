@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -47,6 +46,8 @@ type MerchantState struct {
 	WatchDue time.Time `json:"watch_due,omitzero"`
 	// Unread are the signals that the last run left, the oldest of each name first.
 	Unread []Signal `json:"unread,omitempty"`
+	// Refused is the last signal that was not carried out, until one of its name is.
+	Refused *Refusal `json:"refused,omitempty"`
 }
 
 // JobState is one job of one connection.
@@ -65,12 +66,15 @@ type JobState struct {
 // other; lanes wake each other, so that an order goes from cart to warehouse in
 // one cycle.
 func Merchant(ctx workflow.Context, in MerchantInput) error {
-	m := &merchant{id: in.Merchant, state: in.State, began: workflow.Now(ctx), cares: cares(ctx), ordersPauses: ordersPauses(ctx)}
+	m := &merchant{id: in.Merchant, state: in.State, began: workflow.Now(ctx), cares: cares(ctx), ordersPauses: ordersPauses(ctx), strict: strict(ctx)}
 	if m.state == nil {
 		m.state = &MerchantState{HoldsDue: true, Recheck: true}
 	}
 	m.unreadBytes = m.unreadSize()
 	if err := m.listen(ctx); err != nil {
+		return err
+	}
+	if err := workflow.SetQueryHandler(ctx, Jobs, m.standing); err != nil {
 		return err
 	}
 	if in.State == nil {
@@ -106,6 +110,7 @@ type merchant struct {
 	began        time.Time
 	cares        bool // this run has the form of changeCare
 	ordersPauses bool // and that of changePauses
+	strict       bool // and that of changeStrict
 	unreadBytes  int
 	reload       bool // the settings changed
 	busy         int  // messages being handled
@@ -508,36 +513,6 @@ func (m *merchant) stopped(ctx workflow.Context, l activities.Lane, stopped bool
 	}
 	workflow.GetLogger(ctx).Error("a connection stopped: its credentials are refused", "merchant", m.id, "connection", l.Connection)
 	m.reload = true // the plan tells why
-}
-
-// show tells in the Temporal Web UI what the merchant is doing.
-func (m *merchant) show(ctx workflow.Context) {
-	var b strings.Builder
-	fmt.Fprintf(&b, "**%s**", m.state.Plan.Name)
-	if m.state.Paused {
-		b.WriteString(" is paused: `ferry merchant resume` lets it run")
-	}
-	b.WriteString("\n\n| connection | job | every | next | state |\n|---|---|---|---|---|\n")
-	for _, l := range m.state.Plan.Lanes {
-		for _, j := range m.jobsOf(l) {
-			s := m.state.Jobs[jobKey(l.Connection, j)]
-			state := s.Last
-			switch {
-			case l.Stopped != "":
-				state = "stopped: " + l.Stopped
-			case s.Paused:
-				state = "paused"
-			case s.Fails > 0:
-				state = fmt.Sprintf("fails since %s, %d times: %s", s.Since.UTC().Format(time.RFC3339), s.Fails, s.Why)
-			}
-			next := s.Due.UTC().Format(time.RFC3339)
-			if l.Every[j] == relay.Auto {
-				next = "as soon as there is something"
-			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", l.Connection, j, l.Every[j], next, state)
-		}
-	}
-	workflow.SetCurrentDetails(ctx, b.String())
 }
 
 // brief is an error in few words, without personal data: activities made sure of that.

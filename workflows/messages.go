@@ -80,6 +80,8 @@ func (r ReleaseRequest) Check() error {
 // ReleaseAnswer counts the orders let go.
 type ReleaseAnswer struct {
 	Released int `json:"released"`
+	// Waits says why those let go are not sent for now; "" when they go with the next batches.
+	Waits string `json:"waits,omitempty"`
 	// More says that they were too many for one go: the rest follows by itself.
 	More bool `json:"more,omitempty"`
 }
@@ -133,6 +135,8 @@ func (r JobRequest) Check() error {
 // JobAnswer lists the jobs that a request applied to, as "connection job".
 type JobAnswer struct {
 	Jobs []string `json:"jobs"`
+	// Waits says of those that do not run why, by job: of a sync or a resume.
+	Waits map[string]string `json:"waits,omitempty"`
 }
 
 // HoldRequest asks a hold's workflow to release or cancel its order.

@@ -25,6 +25,8 @@ const (
 	Pause           = "pause"
 	Resume          = "resume"
 	SettingsChanged = "settings-changed"
+	// Jobs is a query: how its jobs stand.
+	Jobs = "jobs"
 
 	// To a hold's workflow, likewise.
 	Release = "release"

@@ -32,6 +32,7 @@ func names(t *testing.T) []string {
 		"Merchant signal and update": heard(t, workflows.MerchantWorkflow, first),
 		"Hold signal and update":     heard(t, workflows.HoldWorkflow, heldOrder),
 		"Hold signal":                {workflows.Look},
+		"Merchant query":             {workflows.Jobs}, // TestHowJobsStand
 	} {
 		for _, name := range list {
 			out = append(out, kind+" "+name)

@@ -21,12 +21,24 @@ const changeCare = "care"
 // counts, in whatever order their steps end.
 const changePauses = "pauses"
 
+// changeStrict: a merchant's messages with a field that there is not are refused.
+// They were carried out without it: a misspelt "connection" paused the whole merchant.
+const changeStrict = "strict"
+
 // Newest reports whether the release before this one does not know a change.
-func Newest(change string) bool { return change == changeCare || change == changePauses }
+func Newest(change string) bool {
+	switch change {
+	case changeCare, changePauses, changeStrict:
+		return true
+	}
+	return false
+}
 
 func cares(ctx workflow.Context) bool { return has(ctx, changeCare) }
 
 func ordersPauses(ctx workflow.Context) bool { return has(ctx, changePauses) }
+
+func strict(ctx workflow.Context) bool { return has(ctx, changeStrict) }
 
 func has(ctx workflow.Context, change string) bool {
 	return workflow.GetVersion(ctx, change, workflow.DefaultVersion, 1) >= 1

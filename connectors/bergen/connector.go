@@ -59,7 +59,7 @@ func Connector() connectors.Connector {
 			{Name: "use_account_ups", Default: "false", Check: connectors.Bool, Doc: "Whether the account's own UPS number is used."},
 			{Name: "account_prefix", Check: prefixSetting,
 				Doc: "What Bergen puts before our numbers, such as ACME1A; absent means that it is learned from the first ticket that is read."},
-			{Name: "number_length", Default: "14", Check: connectors.IntBetween(14, 40), Doc: "Most characters of a ticket's number, of which 14 were seen to work; a longer reference becomes a hash of that length."},
+			{Name: "number_length", Default: "14", Check: connectors.IntBetween(14, 40), Finds: true, Doc: "Most characters of a ticket's number, of which 14 were seen to work; a longer reference becomes a hash of that length."},
 			{Name: "country_form", Default: countryName, Check: connectors.OneOf(countryName, countryCode), Doc: "How countries are written: name (United States) or code (US)."},
 			{Name: "address_limits", Check: postal.CheckLimits,
 				Doc: "Most characters of parts of an address, such as name 35, street1 35; Bergen names no limits. A street goes on in the second line, and an order that does not fit is held."},
@@ -324,7 +324,13 @@ func (c *connection) Check(ctx context.Context) (connectors.Report, error) {
 		report.Details = append(report.Details, "warehouse "+s)
 	}
 	report.Details = append(report.Details, fmt.Sprintf("%d items in the first batch of stock", items))
-	if items == 0 {
+	from, err := c.countedFrom(ctx, op)
+	switch {
+	case err != nil:
+		return report, err
+	case from != c.firstBatch:
+		report.Missing = append(report.Missing, fmt.Sprintf("settings.first_batch is %d, and this service counts batches of stock from %d", c.firstBatch, from))
+	case items == 0:
 		report.Missing = append(report.Missing, "no items: orders and stock need products with UPCs at Bergen")
 	}
 	missing := func(setting, name string) {
@@ -346,6 +352,31 @@ func (c *connection) Check(ctx context.Context) (connectors.Report, error) {
 		report.Details = append(report.Details, "without "+unset+" an order is held that has no ship method")
 	}
 	return report, nil
+}
+
+// countedFrom looks from which number on the service counts its batches of stock;
+// where nothing tells, it is as the setting says.
+func (c *connection) countedFrom(ctx context.Context, op string) (int, error) {
+	var codes [2][]string
+	for number := range codes {
+		got, _, err := c.batch(ctx, op, getBatch, number)
+		if ctx.Err() != nil || exchange.KindIs(err, relay.Unauthorised, relay.Throttled) {
+			return 0, err
+		}
+		if err != nil { // perhaps because there is no such batch
+			return c.firstBatch, nil
+		}
+		for _, row := range got.items() {
+			codes[number] = append(codes[number], canonical(row.Warehouse)+" "+row.UPC)
+		}
+	}
+	switch {
+	case len(codes[0])+len(codes[1]) == 0:
+		return c.firstBatch, nil
+	case len(codes[0]) == 0 || slices.Equal(codes[0], codes[1]): // 0 may be taken for none, and so for the first
+		return 1, nil
+	}
+	return 0, nil
 }
 
 // Sites lists the warehouses that keep stock of the account which counts, by their
@@ -371,24 +402,21 @@ func (c *connection) Sites(ctx context.Context) ([]connectors.Site, error) {
 // grouped by warehouse, and each product once for every warehouse of the account
 // (section 10.1): so one product names them all.
 func (c *connection) sitesSeen(ctx context.Context, op string) (names []string, items int, err error) {
-	read := func(o operation, arg any) ([]itemXML, error) {
-		got, status, err := call[stockAnswer](ctx, c.client, op, o, arg)
-		if err == nil && len(got.failures()) > 0 {
-			err = readError(op, status, got.failures())
-		}
-		return got.items(), err
-	}
-	rows, err := read(getBatch, c.firstBatch)
+	first, _, err := c.batch(ctx, op, getBatch, c.firstBatch)
 	if err != nil {
 		return nil, 0, err
 	}
+	rows := first.items()
 	items = len(rows)
 	if i := slices.IndexFunc(rows, func(r itemXML) bool { return strings.TrimSpace(r.UPC) != "" }); i >= 0 {
-		one, err := read(getByUPCs, []string{strings.TrimSpace(rows[i].UPC)})
+		one, status, err := call[stockAnswer](ctx, c.client, op, getByUPCs, []string{strings.TrimSpace(rows[i].UPC)})
+		if err == nil && len(one.failures()) > 0 {
+			err = readError(op, status, one.failures())
+		}
 		if err != nil {
 			return nil, 0, err
 		}
-		rows = append(slices.Clone(rows), one...)
+		rows = append(slices.Clone(rows), one.items()...)
 	}
 	for _, r := range rows {
 		if name := canonical(r.Warehouse); name != "" && !slices.Contains(names, name) {

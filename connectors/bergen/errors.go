@@ -41,8 +41,10 @@ var (
 	// A complaint names its part of the ticket or of the product: "PickTicket/ShipVia",
 	// "COLOR[item 1]", "State for ShipToAddress"; and so does its class: "ShipViaError".
 	partWords = regexp.MustCompile(`(?i)[/\[]|pick ?ticket|upc|bar ?code|\bsku|style|colou?r|price|quantit|stock|inventor|ship|bill|carrier|warehouse|country|\bitem|\border`)
-	// A failed import says the same of items; what it says of a ticket is meant here.
+	// A failed import says the same of items, services and warehouses: what is said
+	// of a ticket itself is meant here.
 	absentWords    = regexp.MustCompile(`(?i)(?:ticket|bar ?code|number|staging)\b[^.;]{0,40}(?:n[o']t exist|not found|unknown)|(?:no such|unknown|invalid) (?:pick ?)?(?:ticket|bar ?code)`)
+	failedPart     = regexp.MustCompile(`(?i)^\s*fail|pick ?ticket ?/|\[ ?item`)
 	itemWords      = regexp.MustCompile(`(?i)\bupc|upc\b|upccode|\bsku\b|\bstyle\b`)
 	duplicateWords = regexp.MustCompile(`(?i)already (?:exist|used|in use|been)|duplicate`)
 	failureWords   = regexp.MustCompile(`(?i)fail|error|reject|not valid|invalid|denied|refused`)
@@ -81,9 +83,16 @@ func refusesToken(got answerer) bool {
 	return len(list) > 0 && !slices.ContainsFunc(list, func(n notice) bool { return !n.refusesToken() })
 }
 
-// absent reports whether the words say that a ticket is not there.
-func absent(words string) bool {
-	return absentWords.MatchString(words) && !itemWords.MatchString(words)
+// absent reports whether the notice says that a ticket is not there. Promise 1:
+// what is absent is sent once more, so an import that failed for want of something
+// else must not be taken for it.
+func (n notice) absent() bool {
+	if code, _ := n.number(); code == codeBarCode {
+		return true
+	}
+	words := n.words()
+	return absentWords.MatchString(words) && !itemWords.MatchString(words) &&
+		!failedPart.MatchString(n.Severity) && !failedPart.MatchString(n.Message)
 }
 
 // err makes the error of a fault: a soap:Client was not accepted and never will

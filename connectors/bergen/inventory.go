@@ -22,7 +22,7 @@ const (
 	defaultLimit = 250    // item codes in a page, when the caller names no limit
 	maxBatches   = 10_000 // of stock in one reading
 	upcsAtOnce   = 100    // asked for by name in one request
-	maxDoubtful  = 1000   // codes that a full reading asks for by name
+	maxDoubtful  = 1000   // codes of each kind that a full reading asks for by name
 	stockTries   = 3      // readings of all batches, while rows move
 	sinceForm    = "01/02/2006 15:04:05"
 	// overlap is how far before the last reading changes are asked for: the clocks
@@ -37,6 +37,7 @@ type position struct {
 	Began   time.Time `json:"began,omitzero"` // when the one that goes on began; zero: none does
 	Changes bool      `json:"changes,omitempty"`
 	After   string    `json:"after,omitempty"` // the last code that was handed out
+	Codes   int       `json:"codes,omitempty"` // how many the last full reading that ended had
 	// Of is what is read, in short: with another address or other sites what was
 	// read before counts for nothing.
 	Of string `json:"of,omitempty"`
@@ -69,6 +70,7 @@ type reading struct {
 	began   time.Time
 	codes   []string // sorted
 	levels  map[string]map[string]relay.Quantity
+	gone    []string // codes that the service does not know any more
 	partial bool
 	unread  []connectors.Unread
 }
@@ -126,23 +128,30 @@ func (c *connection) PullInventory(ctx context.Context, q connectors.InventoryQu
 		page.Cursor = p.String()
 		return page, nil
 	}
-	next := position{Full: p.Full, Last: p.Began, Of: p.Of}
+	next := position{Full: p.Full, Last: p.Began, Of: p.Of, Codes: p.Codes}
 	if !p.Changes {
-		next.Full = p.Began
+		next.Full, next.Codes = p.Began, len(r.codes)
 		c.ended(r)
 	}
 	page.Cursor = next.String()
 	return page, nil
 }
 
-// ended keeps the codes of a full reading, and lets the levels go.
+// ended keeps the codes of a full reading, and lets the levels go. A partial one
+// proves of no code that it is gone, but of those that were asked for by name.
 func (c *connection) ended(r *reading) {
 	codes := make(map[string]struct{}, len(r.codes))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r.partial {
+		maps.Copy(codes, c.codes)
+		for _, code := range r.gone {
+			delete(codes, code)
+		}
+	}
 	for _, code := range r.codes {
 		codes[code] = struct{}{}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.codes = codes
 	if c.stock == r {
 		c.stock = nil
@@ -162,7 +171,7 @@ func (c *connection) reading(ctx context.Context, op string, p position) (*readi
 	if p.Changes {
 		err = c.readChanges(ctx, op, p, &s)
 	} else {
-		err = c.readAll(ctx, op, &s)
+		err = c.readAll(ctx, op, p, &s)
 	}
 	if err != nil {
 		return nil, err
@@ -177,14 +186,16 @@ func (c *connection) reading(ctx context.Context, op string, p position) (*readi
 // readAll reads every batch. Rows move while they are read: when one comes in two
 // batches, another may have slipped through between them, and all are read again.
 // The codes that lack a site which others have, or that were there the last time,
-// are asked for by name.
-func (c *connection) readAll(ctx context.Context, op string, s *stock) error {
+// are asked for by name. A process that has just begun knows no names: fewer codes
+// than the last time are then believed when another reading has no more.
+func (c *connection) readAll(ctx context.Context, op string, p position, s *stock) error {
 	for try := 1; ; try++ {
 		*s = newStock(c.counts)
-		if err := c.batches(ctx, op, getBatch, s.addRow); err != nil {
+		whole, err := c.batches(ctx, op, getBatch, s.addRow)
+		if err != nil {
 			return err
 		}
-		if !s.moved {
+		if whole && !s.moved {
 			break
 		}
 		if try == stockTries {
@@ -196,22 +207,31 @@ func (c *connection) readAll(ctx context.Context, op string, s *stock) error {
 		return &relay.Error{Kind: relay.Invalid, Op: op, Err: errors.New("none of the warehouses that keep the account's stock is named in settings.sites or settings.warehouse")}
 	}
 	c.mu.Lock()
-	doubtful := s.doubtful(c.codes)
+	known := c.codes
 	c.mu.Unlock()
-	if len(doubtful) > maxDoubtful {
+	lacking, unseen := s.lacking(), s.unseen(known)
+	if len(lacking) > maxDoubtful {
 		// The account does not list each product everywhere after all.
-		c.log.Warn("stock is told for some warehouses only", "items", len(doubtful))
-		return nil
+		c.log.Warn("stock is told for some warehouses only", "items", len(lacking))
+		lacking = nil
 	}
-	_, err := c.readByName(ctx, op, doubtful, s)
-	return err
+	if len(unseen) > maxDoubtful {
+		c.log.Warn("stock is told of far fewer items than the last time", "items", len(s.seen), "missing", len(unseen))
+		s.partial, unseen = true, unseen[:maxDoubtful] // the others have their turn in another reading
+	}
+	if _, err := c.readByName(ctx, op, slices.Concat(lacking, unseen), s); err != nil {
+		return err
+	}
+	s.gone = slices.DeleteFunc(unseen, func(code string) bool { return s.seen[code] })
+	s.partial = s.partial || (known == nil && len(s.levels) < p.Codes)
+	return nil
 }
 
 // readChanges reads the codes that changed, at all sites.
 func (c *connection) readChanges(ctx context.Context, op string, p position, s *stock) error {
 	changed := make(map[string]bool)
 	since := p.Last.Add(-overlap).In(c.eastern).Format(sinceForm)
-	err := c.batches(ctx, op, getChangesBatch, func(_ int, row itemXML) {
+	whole, err := c.batches(ctx, op, getChangesBatch, func(_ int, row itemXML) {
 		if code := strings.TrimSpace(row.UPC); code != "" {
 			changed[code] = true
 		}
@@ -220,7 +240,7 @@ func (c *connection) readChanges(ctx context.Context, op string, p position, s *
 		return err
 	}
 	told, err := c.readByName(ctx, op, slices.Sorted(maps.Keys(changed)), s)
-	s.partial = s.partial || told < len(changed)
+	s.partial = s.partial || !whole || told < len(changed)
 	return err
 }
 
@@ -271,28 +291,70 @@ func (c *connection) readChunk(ctx context.Context, op string, codes []string, s
 	return len(told), nil
 }
 
-// batches reads batch after batch, to the number that the latest names.
-func (c *connection) batches(ctx context.Context, op string, o operation, each func(batch int, row itemXML), args ...any) error {
+// batches reads batch after batch, to the number that the latest names. whole is
+// false when one of them had nothing, though it was to be there: rows moved.
+func (c *connection) batches(ctx context.Context, op string, o operation, each func(batch int, row itemXML), args ...any) (whole bool, err error) {
+	whole = true
 	for n := range maxBatches {
-		got, status, err := call[stockAnswer](ctx, c.client, op, o, append(slices.Clone(args), strconv.Itoa(c.firstBatch+n))...)
-		if err == nil && len(got.failures()) > 0 {
-			err = readError(op, status, got.failures())
-		}
+		got, status, err := c.batch(ctx, op, o, c.firstBatch+n, args...)
 		if err != nil {
-			return err
+			return false, err
 		}
 		for _, row := range got.items() {
 			each(n, row)
 		}
-		total, err := strconv.Atoi(cmp.Or(strings.TrimSpace(got.Batches), "0"))
+		total, err := got.total()
 		if err != nil {
-			return &relay.Error{Kind: relay.Unavailable, Op: op, Status: status, Err: errors.New("the number of batches can't be read")}
+			return false, &relay.Error{Kind: relay.Unavailable, Op: op, Status: status, Err: err}
+		}
+		if n < total && len(got.items()) == 0 {
+			whole = false
+			if err := c.miscounted(ctx, op, o, total, args...); err != nil {
+				return false, err
+			}
 		}
 		if n+1 >= total {
-			return nil
+			return whole, nil
 		}
 	}
-	return &relay.Error{Kind: relay.Invalid, Op: op, Err: fmt.Errorf("more than %d batches of stock", maxBatches)}
+	return false, &relay.Error{Kind: relay.Invalid, Op: op, Err: fmt.Errorf("more than %d batches of stock", maxBatches)}
+}
+
+func (c *connection) batch(ctx context.Context, op string, o operation, number int, args ...any) (stockAnswer, int, error) {
+	got, status, err := call[stockAnswer](ctx, c.client, op, o, append(slices.Clone(args), strconv.Itoa(number))...)
+	if err == nil && len(got.failures()) > 0 {
+		err = readError(op, status, got.failures())
+	}
+	return got, status, err
+}
+
+// total is the number of batches. Without one nothing tells whether there are more.
+func (a stockAnswer) total() (int, error) {
+	text := strings.TrimSpace(a.Batches)
+	if text == "" && len(a.items()) == 0 {
+		return 0, nil
+	}
+	total, err := strconv.Atoi(text)
+	if err != nil || (total < 1 && len(a.items()) > 0) {
+		return 0, errors.New("the number of batches is missing or can't be read")
+	}
+	return total, nil
+}
+
+// miscounted fails when the batches are counted from the other number than the
+// setting says: which it is, is not known (section 10.1), and one of them would
+// never be read.
+func (c *connection) miscounted(ctx context.Context, op string, o operation, total int, args ...any) error {
+	outside := total // of those that count from 1 the last
+	if c.firstBatch == 1 {
+		outside = 0
+	}
+	got, _, err := c.batch(ctx, op, o, outside, args...)
+	if err != nil || len(got.items()) == 0 {
+		return err
+	}
+	return &relay.Error{Kind: relay.Invalid, Op: op, Err: fmt.Errorf("settings.first_batch is %d, and there is stock in batch %d, but none in one of those between: want %d",
+		c.firstBatch, outside, 1-c.firstBatch)}
 }
 
 // stock gathers rows.
@@ -305,6 +367,7 @@ type stock struct {
 	nameless int                                  // rows without a UPC
 	batch    map[itemKey]int                      // which a row was in
 	moved    bool                                 // a row was in two batches
+	gone     []string
 	partial  bool
 }
 
@@ -354,9 +417,8 @@ func (s *stock) add(row itemXML) {
 	}
 }
 
-// doubtful are the codes that lack a site which counts and others have, and
-// those known before that were not seen at all.
-func (s *stock) doubtful(known map[string]struct{}) []string {
+// lacking are the codes that lack a site which counts and others have.
+func (s *stock) lacking() []string {
 	wanted := 0
 	for site := range s.sites {
 		if s.counts(site) {
@@ -369,6 +431,13 @@ func (s *stock) doubtful(known map[string]struct{}) []string {
 			out = append(out, code)
 		}
 	}
+	slices.Sort(out)
+	return out
+}
+
+// unseen are those of the codes that did not come.
+func (s *stock) unseen(known map[string]struct{}) []string {
+	var out []string
 	for code := range known {
 		if !s.seen[code] {
 			out = append(out, code)
@@ -380,7 +449,7 @@ func (s *stock) doubtful(known map[string]struct{}) []string {
 
 // reading is what was gathered, without the codes of which a figure can't be read.
 func (s *stock) reading(began time.Time) *reading {
-	r := &reading{began: began, levels: s.levels, partial: s.partial || len(s.bad) > 0}
+	r := &reading{began: began, levels: s.levels, gone: s.gone, partial: s.partial || len(s.bad) > 0}
 	for _, code := range slices.Sorted(maps.Keys(s.bad)) {
 		delete(s.levels, code)
 		if len(r.unread) < maxProblems {

@@ -118,9 +118,11 @@ func TestStockThatCannotBeRead(t *testing.T) {
 	require.Equal(t, []string{"B", "C", "items without a UPC"}, subjects)
 
 	for name, answer := range map[string]reply{
-		"failure":         getBatch.notes(1, "Error", "Failed: no"),
-		"fault":           faults("soap:Server", "no"),
-		"batches unclear": stockOf(getBatch, "some", item(nj2, "A", 5, 0)),
+		"failure":          getBatch.notes(1, "Error", "Failed: no"),
+		"fault":            faults("soap:Server", "no"),
+		"batches unclear":  stockOf(getBatch, "some", item(nj2, "A", 5, 0)),
+		"no batches":       stockOf(getBatch, 0, item(nj2, "A", 5, 0)),
+		"batches not told": getBatch.says("<Notifications /><Inventory>" + item(nj2, "A", 5, 0) + "</Inventory>"),
 	} {
 		v.on(getBatch, answer)
 		_, err := v.open(nil).PullInventory(t.Context(), connectors.InventoryQuery{})
@@ -166,6 +168,96 @@ func TestRowsThatMove(t *testing.T) {
 	got, _ = drain(t, c, "", 10)
 	require.Equal(t, want, got, "B was there before, and is; C is gone")
 	require.NotContains(t, v.requests(getByUPCs)[0].body, "<string>A<")
+}
+
+// Whether batches are counted from 0 or from 1 is not known: the wrong setting
+// would leave one of them out.
+func TestBatchesCountedFromTheOtherNumber(t *testing.T) {
+	all := []string{item(nj2, "A", 5, 0), item(nj2, "B", 6, 0)}
+	for from, setting := range map[int]string{0: "1", 1: "0"} {
+		for total := 1; total <= len(all); total++ {
+			v := newVendor(t)
+			v.on(getBatch, func(w http.ResponseWriter, r *http.Request) {
+				body := bodyOf(r)
+				for i := range total {
+					if strings.Contains(body, fmt.Sprintf("<batchNumber>%d<", from+i)) {
+						stockOf(getBatch, total, all[i])(w, r)
+						return
+					}
+				}
+				stockOf(getBatch, total)(w, r)
+			})
+			v.on(getByUPCs, shelf(all...))
+			c := v.open(connectors.Values{"first_batch": setting})
+			_, err := c.PullInventory(t.Context(), connectors.InventoryQuery{})
+			require.ErrorIs(t, err, relay.Invalid)
+			require.Contains(t, err.Error(), fmt.Sprintf("want %d", from))
+			report, err := c.Check(t.Context())
+			require.NoError(t, err)
+			require.Contains(t, report.Missing[0], fmt.Sprintf("settings.first_batch is %s, and this service counts batches of stock from %d", setting, from))
+
+			c = v.open(connectors.Values{"first_batch": fmt.Sprint(from)})
+			levels, last := drain(t, c, "", 10)
+			require.Len(t, levels, total)
+			require.False(t, last.Partial)
+			report, err = c.Check(t.Context())
+			require.NoError(t, err)
+			require.Empty(t, report.Missing)
+		}
+	}
+}
+
+// A batch that has nothing though it was to be there: the rows moved away.
+func TestAnEmptyBatch(t *testing.T) {
+	v := newVendor(t)
+	v.on(getBatch, func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(bodyOf(r), "<batchNumber>1<") {
+			stockOf(getBatch, 2, item(nj2, "A", 5, 0))(w, r)
+			return
+		}
+		stockOf(getBatch, 2)(w, r)
+	})
+	levels, last := drain(t, v.open(nil), "", 10)
+	require.Len(t, levels, 1)
+	require.True(t, last.Partial)
+}
+
+// All stock was read, and then the service tells of a few items only.
+func TestStockThatVanishes(t *testing.T) {
+	var rows []string
+	for i := range 1200 {
+		rows = append(rows, item(nj2, fmt.Sprintf("C%04d", i), 5, 0))
+	}
+	few, some := stockOf(getBatch, 1, rows[:10]...), stockOf(getBatch, 1, rows[:1100]...)
+	always := connectors.Values{"full_inventory_every": "0s"}
+	v := newVendor(t)
+	v.on(getBatch, stockOf(getBatch, 1, rows...), few, some)
+	v.on(getByUPCs, shelf(rows...))
+	c := v.open(always)
+	levels, all := drain(t, c, "", 1000)
+	require.Len(t, levels, 1200)
+	_, last := drain(t, c, all.Cursor, 1000)
+	require.True(t, last.Partial, "more are missing than can be asked for by name")
+	levels, last = drain(t, c, all.Cursor, 1000)
+	require.Len(t, levels, 1200, "the service knows them by name")
+	require.False(t, last.Partial)
+
+	// They are gone indeed: some are asked for in one reading, the rest in the next.
+	v.on(getBatch, few)
+	v.on(getByUPCs, shelf(rows[:10]...))
+	_, last = drain(t, c, all.Cursor, 1000)
+	require.True(t, last.Partial)
+	levels, last = drain(t, c, all.Cursor, 1000)
+	require.Len(t, levels, 10)
+	require.False(t, last.Partial)
+
+	// A process that has just begun knows no names, but how many there were.
+	c = v.open(always)
+	_, last = drain(t, c, all.Cursor, 1000)
+	require.True(t, last.Partial)
+	levels, last = drain(t, c, all.Cursor, 1000)
+	require.Len(t, levels, 10, "as another reading says")
+	require.False(t, last.Partial)
 }
 
 func TestUnknownCodesThatSpoilAQuestion(t *testing.T) {
@@ -287,7 +379,7 @@ func TestSitesAndCheck(t *testing.T) {
 	require.Equal(t, connectors.Report{
 		Account: "northwind-demo", Mode: relay.ModeTest, Details: []string{"warehouse " + nj2, "warehouse " + nj3, "1 items in the first batch of stock"},
 	}, report)
-	require.Len(t, v.requests(getBatch), 3)
+	require.Len(t, v.requests(getBatch), 5)
 
 	report, err = v.open(connectors.Values{"warehouse": "BERGEN LOGISTICS HK", "sites": "all"}).Check(t.Context())
 	require.NoError(t, err)

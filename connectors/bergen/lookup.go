@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -96,12 +97,7 @@ func anyValidation(list []notice) bool {
 
 // saysAbsent reports whether one of the notices says that there is no such ticket.
 func saysAbsent(list []notice) bool {
-	for _, n := range list {
-		if code, _ := n.number(); code == codeBarCode || absent(n.words()) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(list, notice.absent)
 }
 
 // errOther is a ticket that was answered in place of the one that was asked for.

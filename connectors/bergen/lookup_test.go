@@ -76,6 +76,32 @@ func TestStages(t *testing.T) {
 	require.ErrorIs(t, err, relay.Unavailable, "it says nothing of the ticket")
 }
 
+// An import that failed for want of something speaks like one that is not known:
+// that is no absence, or the order would be sent once more.
+func TestImportsThatFailForWantOfSomething(t *testing.T) {
+	for _, said := range []string{
+		"Failed: PickTicket/ShipVia not found",
+		"PickTicket/ShipVia not found",
+		"Failed: PickTicket/ShipService is unknown",
+		"Failed: PickTicket/WareHouse does not exist",
+		"Failed: product not found for PickTicket SO100245",
+		"Failed: bar code 840011200013 not found",
+		"Failed: Unknown item in ticket",
+		"Failed: PickTicket SO100245 customer account number is unknown",
+		"PickTicket number SO100245 [item 2] not found",
+	} {
+		v := newVendor(t)
+		v.on(getAddStatus, addStatus(1, "Error", said))
+		v.on(getTicket, notThere(getTicket))
+		c := v.open(nil)
+		u := pullOnce(t, c, connectors.OpenOrder{ID: number, Unanswered: true})[0]
+		require.Equal(t, connectors.Refused, u.Progress, said)
+		got := find(t, c, anOrder())[0]
+		require.Len(t, got.Matches, 1, said)
+		require.True(t, got.Matches[0].Cancelled, said)
+	}
+}
+
 func find(t *testing.T, c *connection, orders ...connectors.WarehouseOrder) []connectors.Lookup {
 	t.Helper()
 	q := connectors.LookupQuery{}

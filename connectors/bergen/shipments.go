@@ -42,6 +42,15 @@ func (c *connection) PullShipments(ctx context.Context, q connectors.ShipmentsQu
 	if err := p.readOrders(ctx); err != nil {
 		return connectors.ShipmentsPage{}, err
 	}
+	if p.rows == nil && p.untracked() {
+		// The number may stand in the lists alone (section 9.1).
+		if err := p.readLists(ctx); err != nil {
+			return connectors.ShipmentsPage{}, err
+		}
+		if err := p.readOrders(ctx); err != nil {
+			return connectors.ShipmentsPage{}, err
+		}
+	}
 	page := connectors.ShipmentsPage{Cursor: strconv.FormatUint((turn+1)%math.MaxUint32, 10)}
 	for _, o := range q.Open {
 		u, ok := p.found[o.ID]
@@ -80,6 +89,16 @@ type pull struct {
 	rows     map[string]rowXML // by number in upper case: of the open orders those in a list that shipped
 	failures int               // in a row
 	failed   error
+}
+
+// untracked reports whether an order left without a tracking number.
+func (p *pull) untracked() bool {
+	for _, u := range p.found {
+		if len(u.Packages) == 0 && classOf(u.Status) == shipped {
+			return true
+		}
+	}
+	return false
 }
 
 // readLists takes the news from the two lists, as far as the account's prefix is
@@ -313,7 +332,10 @@ func (p *pull) leftBy(ctx context.Context, id relay.WarehouseOrderID, ticket *ti
 	}
 	u := connectors.OrderUpdate{ID: id, Status: exchange.Clip(status, maxStatus), Progress: connectors.InProgress, Packages: packagesOf(best, row.Tracking, p.eastern)}
 	switch {
-	case len(u.Packages) == 0: // without a tracking number there is nothing to tell a cart yet
+	case len(u.Packages) == 0 && c == shipped:
+		// Promise 3: no cart can be told of it, so a person has to know.
+		u.Progress, u.Hold = connectors.InTrouble, trouble(relay.HoldRejected, u.Status, "it left without a tracking number, so the cart can't be told: have Bergen's customer service enter it")
+	case len(u.Packages) == 0: // a part may be on its way, and the rest is there: the number may come with it
 	case c == shipped:
 		u.Progress = connectors.FullShipped
 	default:

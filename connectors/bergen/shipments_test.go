@@ -112,7 +112,9 @@ func TestViewsOfCartons(t *testing.T) {
 			require.Equal(t, tc.want, got)
 			want := connectors.FullShipped
 			if len(tc.want) == 0 {
-				want = connectors.InProgress // there is nothing to tell a cart
+				want = connectors.InTrouble // there is nothing to tell a cart, and a person has to know
+				require.Equal(t, relay.HoldRejected, u.Hold.Reason)
+				require.Contains(t, u.Hold.Fields[0].Message, "left without a tracking number")
 			}
 			require.Equal(t, want, u.Progress)
 		})

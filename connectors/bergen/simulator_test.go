@@ -353,14 +353,57 @@ func TestSimulatorCartons(t *testing.T) {
 		u := pullOnce(t, w.connection, open...)[3]
 		require.Equal(t, connectors.FullShipped, u.Progress)
 		require.Equal(t, "UPS:1Z777", u.Packages[0].Key())
+		u = pullOnce(t, w.connection, open[3])[0]
+		require.Equal(t, connectors.FullShipped, u.Progress, "also when few are open")
+		require.Equal(t, "UPS:1Z777", u.Packages[0].Key())
 	})
 	t.Run("no number anywhere", func(t *testing.T) {
 		w := simulated(t, simulator.Behaviour{}, nil)
 		w.submit()
 		require.NoError(t, w.sim.Ship(number, simulator.Package{Untracked: true}))
 		u := w.pull(false)
-		require.Equal(t, connectors.InProgress, u.Progress)
+		require.Equal(t, connectors.InTrouble, u.Progress)
 		require.Equal(t, "Shipped Complete", u.Status)
+	})
+}
+
+// What a warehouse tells of a parcel grows, comes late, or changes.
+func TestSimulatorParcelsThatChange(t *testing.T) {
+	one := func(upc, tracking string) simulator.Package {
+		return simulator.Package{Items: map[string]int64{upc: 1}, TrackingNumber: tracking}
+	}
+	t.Run("more in the same parcel", func(t *testing.T) {
+		w := simulated(t, simulator.Behaviour{}, nil)
+		w.submit()
+		require.NoError(t, w.sim.Ship(number, one(teeUPC, "1Z1")))
+		require.Equal(t, []relay.Item{{Code: teeUPC, Units: 1}}, w.pull(false).Packages[0].Items)
+		require.NoError(t, w.sim.Ship(number, one(teeUPC, "1Z1")))
+		u := w.pull(false)
+		require.Len(t, u.Packages, 1)
+		require.Equal(t, []relay.Item{{Code: teeUPC, Units: 2}}, u.Packages[0].Items)
+	})
+	t.Run("contents later", func(t *testing.T) {
+		w := simulated(t, simulator.Behaviour{NoCartonContents: true}, nil)
+		w.submit()
+		require.NoError(t, w.sim.Ship(number, one(teeUPC, "1Z1")))
+		require.Empty(t, w.pull(false).Packages[0].Items)
+		require.NoError(t, w.sim.SetBehaviour(simulator.Behaviour{}))
+		require.Equal(t, []relay.Item{{Code: teeUPC, Units: 1}}, w.pull(false).Packages[0].Items)
+	})
+	t.Run("short, and with another label", func(t *testing.T) {
+		w := simulated(t, simulator.Behaviour{}, nil)
+		w.submit()
+		require.ErrorIs(t, w.sim.CloseShort(number), simulator.ErrWrongStep, "nothing has left")
+		require.NoError(t, w.sim.Ship(number, one(teeUPC, "1Z1")))
+		require.Equal(t, connectors.PartShipped, w.pull(false).Progress)
+		require.NoError(t, w.sim.CloseShort(number))
+		require.ErrorIs(t, w.sim.Relabel(number, "1Z9", "1Z2"), simulator.ErrNotFound)
+		require.NoError(t, w.sim.Relabel(number, "1Z1", "1Z2"))
+		u := w.pull(false)
+		require.Equal(t, connectors.FullShipped, u.Progress)
+		require.Len(t, u.Packages, 1)
+		require.Equal(t, "1Z2", u.Packages[0].TrackingNumber)
+		require.Equal(t, []relay.Item{{Code: teeUPC, Units: 1}}, u.Packages[0].Items)
 	})
 }
 

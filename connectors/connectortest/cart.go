@@ -451,6 +451,10 @@ func repeatedPush(t *trial) {
 	require.True(t, second.Found, "it was there already")
 	require.Equal(t, first.CartID, second.CartID)
 	require.Equal(t, books, w.parcels(o.ExternalID), "the same package told twice counts once")
+	more := w.push(parcelOf(o, "k-2", "TRACK1", 1))[0]
+	require.NoError(t, more.Err)
+	require.False(t, more.Found, "what turned up in a package later is told under its number, and a key of its own")
+	require.Equal(t, books+"; "+books, w.parcels(o.ExternalID))
 }
 
 func shippedByHand(t *trial) {

@@ -69,6 +69,7 @@ type batch struct {
 	// not name is read of it. keys, sorted, is what they name.
 	base bool
 	keys []uint64
+	torn bool // and a row of the others can't be read, which may name anything
 }
 
 func hashKey(key string) uint64 {
@@ -111,13 +112,13 @@ func newBatch(fs files, dir string, l *layout, refs []fileRef, base bool) (*batc
 
 func (b *batch) isBase(file int) bool { return b.base && file == len(b.files)-1 }
 
-// superseded reports whether a group of the snapshot before is named anew.
+// superseded reports whether a group of the snapshot before is, or may be, named anew.
 func (b *batch) superseded(g group) bool {
 	if !b.isBase(g.from.File) {
 		return false
 	}
 	_, named := slices.BinarySearch(b.keys, hashKey(g.key))
-	return named
+	return named || b.torn
 }
 
 // survey reads one file to its end.
@@ -132,8 +133,14 @@ func (b *batch) survey(fs files, i int, runs []run) ([]run, error) {
 	if err != nil {
 		return nil, err
 	}
-	for {
+	for empty := true; ; empty = false {
 		group, _, err := g.next()
+		if errors.Is(err, io.EOF) && empty && len(g.strays) == 0 {
+			if err := g.t.swallowed(); err != nil {
+				return nil, err
+			}
+		}
+		b.torn = b.torn || len(g.strays) > 0 && !b.isBase(i)
 		if errors.Is(err, io.EOF) {
 			break
 		}

@@ -1,7 +1,6 @@
 package csv
 
 import (
-	"net/http"
 	"os"
 	"testing"
 	"time"
@@ -114,14 +113,14 @@ func TestCartIsTold(t *testing.T) {
 	c := f.open("csv-cart", nil)
 	pushes := []connectors.ShipmentPush{
 		{Key: "k:1", Order: "A-1", Carrier: "UPS", Service: "Ground", TrackingNumber: "1Z1", ShippedAt: time.Date(2026, 3, 8, 10, 0, 0, 0, time.UTC),
-			Lines: []relay.ShippedLine{{Line: "10/00564", Units: 2}, {Line: "11/=CAP", Units: 1}}},
+			Lines: []relay.ShippedLine{{Line: "10/00564", Units: 2}, {Line: "11/CAP", Units: 1}}},
 		{Key: "k:2", Order: "A-1", Carrier: "UPS", TrackingNumber: "1Z2", Lines: []relay.ShippedLine{{Line: "10/00564", Units: 1}}},
 	}
 	out, err := c.(connectors.ShipmentSink).PushShipments(t.Context(), pushes)
 	require.NoError(t, err)
 	require.Equal(t, []connectors.ShipmentOutcome{{CartID: "shp_k_1.csv"}, {CartID: "shp_k_2.csv"}}, out)
 	require.Equal(t, "order,carrier,service,tracking,tracking_url,shipped_at,line,sku,quantity\r\n"+
-		"A-1,UPS,Ground,1Z1,,2026-03-08T10:00:00Z,10,00564,2\r\nA-1,UPS,Ground,1Z1,,2026-03-08T10:00:00Z,11,'=CAP,1\r\n", f.read("out/shp_k_1.csv"))
+		"A-1,UPS,Ground,1Z1,,2026-03-08T10:00:00Z,10,00564,2\r\nA-1,UPS,Ground,1Z1,,2026-03-08T10:00:00Z,11,CAP,1\r\n", f.read("out/shp_k_1.csv"))
 	f.remove("out/shp_k_1.csv") // the shop took it
 	out, err = c.(connectors.ShipmentSink).PushShipments(t.Context(), pushes)
 	require.NoError(t, err)
@@ -226,26 +225,26 @@ func TestCancelWaitsForItsOrder(t *testing.T) {
 	require.Empty(t, pull())
 }
 
-// steps hears of steps with files.
-type steps struct {
-	http.RoundTripper
-	heard []string
-}
+// steps is told of steps with files.
+type steps []string
 
 func (s *steps) Step(name string) (done func()) {
-	s.heard = append(s.heard, name)
-	return func() {}
+	*s = append(*s, "before "+name)
+	return func() { *s = append(*s, "after "+name) }
 }
 
-func TestATransportThatListensHearsOfSteps(t *testing.T) {
+func TestAWatcherIsToldOfSteps(t *testing.T) {
 	f := newFolder(t)
 	k := kindNamed(t, "csv")
 	cfg := config(t, k, "file://"+f.dir, nil, nil)
-	var heard steps
-	cfg.Transport = &heard
+	var told steps
+	cfg.Watcher = &told
 	c, err := k.Open(cfg)
 	require.NoError(t, err)
 	_, err = c.(connectors.Canceller).CancelOrder(t.Context(), "A-1")
 	require.NoError(t, err)
-	require.Equal(t, []string{"csv create in", "csv create sent", "csv rename sent", "csv rename in"}, heard.heard)
+	require.Equal(t, steps{
+		"before csv create in", "after csv create in", "before csv create sent", "after csv create sent",
+		"before csv rename sent", "after csv rename sent", "before csv rename in", "after csv rename in",
+	}, told)
 }

@@ -42,15 +42,15 @@ func describe(name, title string, role connectors.Role, checkProfile func(string
 		Settings: append([]connectors.Setting{
 			{Name: "profile", Default: "standard", Check: checkProfile,
 				Doc: "What the files look like: " + strings.Join(profileNames(), ", ") + ", or a profile's own text as docs/csv.md describes it."},
-			{Name: "in_folder", Default: "in", Check: checkFolder, Doc: "Folder of files towards the warehouse, below the address."},
+			{Name: "in_folder", Default: "in", Check: checkFolder, Parts: true, Finds: true, Doc: "Folder of files towards the warehouse, below the address."},
 			{Name: "out_folder", Default: "out", Check: checkFolder, Doc: "Folder of files from the warehouse, below the address."},
-			{Name: "sent_folder", Default: "sent", Check: checkFolder,
+			{Name: "sent_folder", Default: "sent", Check: checkFolder, Finds: true,
 				Doc: "Folder, below the address, of copies of what we wrote; made when missing. Nobody else may write there."},
 			{Name: "keep_files", Default: defaultKept, Check: checkKept,
 				Doc: "Days for which files that were read, and copies of what we wrote, are kept, by their own times: 90 or more; 0 keeps them for ever."},
 			{Name: "settle", Default: "10s", Check: connectors.DurationBetween(0, time.Hour),
 				Doc: "How long the size of a file must stay the same before it is read; 0s where files are renamed into place."},
-			{Name: "user", Doc: "Account on the SFTP server."},
+			{Name: "user", Parts: true, Finds: true, Doc: "Account on the SFTP server."},
 			{Name: "host_key", Check: checkPins,
 				Doc: "Fingerprint (SHA256:...) or public key of the SFTP server, several separated by commas; needed for sftp addresses."},
 			{Name: "timeout", Default: "30s", Check: connectors.DurationBetween(time.Second, 10*time.Minute), Doc: "Longest wait for the SFTP server."},
@@ -169,7 +169,7 @@ func (b *base) inbox(cfg connectors.Config, folder string, layouts ...*layout) (
 	if err != nil {
 		return nil, fmt.Errorf("open csv: settings.keep_files: %w", err)
 	}
-	in := &inbox{place: b.place, folder: folder, layouts: layouts, settle: settle, now: time.Now}
+	in := &inbox{place: b.place, folder: folder, layouts: layouts, settle: settle, now: time.Now, held: make(map[string]*batch)}
 	in.janitor.keep = time.Duration(days) * 24 * time.Hour
 	in.janitor.attics = []attic{{dir: path.Join(folder, archiveFolder), mine: func(name string) bool { return in.layoutOf(named(name)) != nil }}}
 	b.inboxes = append(b.inboxes, in)

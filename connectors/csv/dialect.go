@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -92,19 +94,35 @@ func (s *scanner) peek(n int) ([]byte, error) {
 	return s.ahead[n], nil
 }
 
-// readLine reads a line. Of one that is too long it keeps the length alone.
+// readLine reads a line with its end: LF, CRLF, or CR alone, as spreadsheets on a
+// Macintosh write it.
 func (s *scanner) readLine() ([]byte, error) {
 	var line []byte
 	for {
-		part, err := s.r.ReadSlice('\n')
-		line = append(line, part...)
-		if !errors.Is(err, bufio.ErrBufferFull) {
+		if _, err := s.r.Peek(1); err != nil {
 			return line, err
+		}
+		part, _ := s.r.Peek(s.r.Buffered()) // it is there
+		end := bytes.IndexAny(part, "\r\n")
+		if end >= 0 {
+			part = part[:end+1]
+		}
+		line = append(line, part...)
+		_, _ = s.r.Discard(len(part)) // it was peeked
+		if end >= 0 {
+			break
 		}
 		if len(line) > 64*maxLine {
 			return nil, fmt.Errorf("line %d does not end within %d bytes: this is no text file", s.line+len(s.ahead), 64*maxLine)
 		}
 	}
+	if line[len(line)-1] == '\r' {
+		if next, err := s.r.Peek(1); err == nil && next[0] == '\n' {
+			_, _ = s.r.Discard(1)
+			line = append(line, '\n')
+		}
+	}
+	return line, nil
 }
 
 // drop takes n lines off.
@@ -206,6 +224,21 @@ func (d dialect) split(text []byte) (cells [][]byte, open bool, err error) {
 		}
 		text = rest[1:]
 	}
+}
+
+// doubt asks about the separator, where a row that was cut into too few cells has
+// enough of them for another one; "" where it has not.
+func (d dialect) doubt(cells []string, want int) string {
+	if want < 2 || len(cells) >= want {
+		return ""
+	}
+	for _, name := range slices.Sorted(maps.Keys(separators)) {
+		others := strings.Count(strings.Join(cells, ""), string(rune(separators[name])))
+		if separators[name] != d.separator && others >= want-1 {
+			return fmt.Sprintf("; is it separator: %s?", name)
+		}
+	}
+	return ""
 }
 
 // unquote reads a quoted cell from behind its first quote.

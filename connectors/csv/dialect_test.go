@@ -38,6 +38,9 @@ func TestRows(t *testing.T) {
 	}{
 		"plain":                     {comma, "a,b\nc,d\n", [][]string{{"a", "b"}, {"c", "d"}}, []int{1, 2}},
 		"CRLF, no last end":         {comma, "a,b\r\nc,d", [][]string{{"a", "b"}, {"c", "d"}}, []int{1, 2}},
+		"CR alone":                  {comma, "a,b\rc,d\r\re", [][]string{{"a", "b"}, {"c", "d"}, {"e"}}, []int{1, 2, 4}},
+		"CR in quotes":              {comma, "\"a\rb\",c\rd\r", [][]string{{"a\rb", "c"}, {"d"}}, []int{1, 3}},
+		"lines of many ends":        {comma, "a\r\nb\rc\nd\r\r\ne", [][]string{{"a"}, {"b"}, {"c"}, {"d"}, {"e"}}, []int{1, 2, 3, 4, 6}},
 		"byte-order mark":           {comma, "\xef\xbb\xbfa,b\n", [][]string{{"a", "b"}}, []int{1}},
 		"mark before a quote":       {comma, "\xef\xbb\xbf\"a\",b\n", [][]string{{"a", "b"}}, []int{1}},
 		"empty lines":               {comma, "\n\r\na\n  \nb\n", [][]string{{"a"}, {"b"}}, []int{3, 5}},
@@ -69,7 +72,7 @@ func TestRows(t *testing.T) {
 // A row may be gone back to by its offset, wherever it is.
 func TestOffsets(t *testing.T) {
 	d := dialect{separator: ',', quotes: quoteNeeded}
-	text := "\xef\xbb\xbfa,b\r\n\n\"c\nd\",e\n\"broken,x\nf,g"
+	text := "\xef\xbb\xbfa,b\r\n\n\"c\nd\",e\n\"broken,x\nf,g\rh,\"i\rj\"\r\rk"
 	for _, r := range scan(d, text) {
 		again, err := newScanner(strings.NewReader(text[r.at:]), d, r.at, r.line).next()
 		require.NoError(t, err)
@@ -144,6 +147,32 @@ func TestFormulas(t *testing.T) {
 	orders, _ := pullOrders(t, "standard", "ord_1.csv", lines("order,name,sku,quantity", "A-1,=HYPERLINK(1),-MUG,1"))
 	require.Equal(t, "=HYPERLINK(1)", orders[0].ShipTo.Name)
 	require.Equal(t, relay.SKU("-MUG"), orders[0].Lines[0].SKU)
+}
+
+// A code with something before it would be another code: it is refused, and not sent.
+func TestCodesAreNeverChanged(t *testing.T) {
+	f := newFolder(t)
+	o := anOrder("SO-1")
+	o.Items[1].Code = "-RED-M"
+	_, err := f.warehouse(nil).PrepareOrder(o)
+	var refused *relay.Error
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, relay.Invalid, refused.Kind)
+	require.Equal(t, []relay.Problem{{Field: "lines[1].sku", Value: "-RED-M",
+		Message: `begins with "-", so that a spreadsheet would run it: want another code, or guard: none for this column of the profile`}}, refused.Fields)
+	r := prepared(t, `
+extends: standard
+orders:
+  write: "ord_{order}_{token}.csv"
+  columns: [order, ship_to.name, {field: sku, guard: none}, quantity]
+`, o)
+	require.Contains(t, string(r.Content), ",-RED-M,6")
+
+	out, err := f.open("csv-cart", nil).(connectors.InventorySink).PushInventory(t.Context(), connectors.InventoryPush{Key: "k", Targets: []connectors.StockTarget{{SKU: "@HOME"}, {SKU: "-5"}}})
+	require.NoError(t, err)
+	require.ErrorIs(t, out[0].Err, relay.Invalid)
+	require.NoError(t, out[1].Err, "a plain number is no formula")
+	require.Equal(t, "sku,quantity,site,location\r\n-5,0,,\r\n", f.read("out/inv_k.csv"))
 }
 
 func TestEncodings(t *testing.T) {

@@ -1,14 +1,13 @@
 package csv
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -47,6 +46,8 @@ type inbox struct {
 
 	mu    sync.Mutex
 	batch *batch // being read: kept between pages, and surveyed anew where it is not
+	// held are those of files of which something waits, which are taken up at each page.
+	held map[string]*batch
 	// looks are those of the last visit. A cursor is not kept while a snapshot has
 	// bad rows, and what follows it must settle all the same.
 	looks []look
@@ -119,13 +120,6 @@ type heldFile struct {
 	Groups []laterGroup `json:"later"`
 }
 
-// seenFile is a file that was read.
-type seenFile struct {
-	fileRef
-	Rows int  `json:"r"`
-	Bad  bool `json:"b,omitempty"` // rows of it could not be
-}
-
 // look is a file that was seen with a size, and since when.
 type look struct {
 	fileRef
@@ -175,6 +169,7 @@ const (
 	told  fate = iota
 	later      // it can't be told yet
 	never      // it says nothing new
+	alien      // it is of an order that nobody here knows: people are called
 )
 
 // read reads a page of at most limit groups.
@@ -311,6 +306,9 @@ func (v *visit) settled() ([]file, error) {
 	v.checkReading(all)
 	v.cur.Held = slices.DeleteFunc(v.cur.Held, func(h heldFile) bool { // one that changed is another file
 		return !slices.ContainsFunc(all, h.is) || v.in.layoutOf(h.Name) == nil
+	})
+	maps.DeleteFunc(v.in.held, func(name string, _ *batch) bool {
+		return !slices.ContainsFunc(v.cur.Held, func(h heldFile) bool { return h.Name == name })
 	})
 	now := v.in.now()
 	var looks, own []look
@@ -488,97 +486,6 @@ func (v *visit) begin(list []file, base *fileRef) error {
 // barred reports whether a file may not be opened.
 func barred(err error) bool { return errors.Is(err, fs.ErrPermission) || errors.Is(err, errNoFile) }
 
-// toldBefore reports whether a file says nothing new, and notes what of it is not.
-func (v *visit) toldBefore(kind string, r *fileRef) (again bool, err error) {
-	if again = v.repeats(kind, r); !again && !v.readOnly {
-		// Promise 1: one too that is older than all that the cursor knows.
-		was, err := v.putBefore(archiveFolder, *r)
-		if err != nil {
-			return false, err
-		}
-		again = was != ""
-	}
-	switch kind {
-	case "orders", "shipments": // told again, their good rows harm nobody
-		if again {
-			mended, err := v.profileMended(*r)
-			return !mended, err
-		}
-	case "acknowledgements":
-		if !again {
-			r.Told, err = v.told(*r)
-		}
-	}
-	return again, err
-}
-
-// told is how much of a file was read under the same name, before the partner
-// wrote on.
-func (v *visit) told(r fileRef) (int64, error) {
-	for _, s := range slices.Backward(v.cur.Seen) {
-		if s.Name != r.Name || s.Size >= r.Size {
-			continue
-		}
-		head, err := hashHead(v.fs, v.in.at(r.Name), s.Size)
-		if err != nil || head == s.Hash {
-			return s.Size, err
-		}
-	}
-	return 0, nil
-}
-
-// repeats reports whether all that a file says was read before. A version of a
-// file, known by its name, size and time, is never read twice: partners mirror their
-// folders, and put back what we had moved. Of another file with the same content
-// the kind decides whether it can be news.
-func (v *visit) repeats(kind string, r *fileRef) bool {
-	var same []fileRef
-	note := func(s fileRef) {
-		if s.Hash == r.Hash && s.Size == r.Size {
-			same = append(same, s)
-		}
-	}
-	for _, s := range v.cur.Seen {
-		note(s.fileRef)
-	}
-	for _, h := range v.cur.Held {
-		note(h.fileRef)
-	}
-	switch {
-	case len(same) == 0:
-		return false
-	case slices.ContainsFunc(same, func(s fileRef) bool { return s.Name == r.Name && s.Mod == r.Mod }):
-		return true
-	case kind == "inventory": // stock comes back to figures that it had before: only the last says nothing new
-		return slices.ContainsFunc(v.cur.Seen[max(0, len(v.cur.Seen)-1):], func(s seenFile) bool { return s.Hash == r.Hash })
-	case kind == "cancels": // an order that was wanted again may be cancelled again; one that was not is cancelled already
-		return false
-	case kind == "acknowledgements": // an order that was handed over again may be refused again: judge decides
-		r.Again = same[len(same)-1].Mod
-		return false
-	}
-	return true
-}
-
-// readBefore reports whether this very version of a file was read.
-func (v *visit) readBefore(r fileRef) bool {
-	return slices.ContainsFunc(v.cur.Seen, func(s seenFile) bool {
-		return s.Hash == r.Hash && s.Size == r.Size && s.Name == r.Name && s.Mod == r.Mod
-	})
-}
-
-// profileMended reports whether a file of which rows could not be read is dropped
-// in again, as where the profile was mended and not the file. A mirror, which puts
-// the very version back that lies in problems, is not meant.
-func (v *visit) profileMended(r fileRef) (bool, error) {
-	i := slices.IndexFunc(v.cur.Seen, func(s seenFile) bool { return s.Bad && s.Hash == r.Hash && s.Size == r.Size })
-	if i < 0 {
-		return false, nil
-	}
-	was, err := v.putBefore(problemsFolder, r)
-	return was == "", err
-}
-
 // done notes that a file was read to its end.
 func (v *visit) done(d doneFile, rows int) {
 	v.finish(d)
@@ -600,8 +507,11 @@ func (v *visit) finish(d doneFile) {
 // resume returns the batch that is being read; nil when its files are not those
 // that were surveyed, so that it begins anew.
 func (v *visit) resume() (*batch, error) {
-	if b := v.in.batch; b != nil && slices.Equal(b.files, v.cur.Reading) && b.base == v.cur.Base {
-		return b, nil
+	for _, b := range []*batch{v.in.batch, v.in.held[v.cur.Reading[0].Name]} {
+		if b != nil && slices.Equal(b.files, v.cur.Reading) && b.base == v.cur.Base {
+			v.in.batch = b
+			return b, nil
+		}
 	}
 	b, err := newBatch(v.fs, v.in.folder, v.in.layoutOf(v.cur.Reading[0].Name), v.cur.Reading, v.cur.Base)
 	var heading errHeading
@@ -661,6 +571,12 @@ func (v *visit) apply(b *batch, g group) (verdict, error) {
 		return goOn, err
 	case becomes == never:
 		return v.count(), nil // to find that out may have taken questions
+	case becomes == alien:
+		for _, e := range g.rows {
+			e.fault("order", "want the number of an order that was handed over here")
+			v.bad(e)
+		}
+		return v.count(), nil
 	case becomes == later && v.mayHold():
 		v.cur.Later = append(v.cur.Later, laterGroup{g.key, g.from})
 		return goOn, nil
@@ -715,7 +631,7 @@ func (v *visit) end(b *batch) {
 		if f.put() {
 			continue
 		}
-		d := doneFile{fileRef: f, Snapshot: b.l.kind == "inventory" && !b.l.changes}
+		d := doneFile{fileRef: f, Snapshot: b.l.kind == kindInventory && !b.l.changes}
 		for _, r := range v.cur.Bad {
 			if r.File == i {
 				d.Bad = append(d.Bad, r)
@@ -732,227 +648,11 @@ func (v *visit) end(b *batch) {
 		}
 		if len(groups) > 0 {
 			v.hold(heldFile{d, v.cur.Rows, groups})
+			v.in.held[f.Name] = b
 		} else {
 			v.done(d, v.cur.Rows)
 		}
 	}
 	v.in.batch = nil
 	v.forget()
-}
-
-// putAway moves the files that were done to where they belong: what they held is
-// committed, since their cursor came back.
-func (v *visit) putAway() error {
-	for _, d := range v.cur.Done {
-		folder := archiveFolder
-		if len(d.Bad) > 0 {
-			folder = problemsFolder
-		}
-		if err := v.fs.mkdir(v.in.at(folder)); err != nil {
-			return err
-		}
-		to, err := v.moveTo(path.Join(v.in.folder, folder), d)
-		if err != nil {
-			return err
-		}
-		if d.Snapshot {
-			last := strings.TrimPrefix(to, v.in.folder+"/")
-			if last == "" { // moved already, and the cursor of that was lost
-				if last, err = v.putBefore(folder, d.fileRef); err != nil {
-					return err
-				}
-			}
-			v.cur.Last = cmp.Or(last, v.cur.Last)
-		}
-	}
-	v.cur.Done = nil
-	return nil
-}
-
-// moveTo moves a file under a free name, and returns that; "" when the file is gone.
-func (v *visit) moveTo(folder string, d doneFile) (string, error) {
-	now, err := v.fs.stat(v.in.at(d.Name))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !d.is(now) {
-		return "", nil // moved already, or another file by now
-	}
-	if err != nil {
-		return "", err
-	}
-	// A mirror puts back what lies there: a second one is of no use.
-	was, err := v.putBefore(path.Base(folder), d.fileRef)
-	if err != nil {
-		return "", err
-	}
-	if was != "" {
-		return v.in.at(was), v.fs.remove(v.in.at(d.Name))
-	}
-	for n := 1; n < 1000; n++ {
-		to := path.Join(folder, d.putAs(n))
-		if _, err := v.fs.stat(to); err == nil {
-			continue
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return "", err
-		}
-		if len(d.Bad) > 0 {
-			// First: a file in problems always says why it is there.
-			if err := v.fs.create(to+reasonsSuffix, reasons(d)); err != nil {
-				return "", err
-			}
-		}
-		err := v.fs.rename(v.in.at(d.Name), to)
-		if !errors.Is(err, fs.ErrExist) {
-			return to, err
-		}
-	}
-	return "", fmt.Errorf("%s holds a thousand files named like %s: clear it", folder, d.Name)
-}
-
-// putAs is the nth name to put a file under: its own, and then with its time, so
-// that a partner who always writes the same name never runs out of them.
-func (r fileRef) putAs(n int) string {
-	if n == 1 {
-		return r.Name
-	}
-	ext := path.Ext(r.Name)
-	return fmt.Sprintf("%s~%d%s", strings.TrimSuffix(r.Name, ext), time.Unix(0, r.Mod).UnixMilli()+int64(n-2), ext)
-}
-
-// putBefore returns the name in a folder, below the inbox's, under which a version
-// of a file was put away; "" for none.
-func (v *visit) putBefore(folder string, r fileRef) (string, error) {
-	for n := 1; n < 1000; n++ {
-		at := path.Join(folder, r.putAs(n))
-		f, err := v.fs.stat(v.in.at(at))
-		switch {
-		case n > 1 && errors.Is(err, fs.ErrNotExist):
-			return "", nil
-		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			return "", err
-		case err == nil && f.size == r.Size && f.changed.UnixNano() == r.Mod:
-			if hash, err := hashFile(v.fs, v.in.at(at)); err != nil || hash == r.Hash {
-				return at, err
-			}
-		}
-	}
-	return "", nil
-}
-
-// reasonsSuffix ends the name of what stands beside a file in problems.
-const reasonsSuffix = ".why"
-
-// reasons lists the bad rows for people and for report.
-func reasons(d doneFile) []byte {
-	var b strings.Builder
-	b.WriteString("Drop the mended file in first, as a whole; remove this one then.\n")
-	for _, r := range d.Bad {
-		fmt.Fprintf(&b, "line %d: %s\n", r.Line, strings.Join(strings.Fields(r.Message), " "))
-	}
-	if d.More > 0 {
-		fmt.Fprintf(&b, "line 0: and %d more rows\n", d.More)
-	}
-	return []byte(b.String())
-}
-
-// report lists all that could not be read and still stands: the files in
-// problems until somebody removes them, and the rows of what is being read.
-func (v *visit) report() error {
-	all, err := v.fs.list(v.in.at(problemsFolder))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	there := make(map[string]bool, len(all))
-	for _, f := range all {
-		there[f.name] = true
-	}
-	var u unreadList
-	for _, f := range v.barred {
-		u.add(f.name, 0, "it can't be opened: want a regular file that we may read")
-	}
-	for _, f := range all {
-		data, beside := strings.CutSuffix(f.name, reasonsSuffix)
-		switch {
-		case !slices.ContainsFunc(slices.Concat(v.in.layouts, v.in.also), func(l *layout) bool { return l.matches(data) }):
-		case beside && !there[data]:
-			// Its file was removed: that settles it.
-			if v.readOnly {
-				continue
-			}
-			if err := v.fs.remove(path.Join(v.in.at(problemsFolder), f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		case !beside && !there[f.name+reasonsSuffix]:
-			u.add(f.name, 0, "the file is in "+v.in.at(problemsFolder)+" and nothing says why: look at it, and remove it")
-		case !beside:
-			if err := v.reportReasons(&u, f.name); err != nil {
-				return err
-			}
-		}
-	}
-	read := slices.Clone(v.cur.Done)
-	for _, h := range v.cur.Held {
-		read = append(read, h.doneFile)
-	}
-	for _, d := range read {
-		for _, b := range d.Bad {
-			u.add(d.Name, b.Line, b.Message)
-		}
-	}
-	inOrder(v.cur.Bad)
-	for _, b := range v.cur.Bad {
-		u.add(v.cur.Reading[b.File].Name, b.Line, b.Message)
-	}
-	v.page.unread = u.list
-	return nil
-}
-
-// mostReasons is how many bytes of a file of reasons are read.
-const mostReasons = 1 << 20
-
-func (v *visit) reportReasons(u *unreadList, name string) error {
-	f, err := v.fs.open(path.Join(v.in.at(problemsFolder), name+reasonsSuffix))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil // somebody mends it just now
-	case barred(err):
-		u.add(name, 0, "what is beside it can't be opened, and would say why: look at it, and remove it")
-		return nil
-	case err != nil:
-		return err
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(io.LimitReader(f, mostReasons))
-	lines.Buffer(nil, mostReasons+1) // the partner may write there: no line is too long
-	for lines.Scan() {
-		head, message, _ := strings.Cut(lines.Text(), ": ")
-		var line int
-		if _, err := fmt.Sscanf(head, "line %d", &line); err == nil {
-			u.add(name, line, message)
-		}
-	}
-	return lines.Err()
-}
-
-// unreadList collects what can't be read, one entry a line of a file.
-type unreadList struct {
-	list []connectors.Unread
-	at   map[connectors.Unread]int
-}
-
-func (u *unreadList) add(subject string, line int, message string) {
-	if u.at == nil {
-		u.at = make(map[connectors.Unread]int)
-	}
-	key := connectors.Unread{Subject: subject, Line: line}
-	if i, ok := u.at[key]; ok {
-		if !strings.Contains(u.list[i].Message, message) {
-			u.list[i].Message += "; " + message
-		}
-		return
-	}
-	if len(u.list) == maxUnread {
-		u.list[maxUnread-1] = connectors.Unread{Subject: "(more)", Message: "there are more problems than are listed here: see the folder " + problemsFolder}
-		return
-	}
-	u.at[key] = len(u.list)
-	u.list = append(u.list, connectors.Unread{Subject: subject, Line: line, Message: message})
 }

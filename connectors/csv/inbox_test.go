@@ -177,12 +177,55 @@ func TestFileThatIsNoneOfItsLayout(t *testing.T) {
 	updates, unread := d.pull()
 	require.Equal(t, []string{"SO-3"}, numbers(updates))
 	require.Equal(t, []connectors.Unread{
-		{Subject: "shp_1.csv", Line: 1, Message: "the heading has no tracking"},
+		{Subject: "shp_1.csv", Line: 1, Message: "the heading has no tracking: want order, tracking"},
 		{Subject: "shp_2.csv", Line: 1, Message: "the file is empty: want a heading"},
 	}, unread)
 	_, again := d.pull()
 	require.Equal(t, unread, again)
 	require.Equal(t, []string{"other.txt"}, f.names("out"))
+}
+
+// "CSV (Macintosh)" ends lines with CR alone.
+func TestFilesWhoseLinesEndWithCR(t *testing.T) {
+	f := newFolder(t)
+	f.write("out/shp_1.csv", strings.ReplaceAll(lines(shipHeading, shipment("SO-1", "1Z1"), shipment("SO-2", "1Z2")), "\n", "\r"))
+	updates, unread := (&depot{t: t, source: f.warehouse(nil)}).pull()
+	require.Equal(t, []string{"SO-1", "SO-2"}, numbers(updates))
+	require.Empty(t, unread)
+	orders, _ := pullOrders(t, "standard", "ord_1.csv", "order,sku,quantity\rA-1,MUG,1\rA-2,MUG,1\r")
+	require.Len(t, orders, 2)
+}
+
+// A file that says something, and of which nothing is understood, is no empty one.
+func TestAHeadingThatSwallowsItsRows(t *testing.T) {
+	f := newFolder(t)
+	f.write("out/shp_1.csv", "order,tracking,\"note\nSO-1,1Z1,\"\n")
+	f.write("out/shp_2.csv", "order,tracking,note\u2028SO-2,1Z2,x")
+	f.write("out/shp_3.csv", "order,tracking,\"ship\ndate\"\nSO-3,1Z3,\n")
+	f.write("out/shp_4.csv", "order,tracking\n\n")
+	updates, unread := (&depot{t: t, source: f.warehouse(nil)}).pull()
+	require.Equal(t, []string{"SO-3"}, numbers(updates))
+	require.Equal(t, []string{"shp_1.csv:1", "shp_2.csv:1"}, subjects(unread))
+	require.Equal(t, "the heading goes on to the end of the file: want lines that end with LF, CRLF or CR, and quotes that are closed", unread[0].Message)
+}
+
+// What can't be read says what would be accepted, and asks about the separator
+// where the file looks as if it had another one.
+func TestReasonsSayWhatIsWanted(t *testing.T) {
+	f := newFolder(t)
+	f.write("out/shp_1.csv", "order;carrier;tracking\nSO-1;UPS;1Z1\n")
+	f.write("out/shp_2.csv", "order\ttracking\nSO-1\t1Z1\n")
+	f.write("out/shp_3.csv", "order,tracking,sku\nSO-1;1Z1;MUG\n")
+	_, unread := (&depot{t: t, source: f.warehouse(nil)}).pull()
+	var messages []string
+	for _, u := range unread {
+		messages = append(messages, u.Message)
+	}
+	require.Equal(t, []string{
+		"the heading has no order: want order, tracking; is it separator: semicolon?",
+		"the heading has no order: want order, tracking; is it separator: tab?",
+		"the row has 1 cells: want 3; is it separator: semicolon?",
+	}, messages)
 }
 
 func TestMissingFolderAndForeignCursor(t *testing.T) {

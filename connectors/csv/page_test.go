@@ -31,7 +31,7 @@ func TestPageNamesEverything(t *testing.T) {
 	}
 	_, tables, _ := strings.Cut(text, "| Kind | Fields")
 	for kind, f := range fields {
-		require.Contains(t, tables, "`"+kind+"`")
+		require.Contains(t, tables, "`"+string(kind)+"`")
 		for _, name := range append(f.head, f.line...) {
 			name = strings.TrimPrefix(name, "ship_to")
 			require.True(t, strings.Contains(tables, name) || strings.Contains(tables, "ship_to"+name), "%s of %s", name, kind)

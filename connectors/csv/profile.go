@@ -24,16 +24,20 @@ type profile struct {
 	orders, acknowledgements, shipments, inventory, cancels *layout
 }
 
-// layouts lists the profile's layouts by the names of their kinds.
-func (p *profile) layouts() map[string]**layout {
-	return map[string]**layout{
-		"orders": &p.orders, "acknowledgements": &p.acknowledgements, "shipments": &p.shipments, "inventory": &p.inventory, "cancels": &p.cancels,
-	}
-}
+// kind is what the files of a layout tell.
+type kind string
+
+const (
+	kindOrders           kind = "orders"
+	kindAcknowledgements kind = "acknowledgements"
+	kindShipments        kind = "shipments"
+	kindInventory        kind = "inventory"
+	kindCancels          kind = "cancels"
+)
 
 // layout is what the files of one kind look like.
 type layout struct {
-	kind    string
+	kind    kind
 	read    []string // patterns of the names of files to read
 	write   string   // name of a file to write, with {order} and the like; "" when none is written
 	dialect dialect
@@ -45,6 +49,8 @@ type layout struct {
 	typed   bool // the first cell of a row names its record
 	// Of shipments: a file tells whole orders, so an order that it names has shipped in full.
 	whole bool
+	// Of acknowledgements and shipments: they tell of other senders' orders too.
+	others bool
 	// Of inventory.
 	changes     bool // a file tells only what changed
 	missingZero bool // what a snapshot does not name, and the one before did, is 0
@@ -65,16 +71,18 @@ type column struct {
 	constant string // written; not looked at when read
 	format   string // of a time: "iso8601", "unix" or a pattern such as YYYY-MM-DD hh:mm:ss
 	required bool
-	most     int               // characters; 0: any number
-	words    map[string]string // the partner's word in lower case -> ours
-	other    string            // our word for any other
-	read     bool
-	write    bool
+	// unguarded has it written as it is, though a spreadsheet would run it.
+	unguarded bool
+	most      int               // characters; 0: any number
+	words     map[string]string // the partner's word in lower case -> ours
+	other     string            // our word for any other
+	read      bool
+	write     bool
 }
 
 // fields are what the columns of each kind may hold: of the record, and of its lines.
-var fields = map[string]struct{ head, line, need []string }{
-	"orders": {
+var fields = map[kind]struct{ head, line, need []string }{
+	kindOrders: {
 		head: []string{
 			"order", "number", "placed_at", "updated_at", "ship_method", "status", "payment", "location", "tags", "token",
 			"ship_to.name", "ship_to.company", "ship_to.street1", "ship_to.street2", "ship_to.city", "ship_to.state", "ship_to.zip",
@@ -83,14 +91,14 @@ var fields = map[string]struct{ head, line, need []string }{
 		line: []string{"line", "sku", "name", "quantity"},
 		need: []string{"order", "sku", "quantity"},
 	},
-	"acknowledgements": {head: []string{"order", "status", "message"}, need: []string{"order"}},
-	"shipments": {
+	kindAcknowledgements: {head: []string{"order", "status", "message"}, need: []string{"order"}},
+	kindShipments: {
 		head: []string{"order", "tracking", "carrier", "service", "tracking_url", "shipped_at", "complete", "key"},
 		line: []string{"line", "sku", "quantity"},
 		need: []string{"order", "tracking"},
 	},
-	"inventory": {head: []string{"sku", "quantity", "site", "owed", "location", "key"}, need: []string{"sku", "quantity"}},
-	"cancels":   {head: []string{"order", "key"}, need: []string{"order"}},
+	kindInventory: {head: []string{"sku", "quantity", "site", "owed", "location", "key"}, need: []string{"sku", "quantity"}},
+	kindCancels:   {head: []string{"order", "key"}, need: []string{"order"}},
 }
 
 // Our words, that words of a column stand for.
@@ -104,15 +112,15 @@ const (
 )
 
 // ourWords are those that a field's words may stand for.
-func ourWords(kind, field string) []string {
+func ourWords(k kind, field string) []string {
 	switch {
-	case kind == "acknowledgements" && field == "status":
+	case k == kindAcknowledgements && field == "status":
 		words := []string{wordAccepted, wordRefused, wordCancelled, wordTrouble}
 		for _, r := range relay.HoldReasons() { // refused, and why
 			words = append(words, string(r))
 		}
 		return words
-	case kind == "shipments" && field == "complete":
+	case k == kindShipments && field == "complete":
 		return []string{wordComplete, wordPartial}
 	}
 	return nil
@@ -148,6 +156,7 @@ type (
 		Columns     []columnText `yaml:"columns"`
 		Records     []recordText `yaml:"records"`
 		WholeOrders bool         `yaml:"whole_orders"`
+		OtherOrders bool         `yaml:"other_orders"`
 		Tells       string       `yaml:"tells"`
 		Missing     string       `yaml:"missing"`
 	}
@@ -167,6 +176,7 @@ type (
 		Words    map[string][]string `yaml:"words"`
 		Other    string              `yaml:"other"`
 		Only     string              `yaml:"only"`
+		Guard    string              `yaml:"guard"`
 	}
 )
 
@@ -205,18 +215,25 @@ func parseProfile(s string) (*profile, error) {
 		return nil, err
 	}
 	p := &profile{}
-	given := map[string]*layoutText{
-		"orders": text.Orders, "acknowledgements": text.Acknowledgements, "shipments": text.Shipments, "inventory": text.Inventory, "cancels": text.Cancels,
-	}
-	for kind, to := range p.layouts() {
-		if given[kind] == nil {
+	for _, part := range []struct {
+		kind  kind
+		given *layoutText
+		to    **layout
+	}{
+		{kindOrders, text.Orders, &p.orders},
+		{kindAcknowledgements, text.Acknowledgements, &p.acknowledgements},
+		{kindShipments, text.Shipments, &p.shipments},
+		{kindInventory, text.Inventory, &p.inventory},
+		{kindCancels, text.Cancels, &p.cancels},
+	} {
+		if part.given == nil {
 			continue
 		}
-		l, err := given[kind].layout(kind, text.Form)
+		l, err := part.given.layout(part.kind, text.Form)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", kind, err)
+			return nil, fmt.Errorf("%s: %w", part.kind, err)
 		}
-		*to = l
+		*part.to = l
 	}
 	return p, nil
 }
@@ -275,8 +292,8 @@ func choice(key, s string, words ...string) (string, error) {
 
 var separators = map[string]byte{"comma": ',', "semicolon": ';', "tab": '\t', "pipe": '|'}
 
-func (t *layoutText) layout(kind string, common formText) (*layout, error) {
-	l := &layout{kind: kind, read: t.Read, write: t.Write, whole: t.WholeOrders}
+func (t *layoutText) layout(k kind, common formText) (*layout, error) {
+	l := &layout{kind: k, read: t.Read, write: t.Write, whole: t.WholeOrders, others: t.OtherOrders}
 	f := t.Form.over(common)
 	separator, err1 := choice("separator", f.Separator, "comma", "semicolon", "tab", "pipe")
 	quotes, err2 := choice("quotes", f.Quotes, string(quoteNeeded), string(quoteAll), string(quoteNone))
@@ -355,6 +372,11 @@ func (t columnText) column(l *layout, r record) (column, error) {
 	} else if only != "both" {
 		c.read, c.write = only == "read", only == "write"
 	}
+	guard, err := choice("guard", t.Guard, "needed", "none")
+	if err != nil {
+		return c, err
+	}
+	c.unguarded = guard == "none"
 	if !timeFormat(c.format) {
 		return c, fmt.Errorf("format: %q: want iso8601, unix, or a pattern of YYYY, YY, MM, M, DD, D, hh, mm and ss", clip(c.format, 40))
 	}
@@ -378,11 +400,11 @@ func (t columnText) column(l *layout, r record) (column, error) {
 
 // placeholders are what the name of a file to write may hold. Those that make it
 // this very record's name come first for each kind.
-var placeholders = map[string]struct{ need, may []string }{
-	"orders":    {[]string{"order", "token"}, []string{"number", "time"}},
-	"shipments": {[]string{"key"}, []string{"order", "time"}},
-	"inventory": {[]string{"key"}, nil},
-	"cancels":   {[]string{"key"}, []string{"order"}},
+var placeholders = map[kind]struct{ need, may []string }{
+	kindOrders:    {[]string{"order", "token"}, []string{"number", "time"}},
+	kindShipments: {[]string{"key"}, []string{"order", "time"}},
+	kindInventory: {[]string{"key"}, nil},
+	kindCancels:   {[]string{"key"}, []string{"order"}},
 }
 
 var placeholder = regexp.MustCompile(`\{([^{}]*)\}`)

@@ -206,6 +206,37 @@ func TestBuiltInProfilesReadWhatTheyWrite(t *testing.T) {
 	}
 }
 
+// A line belongs to the parcel whose row it follows.
+func TestParcelsWithLinesOfTheirOwn(t *testing.T) {
+	const profile = `
+extends: standard
+shipments:
+  read: ["shp_*.csv"]
+  heading: false
+  records:
+    - {type: S, of: record, columns: [order, tracking, carrier]}
+    - {type: L, of: line, columns: [sku, quantity]}
+`
+	updates := pullShipments(t, profile, "shp_1.csv", lines("S,SO-1,1Z1,UPS", "L,MUG,1", "L,CAP,2", "S,SO-1,1Z2,UPS", "L,MUG,1", "S,SO-2,1Z3,UPS", "L,MUG,3"))
+	var told []string
+	for _, u := range updates {
+		for _, p := range u.Packages {
+			told = append(told, fmt.Sprint(u.ID, " ", p.TrackingNumber, " ", p.Items))
+		}
+	}
+	require.Equal(t, []string{"SO-1 1Z1 [{MUG 1} {CAP 2}]", "SO-1 1Z2 [{MUG 1}]", "SO-2 1Z3 [{MUG 3}]"}, told)
+
+	// A line that can't be read spoils that parcel alone, whatever is wrong with it.
+	f := newFolder(t)
+	d := &depot{t: t, source: f.warehouse(connectors.Values{"profile": profile})}
+	f.write("out/shp_1.csv", lines("S,SO-1,1Z1,UPS", "L,MUG,1", "L2,CAP,2", "S,SO-1,1Z2,UPS", "L,MUG,many", "S,SO-1,1Z3,UPS", "L,MUG", "S,SO-1,1Z4,UPS", "L,MUG,4"))
+	updates, unread := d.pull()
+	require.Len(t, updates, 1)
+	require.Len(t, updates[0].Packages, 1)
+	require.Equal(t, "1Z4", updates[0].Packages[0].TrackingNumber)
+	require.Equal(t, []string{"shp_1.csv:3", "shp_1.csv:5", "shp_1.csv:7"}, subjects(unread))
+}
+
 func TestBadProfiles(t *testing.T) {
 	const orders, shipments = "orders: {read: ['a*'], write: 'a_{order}_{token}', columns: [order, sku, quantity]}\n", "shipments: {read: ['s*'], write: 's_{key}', columns: [order, tracking]}\n"
 	require.NoError(t, checkWarehouseProfile(orders+shipments))

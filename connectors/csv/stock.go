@@ -27,8 +27,10 @@ type stock struct {
 func (s *stock) PullInventory(ctx context.Context, q connectors.InventoryQuery) (connectors.InventoryPage, error) {
 	out := connectors.InventoryPage{Meaning: s.meaning}
 	take := func(l *layout, f fileRef, g group) []entry {
+		before := f.put() // of the snapshot before this one, which does not name it any more
+		g.torn = g.torn && !before
 		levels, bad := l.levels(g)
-		if f.put() { // the snapshot before this one, of what is not named any more
+		if before {
 			for i := range levels {
 				levels[i].Quantity = 0
 			}
@@ -67,6 +69,9 @@ func (l *layout) levels(g group) (levels []relay.InventoryLevel, bad []entry) {
 			continue
 		}
 		bySite[site] = told{q, e.file}
+	}
+	if g.torn && len(bySite) > 0 {
+		bad = append(bad, g.left("the level of "+clip(g.key, 40)))
 	}
 	if len(bad) > 0 {
 		return nil, bad // half of what is known of a code is no level

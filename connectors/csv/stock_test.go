@@ -87,6 +87,20 @@ func TestSnapshotWithBadRows(t *testing.T) {
 	}, p.Unread)
 }
 
+// A row of which nobody knows whose it is may be another site of the code beside it,
+// or all that there is of one that the snapshot before named.
+func TestNoLevelIsToldBesideARowOfNobodys(t *testing.T) {
+	f := newFolder(t)
+	w, cursor := f.warehouse(connectors.Values{"profile": zeroProfile}), ""
+	f.write("out/inv_1.csv", lines("sku,quantity,site", "A,5,EAST", "A,7,WEST", "B,1,EAST", "C,1,EAST"))
+	reading(t, w, &cursor, 10)
+	f.write("out/inv_2.csv", lines("sku,quantity,site", "B,2,EAST", "A,4,EAST", "A,6,W\xe9st"))
+	levels, p := reading(t, w, &cursor, 10)
+	require.Equal(t, []relay.InventoryLevel{level("B", "EAST", 2)}, levels)
+	require.True(t, p.Partial)
+	require.Equal(t, []string{"inv_2.csv:3", "inv_2.csv:4"}, subjects(p.Unread))
+}
+
 const zeroProfile = `
 extends: standard
 inventory:

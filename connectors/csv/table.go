@@ -1,12 +1,14 @@
 package csv
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"orderferry/relay"
@@ -58,12 +60,13 @@ func (e entry) fails(fields ...string) bool {
 
 // table reads the entries of one file.
 type table struct {
-	l       *layout
-	file    int
-	rows    *scanner
-	places  [][]int // for each record, the cell of each column; -1 for none
-	width   int     // cells of a heading
-	headKey string  // key of the last record, for its lines
+	l      *layout
+	file   int
+	rows   *scanner
+	places [][]int // for each record, the cell of each column; -1 for none
+	width  int     // cells of a heading
+	odd    bool    // a cell of the heading holds what may be ends of lines
+	head   entry   // the last record, for its lines
 }
 
 // errHeading is a file that is not of its layout at all.
@@ -86,23 +89,28 @@ func newTable(f io.ReadSeeker, l *layout, from mark) (*table, error) {
 
 // readHeading finds out which cell is which column.
 func (t *table) readHeading() error {
+	var first row
 	var names []string
 	if t.l.heading {
-		r, err := t.rows.next()
+		var err error
+		first, err = t.rows.next()
 		if errors.Is(err, io.EOF) {
 			return errHeading{errors.New("the file is empty: want a heading")}
 		}
 		if err != nil {
 			return err
 		}
-		if r.err != nil {
-			return errHeading{r.err}
+		if first.err != nil {
+			return errHeading{first.err}
 		}
-		for _, c := range r.cells {
+		for _, c := range first.cells {
 			names = append(names, strings.ToLower(c))
+			t.odd = t.odd || strings.ContainsFunc(c, func(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' })
 		}
 		t.width = len(names)
 	}
+	var missing string
+	var wanted []string
 	for _, r := range t.l.records {
 		places := make([]int, len(r.columns))
 		for i, c := range r.columns {
@@ -114,13 +122,28 @@ func (t *table) readHeading() error {
 				continue
 			}
 			places[i] = slices.Index(names, strings.ToLower(c.heading))
-			if places[i] < 0 && c.read && c.field != "" && (c.required || slices.Contains(fields[t.l.kind].need, c.field)) {
-				return errHeading{fmt.Errorf("the heading has no %s", c.heading)}
+			if c.read && c.field != "" && (c.required || slices.Contains(fields[t.l.kind].need, c.field)) {
+				wanted = append(wanted, c.heading)
+				if places[i] < 0 {
+					missing = cmp.Or(missing, c.heading)
+				}
 			}
 		}
 		t.places = append(t.places, places)
 	}
+	if missing != "" { // what stands there instead is not said: it may be an address
+		return errHeading{fmt.Errorf("the heading has no %s: want %s%s", missing, clip(strings.Join(wanted, ", "), 150), t.l.dialect.doubt(first.cells, max(len(wanted), 2)))}
+	}
 	return nil
+}
+
+// swallowed is what is wrong with a file that has no row behind its heading; nil
+// where it is merely empty.
+func (t *table) swallowed() error {
+	if !t.odd {
+		return nil
+	}
+	return errHeading{errors.New("the heading goes on to the end of the file: want lines that end with LF, CRLF or CR, and quotes that are closed")}
 }
 
 // next returns the next entry, or io.EOF.
@@ -140,7 +163,7 @@ func (t *table) next() (entry, error) {
 	kind, ok := t.record(r.cells)
 	if !ok {
 		e.fault("", "the row is of another type: want "+t.recordNames())
-		e.key = t.headKey
+		e.key, e.values = t.head.key, t.head.values
 		return e, nil
 	}
 	t.read(&e, r.cells, kind)
@@ -190,9 +213,14 @@ func (t *table) read(e *entry, cells []string, kind int) {
 	e.key = e.values[t.l.keyField()]
 	switch {
 	case !rec.line:
-		t.headKey = e.key
-	case e.key == "":
-		e.key = t.headKey
+		t.head = *e
+	case e.key == "" || e.key == t.head.key:
+		e.key = t.head.key
+		for _, f := range fields[t.l.kind].head { // so that it is known of which parcel it is
+			if e.values[f] == "" {
+				e.values[f] = t.head.values[f]
+			}
+		}
 	}
 	if e.key == "" && !e.fails(t.l.keyField()) {
 		e.fault(t.l.keyField(), "missing")
@@ -209,7 +237,7 @@ func (t *table) check(e *entry, cells []string, rec record) {
 		}
 	}
 	if len(cells) < want || slices.ContainsFunc(cells[want:], func(s string) bool { return s != "" }) {
-		e.fault("", fmt.Sprintf("the row has %d cells: want %d", len(cells), want))
+		e.fault("", fmt.Sprintf("the row has %d cells: want %d%s", len(cells), want, t.l.dialect.doubt(cells, want)))
 		return
 	}
 	for i, c := range rec.columns {
@@ -218,7 +246,7 @@ func (t *table) check(e *entry, cells []string, rec record) {
 		case c.field == "" || !c.read:
 		case v == "" && (c.required || slices.Contains(fields[t.l.kind].need, c.field) && c.field != t.l.keyField()):
 			e.fault(c.field, "missing")
-		case identifiers[c.field] && scientific.MatchString(v):
+		case identifiers[c.field] && relay.Scientific(v):
 			e.fault(c.field, fmt.Sprintf("%s is in scientific notation, so that digits are lost: have the column saved as text", clip(v, 20)))
 		case slices.ContainsFunc(rec.columns[:i], func(b column) bool { return b.field == c.field }):
 		case isTime(c.field):
@@ -227,7 +255,8 @@ func (t *table) check(e *entry, cells []string, rec record) {
 			}
 		case c.words != nil || c.other != "":
 			if _, ok := c.word(v); !ok {
-				e.fault(c.field, "no word of the profile") // which one is not said: it may be a piece of an address
+				// Which one it is is not said: it may be a piece of an address.
+				e.fault(c.field, "no word of the profile: want "+clip(strings.Join(slices.Sorted(maps.Keys(c.words)), ", "), 200))
 			}
 		}
 	}
@@ -257,7 +286,7 @@ func (l *layout) column(field string) column {
 
 // keyField is what rows that belong together have in common.
 func (l *layout) keyField() string {
-	if l.kind == "inventory" {
+	if l.kind == kindInventory {
 		return "sku"
 	}
 	return "order"
@@ -269,6 +298,14 @@ type group struct {
 	from mark
 	rows []entry
 	torn bool // a row beside it could not be read, and may have been one of it
+}
+
+// left is the entry that says what of a torn group is left out: half of it would be
+// told as all.
+func (g group) left(what string) entry {
+	e := entry{file: g.rows[0].file, line: g.rows[0].line}
+	e.fault("", what+" can't be told: a row beside can't be read, and may be a part of it; mend the file and drop it in again")
+	return e
 }
 
 // groups reads a file group by group.
@@ -390,7 +427,11 @@ func (w *writer) rows(values map[string]string, line bool, n int) []relay.Proble
 				if c.most > 0 && utf8.RuneCountInString(cell) > c.most {
 					problems = append(problems, relay.Problem{Field: fieldPath(c.field, n), Message: fmt.Sprintf("want at most %d characters", c.most)})
 				}
-				cell = w.l.guarded(cell)
+				guarded, err := w.l.guarded(c, cell)
+				if err != nil {
+					problems = append(problems, relay.Problem{Field: fieldPath(c.field, n), Value: cell, Message: err.Error()})
+				}
+				cell = guarded
 			}
 			cells = append(cells, cell)
 		}
@@ -408,7 +449,9 @@ func (w *writer) rows(values map[string]string, line bool, n int) []relay.Proble
 			problems = append(problems, relay.Problem{Field: field, Message: bad.message})
 			continue
 		}
-		w.text = text
+		if len(problems) == 0 { // others of the same file may be written
+			w.text = text
+		}
 	}
 	return problems
 }

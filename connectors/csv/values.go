@@ -102,9 +102,6 @@ func (l *layout) formatQuantity(q relay.Quantity) string {
 	return q.String()
 }
 
-// scientific is how a spreadsheet saves a long number. Its digits are lost.
-var scientific = regexp.MustCompile(`^[0-9](?:[.,][0-9]+)?[eE]\+[0-9]+$`)
-
 // identifiers are the fields in which every digit counts.
 var identifiers = map[string]bool{
 	"order": true, "number": true, "line": true, "sku": true, "tracking": true, "key": true, "site": true, "ship_to.zip": true, "ship_to.phone": true,
@@ -112,11 +109,23 @@ var identifiers = map[string]bool{
 
 var plainNumber = regexp.MustCompile(`^[+-]?[0-9]+(?:[.,][0-9]+)?$`)
 
+// codes are the fields that a partner looks up. With a guard before it, a code
+// would be another one.
+var codes = map[string]bool{
+	"order": true, "line": true, "sku": true, "tracking": true, "key": true, "location": true, "ship_method": true,
+}
+
 // guarded makes a cell harmless that a spreadsheet would take for a formula. A
 // plain number is none.
-func (l *layout) guarded(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) && !plainNumber.MatchString(s) {
-		return l.guard + s
+//
+// Promise 1: a code is never changed, for the partner could know it as that of
+// something else. It is refused, unless the profile has it written as it is.
+func (l *layout) guarded(c column, s string) (string, error) {
+	switch {
+	case c.unguarded || s == "" || !strings.ContainsRune("=+-@\t\r", rune(s[0])) || plainNumber.MatchString(s):
+		return s, nil
+	case codes[c.field]:
+		return s, fmt.Errorf("begins with %q, so that a spreadsheet would run it: want another code, or guard: none for this column of the profile", s[:1])
 	}
-	return s
+	return l.guard + s, nil
 }

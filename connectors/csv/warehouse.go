@@ -233,7 +233,9 @@ const doubtful = 24 * time.Hour
 // so an order is told of when a file names it, whether or not it was asked for. A
 // file is told once: what it says of an order that we handed over, and whose
 // outcome the ledger does not know yet, waits, and the file with it; what it says
-// of others does not.
+// of others does not. What is of no order that was ever handed over here may be of
+// one whose number was spoiled on the way: it is told to people, unless the profile
+// says that the partner writes of other senders' orders too.
 func (w *warehouse) PullShipments(ctx context.Context, q connectors.ShipmentsQuery) (connectors.ShipmentsPage, error) {
 	var out connectors.ShipmentsPage
 	var refused []string
@@ -241,7 +243,7 @@ func (w *warehouse) PullShipments(ctx context.Context, q connectors.ShipmentsQue
 		number := strings.ToUpper(g.key)
 		var updates []connectors.OrderUpdate
 		var bad []entry
-		if l.kind == "acknowledgements" {
+		if l.kind == kindAcknowledgements {
 			updates, bad = l.answers(number, g)
 		} else {
 			updates, bad = l.shipped(number, g, time.Unix(0, f.Mod).UTC())
@@ -273,7 +275,8 @@ func (w *warehouse) judge(ctx context.Context, q connectors.ShipmentsQuery) func
 	}
 	var standing map[answer]bool // nil: not read yet
 	return func(f files, from fileRef, g group) (fate, error) {
-		if l := w.inbox.layoutOf(from.Name); l != nil && l.kind == "acknowledgements" {
+		l := w.inbox.layoutOf(from.Name)
+		if l != nil && l.kind == kindAcknowledgements {
 			if standing == nil {
 				var err error
 				if standing, err = w.standing(f); err != nil {
@@ -286,26 +289,38 @@ func (w *warehouse) judge(ctx context.Context, q connectors.ShipmentsQuery) func
 		}
 		number := strings.ToUpper(g.key)
 		repeated, sure := from.Again != 0, q.Known == nil || open[number]
-		switch ours := numberForm.MatchString(number); {
+		ours := numberForm.MatchString(number)
+		switch {
 		case repeated && !ours:
 			return never, nil
-		case !repeated && (sure || !ours):
+		case !repeated && sure:
 			return told, nil
 		}
-		handed, err := w.outbox.handed(f, number)
+		var handed []handedOver
+		if ours {
+			var err error
+			if handed, err = w.outbox.handed(f, number); err != nil {
+				return told, err
+			}
+		}
+		inDoubt := slices.ContainsFunc(handed, func(h handedOver) bool { return time.Since(h.at) < doubtful })
+		strange := l != nil && !l.others
 		switch {
-		case err != nil:
-			return told, err
 		case repeated && !handedBetween(handed, from):
 			return never, nil
-		case sure || !slices.ContainsFunc(handed, func(h handedOver) bool { return time.Since(h.at) < doubtful }):
+		case sure || !inDoubt && !strange:
 			return told, nil
+		case !ours: // no order was ever handed over under such a number
+			return alien, nil
 		}
 		there, err := known(ctx, q, []relay.WarehouseOrderID{relay.WarehouseOrderID(number)})
-		if err == nil && !there[0] {
+		switch {
+		case err != nil || there[0]:
+			return told, err
+		case inDoubt:
 			return later, nil
 		}
-		return told, err
+		return alien, nil
 	}
 }
 
@@ -339,7 +354,7 @@ func (w *warehouse) standing(f files) (map[answer]bool, error) {
 	}
 	for _, bad := range all {
 		l := w.inbox.layoutOf(named(bad.name))
-		if l == nil || l.kind != "acknowledgements" {
+		if l == nil || l.kind != kindAcknowledgements {
 			continue
 		}
 		if err := eachGroup(f, path.Join(dir, bad.name), l, func(g group) {
@@ -436,7 +451,8 @@ func (l *layout) answers(number string, g group) (updates []connectors.OrderUpda
 
 // shipped reads the parcels of one order. Rows of one tracking number are one
 // parcel; the very same row twice is one row. A parcel of which a row is bad is left
-// out as a whole, since half of its contents would be told as all.
+// out as a whole, since half of its contents would be told as all; and so are all
+// parcels beside a row that may be of any of them.
 func (l *layout) shipped(number string, g group, at time.Time) (updates []connectors.OrderUpdate, bad []entry) {
 	u := connectors.OrderUpdate{ID: relay.WarehouseOrderID(number), Progress: connectors.PartShipped, Adds: true}
 	if l.whole {
@@ -449,6 +465,9 @@ func (l *layout) shipped(number string, g group, at time.Time) (updates []connec
 	parcels := make(map[string]*relay.Package)
 	for _, e := range g.rows {
 		key := relay.Package{Carrier: e.values["carrier"], TrackingNumber: e.values["tracking"]}.Key()
+		if e.values["tracking"] == "" && len(e.faults) == 0 {
+			e.fault("tracking", "missing")
+		}
 		item, fault := l.item(e)
 		if fault != nil {
 			e.faults = append(e.faults, *fault)
@@ -475,6 +494,9 @@ func (l *layout) shipped(number string, g group, at time.Time) (updates []connec
 			p.Items = addItem(p.Items, *item)
 		}
 	}
+	if g.torn && len(order) > 0 {
+		return nil, append(bad, g.left("the order's parcels"))
+	}
 	for _, key := range order {
 		if !spoiled[key] {
 			u.Packages = append(u.Packages, *parcels[key])
@@ -492,7 +514,7 @@ func (l *layout) shipped(number string, g group, at time.Time) (updates []connec
 // rowText tells rows apart that say different things.
 func rowText(e entry) string {
 	var b strings.Builder
-	for _, f := range append(slices.Clone(fields["shipments"].head), fields["shipments"].line...) {
+	for _, f := range append(slices.Clone(fields[kindShipments].head), fields[kindShipments].line...) {
 		b.WriteString(e.values[f])
 		b.WriteByte(0)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -336,7 +337,7 @@ func TestAcknowledgements(t *testing.T) {
 		{ID: "SO-4", Progress: connectors.Cancelled, Status: "cancelled", Adds: true},
 		{ID: "SO-5", Progress: connectors.InTrouble, Status: "backordered", Adds: true, Hold: &relay.Hold{Reason: relay.HoldRejected, Code: "backordered", Words: "MUG"}},
 	}, updates)
-	require.Equal(t, []connectors.Unread{{Subject: "ack_1.csv", Line: 7, Message: `status: no word of the profile`}}, unread)
+	require.Equal(t, []connectors.Unread{{Subject: "ack_1.csv", Line: 7, Message: "status: no word of the profile: want accepted, backordered, bad_address, canceled, cancelled, error, insufficient_inventory, ok, out_of_stock, refused, rejected, trouble, unknown_item, unknown_sku"}}, unread)
 }
 
 // A refused order may be handed over again, as another submission.
@@ -582,6 +583,41 @@ func TestShipments(t *testing.T) {
 	}, updates)
 }
 
+// A row of which nobody knows whose it is may be the other half of a parcel, or
+// another parcel of an order that is told as a whole.
+func TestNothingIsToldOfAnOrderBesideARowOfNobodys(t *testing.T) {
+	for name, c := range map[string]struct{ whole, bad, mended string }{
+		"half a parcel":    {"false", "SO-1,UPS,1Z1,T\xe9l\xe9,1", "SO-1,UPS,1Z1,Télé,1"},
+		"half of an order": {"true", "SO-1,UPS,\"1Z2,CAP,1", "SO-1,UPS,1Z2,CAP,1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFolder(t)
+			d := &depot{t: t, source: f.warehouse(connectors.Values{"profile": `
+extends: standard
+shipments:
+  read: ["shp_*.csv"]
+  whole_orders: ` + c.whole + `
+  columns: [order, carrier, tracking, sku, quantity]
+`})}
+			const heading, first, other = "order,carrier,tracking,sku,quantity", "SO-1,UPS,1Z1,MUG,1", "SO-2,UPS,1Z3,MUG,1"
+			f.write("out/shp_1.csv", lines(heading, other, first, c.bad))
+			updates, unread := d.pull()
+			require.Equal(t, []string{"SO-2"}, numbers(updates))
+			require.Equal(t, []string{"shp_1.csv:3", "shp_1.csv:4"}, subjects(unread))
+			f.write("out/shp_1.csv", lines(heading, other, first, c.mended))
+			updates, _ = d.pull()
+			require.Equal(t, []string{"SO-2", "SO-1"}, numbers(updates))
+			var units int64
+			for _, p := range updates[1].Packages {
+				for _, it := range p.Items {
+					units += it.Units
+				}
+			}
+			require.Equal(t, int64(2), units)
+		})
+	}
+}
+
 func TestBadRowsLoseNoGoodOnes(t *testing.T) {
 	f := newFolder(t)
 	heading := "order,carrier,service,tracking,tracking_url,shipped_at,line,sku,quantity"
@@ -605,11 +641,11 @@ func TestBadRowsLoseNoGoodOnes(t *testing.T) {
 		}
 		return out
 	}
-	require.Equal(t, []string{"SO-1 1Z1", "SO-4 1Z5", "SO-7 1Z7"}, told(updates))
+	require.Equal(t, []string{"SO-1 1Z1", "SO-7 1Z7"}, told(updates))
 	want := []connectors.Unread{
 		{Subject: "shp_1.csv", Line: 3, Message: "tracking: 9.4001E+21 is in scientific notation, so that digits are lost: have the column saved as text"},
 		{Subject: "shp_1.csv", Line: 4, Message: "a quote is not closed"},
-		{Subject: "shp_1.csv", Line: 5, Message: "quantity: want a whole number, 1 or more"},
+		{Subject: "shp_1.csv", Line: 5, Message: "quantity: want a whole number, 1 or more; the order's parcels can't be told: a row beside can't be read, and may be a part of it; mend the file and drop it in again"},
 		{Subject: "shp_1.csv", Line: 8, Message: "the row has 2 cells: want 9"},
 		{Subject: "shp_1.csv", Line: 9, Message: "shipped_at: want an ISO 8601 time such as 2026-03-07T09:30:00Z"},
 	}
@@ -681,7 +717,7 @@ func newDoubts(t *testing.T, handed ...string) *doubts {
 	d.q.Known = func(_ context.Context, ids []relay.WarehouseOrderID) ([]bool, error) {
 		require.Len(t, ids, 1)
 		d.asked[ids[0]] = true
-		return []bool{d.knows[ids[0]]}, nil
+		return []bool{d.knows[ids[0]] || strings.HasPrefix(string(ids[0]), "OTHER")}, nil
 	}
 	return d
 }
@@ -728,7 +764,6 @@ func TestNothingIsToldOfAnOrderInDoubt(t *testing.T) {
 	require.Equal(t, []string{"ack_1.csv:4"}, subjects(unread))
 	require.Equal(t, []string{"ack_1.csv", "shp_1.csv"}, d.f.names("out"))
 	require.Equal(t, []string{"shp_2.csv"}, d.f.names("out/archive"))
-	require.Equal(t, map[relay.WarehouseOrderID]bool{"SO-1": true}, d.asked, "only of what we handed over")
 
 	// Now it is known: in the order in which it was written, once.
 	d.knows["SO-1"] = true
@@ -746,6 +781,63 @@ func TestNothingIsToldOfAnOrderInDoubt(t *testing.T) {
 	d.q.Open, d.knows["SO-1"] = []connectors.OpenOrder{{ID: "SO-1"}}, false
 	told, _ = d.pull()
 	require.Equal(t, []string{"SO-1 1Z4"}, told)
+}
+
+// A file that waits may be long, and is gone back to at each page.
+func TestAFileOfWhichSomethingWaitsIsSurveyedOnce(t *testing.T) {
+	d := newDoubts(t, "SO-1")
+	d.f.write("out/shp_1.csv", lines(shipHeading, shipment("SO-1", "1Z1")))
+	k := kindNamed(t, "csv")
+	cfg := config(t, k, "file://"+d.f.dir, nil, nil)
+	var told steps
+	cfg.Watcher = &told
+	w, err := k.Open(cfg)
+	require.NoError(t, err)
+	for _, opened := range []int{2, 1, 1} { // the survey, and the reading
+		told = nil
+		p, err := w.(connectors.ShipmentSource).PullShipments(t.Context(), d.q)
+		require.NoError(t, err)
+		require.Empty(t, p.Updates)
+		d.q.Cursor = p.Cursor
+		require.Len(t, slices.DeleteFunc(told, func(s string) bool { return s != "before csv open out" }), opened)
+	}
+}
+
+// A spreadsheet took the zeros off a number, or somebody mistyped it: what left is of
+// no order that we know, and people hear of it until the file is mended.
+func TestOrdersThatNobodyKnows(t *testing.T) {
+	d := newDoubts(t, "0001042")
+	d.q.Open = []connectors.OpenOrder{{ID: "0001042"}}
+	d.f.write("out/ack_1.csv", lines("order,status,message", "no such number,accepted,", "0001042,accepted,"))
+	d.f.write("out/shp_1.csv", lines(shipHeading, shipment("1042", "1Z1"), shipment("0001042", "1Z2")))
+	want := []connectors.Unread{
+		{Subject: "ack_1.csv", Line: 2, Message: "order: want the number of an order that was handed over here"},
+		{Subject: "shp_1.csv", Line: 2, Message: "order: want the number of an order that was handed over here"},
+	}
+	told, unread := d.pull()
+	require.Equal(t, []string{"0001042 accepted", "0001042 1Z2"}, told)
+	require.ElementsMatch(t, want, unread)
+	told, unread = d.pull()
+	require.Empty(t, told)
+	require.ElementsMatch(t, want, unread)
+
+	d.f.write("out/shp_1.csv", lines(shipHeading, shipment("0001042", "1Z1")))
+	told, _ = d.pull()
+	require.Equal(t, []string{"0001042 1Z1"}, told)
+	d.f.remove("out/problems/shp_1.csv")
+	d.f.remove("out/problems/ack_1.csv")
+	_, unread = d.pull()
+	require.Empty(t, unread)
+
+	// A partner that writes of other senders' orders too.
+	f := newFolder(t)
+	f.write("out/shp_1.csv", lines("order,tracking", "1042,1Z1"))
+	p, err := f.warehouse(connectors.Values{"profile": `
+extends: standard
+shipments: {read: ["shp_*.csv"], other_orders: true, columns: [order, tracking]}
+`}).PullShipments(t.Context(), d.q)
+	require.NoError(t, err)
+	require.Empty(t, p.Unread)
 }
 
 // The ledger finds the order between two files of one page: what the first says of

@@ -9,28 +9,19 @@ import (
 	"orderferry/connectors"
 )
 
-// listener is a transport that wants to hear of steps with files as it does of
-// requests: the fault harness kills workers between any two of them.
-type listener interface {
-	// Step is called before a step, and done after it. The name is of the connector,
-	// what is done, and the folder: "csv rename in".
-	Step(name string) (done func())
-}
-
-// watched tells a listener of what is done at a place.
+// watched tells a watcher of what is done at a place.
 type watched struct {
 	place
-	listener
+	connectors.Watcher
 	connector string
 	sent      string // folder of copies, which has one for each order
 }
 
 func watch(p place, cfg connectors.Config, connector string) place {
-	l, ok := cfg.Transport.(listener)
-	if !ok {
+	if cfg.Watcher == nil {
 		return p
 	}
-	return &watched{p, l, connector, cfg.Settings["sent_folder"]}
+	return &watched{p, cfg.Watcher, connector, cfg.Settings["sent_folder"]}
 }
 
 func (w *watched) use(ctx context.Context, f func(files) error) error {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -115,61 +114,4 @@ func readList[T any](ctx context.Context, c *client, op, key string, query url.V
 		return nil, false, unreadable(op, relay.Unavailable, a)
 	}
 	return rows, listed, nil
-}
-
-// window is the query of one page: limit and per_page always go together
-// (wire/easypost-fulfillment.md section 4).
-func (c *client) window() url.Values {
-	n := strconv.Itoa(c.pageSize)
-	return url.Values{"limit": {n}, "per_page": {n}}
-}
-
-// walk reads a list page by page and hands each row over once, by id. It works
-// whether the vendor counts pages from zero or from one, and when it ignores
-// page: then, and when a full page was the last, it tries to go on by offset.
-// each returns false to stop. complete says that the list came to its end.
-func walk[T any](ctx context.Context, c *client, op, key string, maxPages int, id func(T) string, each func([]T) (bool, error)) (complete bool, err error) {
-	seen := make(map[string]bool)
-	var full, ignored, byOffset bool
-	listedAll := true
-	for page, asked := c.firstPage, 0; asked < maxPages; asked++ {
-		query := c.window()
-		query.Set("page", strconv.Itoa(page))
-		if byOffset {
-			query.Set("page", strconv.Itoa(c.firstPage))
-			query.Set("offset", strconv.Itoa(len(seen)))
-		}
-		rows, listed, err := readList[T](ctx, c, op, key, query)
-		if err != nil {
-			return false, err
-		}
-		listedAll = listedAll && listed
-		full = full || len(rows) >= c.pageSize
-		var fresh []T
-		for _, row := range rows {
-			if k := id(row); k != "" && !seen[k] {
-				seen[k] = true
-				fresh = append(fresh, row)
-			}
-		}
-		if len(fresh) > 0 {
-			more, err := each(fresh)
-			if err != nil || !more {
-				return false, err
-			}
-			page++
-			continue
-		}
-		switch turn := page - c.firstPage; {
-		case byOffset:
-			return listedAll && (!ignored || len(rows) == 0), nil
-		case turn == 0, turn == 1 && len(rows) > 0:
-			page++ // nothing under the first number, or the first page again: it may count from one
-		case full:
-			ignored, byOffset = len(rows) >= c.pageSize, true
-		default:
-			return listedAll, nil
-		}
-	}
-	return false, nil
 }

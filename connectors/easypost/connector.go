@@ -1,7 +1,8 @@
 // Package easypost connects to EasyPost Fulfillment, a warehouse. Orders, stock
 // and cancels go through its fulfillment API with a client of our own; tracking,
 // address checks and webhooks through the vendor's SDK, which serves nothing
-// else. wire/easypost-fulfillment.md says how both behave.
+// else. All is polled: Orderferry has no address that takes webhooks, so those are
+// for a program that has one. wire/easypost-fulfillment.md says how both behave.
 package easypost
 
 import (
@@ -26,7 +27,7 @@ import (
 
 // Connector describes EasyPost Fulfillment. Its connections are an OrderSink,
 // OrderLookup, Canceller, ShipmentSource, InventorySource, SiteLister,
-// AddressChecker and PackageTracker, and can register a webhook:
+// AddressChecker and PackageTracker. For a program that takes webhooks, they have
 //
 //	RegisterWebhook(ctx context.Context, address, secret string) (id string, err error)
 func Connector() connectors.Connector {
@@ -58,7 +59,7 @@ func Connector() connectors.Connector {
 			{Name: "cancelled_statuses", Default: "cancelled,canceled,deleted,refunded,voided", Check: wordList, Doc: "Statuses that mean cancelled, separated by commas."},
 			{Name: "shipped_statuses", Default: "shipped,complete,completed,fulfilled,delivered", Check: wordList, Doc: "Statuses that mean that all has shipped, separated by commas."},
 			{Name: "trouble_statuses", Default: "hold,backorder,error,fail,reject", Check: wordList, Doc: "Parts of a status that mean that an order is stuck, separated by commas."},
-			{Name: "stock_tokens", Default: "INVENTOR,STOCK,BACKORDER,INSUFFICIENT,NOT ENOUGH", Check: wordList, Doc: "Parts of a refusal's code or message that mean too little stock, separated by commas."},
+			{Name: "stock_tokens", Default: "INVENTOR,STOCK,BACKORDER,INSUFFICIENT,NOT ENOUGH", Check: wordList, Doc: "Parts of a refusal's code, message or inner errors that mean too little stock, separated by commas."},
 			{Name: "item_tokens", Default: "BARCODE,PRODUCT,LINE_ITEM", Check: wordList, Doc: "Parts that mean an unknown item, separated by commas."},
 			{Name: "address_tokens", Default: "ADDRESS,DESTINATION,ZIP,STREET,STATE,COUNTRY", Check: wordList, Doc: "Parts that mean a bad address, separated by commas."},
 			{Name: "service_tokens", Default: "SERVICE", Check: wordList, Doc: "Parts that mean an unknown service, separated by commas."},

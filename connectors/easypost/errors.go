@@ -250,10 +250,14 @@ func unreadable(op string, kind relay.ErrorKind, a exchange.Answer) error {
 // tokens decide why an order was refused; they are upper-case.
 type tokens struct{ stock, item, address, service []string }
 
-// reason looks for the tokens in the code, then in the message, in the order of
-// section 11.2: stock, item, address, service.
+// reason looks for the tokens in the code, then in the message, then in the inner
+// errors one by one, in the order of section 11.2: stock, item, address, service.
 func (t tokens) reason(r refusal) relay.HoldReason {
-	for _, said := range []string{r.code, r.message} {
+	said := []string{r.code, r.message}
+	for _, f := range r.faults {
+		said = append(said, f.code+" "+f.subject()+" "+f.message)
+	}
+	for _, said := range said {
 		said = strings.ToUpper(said)
 		for _, try := range []struct {
 			words  []string
@@ -270,6 +274,15 @@ func (t tokens) reason(r refusal) relay.HoldReason {
 		}
 	}
 	return relay.HoldRejected
+}
+
+// subject is the field, of a line's that of the line: units that are too many are
+// no unknown item.
+func (f fault) subject() string {
+	if m := linePath.FindStringSubmatch(f.field); m != nil && m[2] != "" {
+		return m[2]
+	}
+	return f.field
 }
 
 // orderRefusal classifies a refused order. items are the barcodes that were

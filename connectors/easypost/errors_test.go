@@ -9,6 +9,7 @@ import (
 	sdk "github.com/EasyPost/easypost-go/v4"
 	"github.com/stretchr/testify/require"
 
+	"orderferry/connectors"
 	"orderferry/connectors/exchange"
 	"orderferry/connectors/vendortest"
 	"orderferry/relay"
@@ -56,6 +57,28 @@ func TestParseRefusalReadsEveryEnvelope(t *testing.T) {
 				require.NotEmpty(t, relay.KindOf(readRefusal("x", exchange.Answer{Status: status, Body: []byte(tc.body)})))
 			}
 		})
+	}
+}
+
+// A general message above, and what is wrong in the inner errors.
+func TestRefusalsThatTellInside(t *testing.T) {
+	for body, want := range map[string]relay.HoldReason{
+		`{"errors":{"code":"PARAMETER.INVALID","message":"Unable to process","errors":[{"field":"destination.zip","message":"is invalid"}]}}`:             relay.HoldBadAddress,
+		`{"errors":{"code":"PARAMETER.INVALID","message":"Unable to process","errors":[{"field":"line_items.0.product.barcode","message":"is wrong"}]}}`:  relay.HoldUnknownItem,
+		`{"error":{"code":"PARAMETER.INVALID","message":"Unable to process","errors":[{"field":"line_items.0.units","message":"not enough inventory"}]}}`: relay.HoldInsufficientInventory,
+		`{"errors":{"code":"PARAMETER.INVALID","message":"Unable to process","errors":[{"field":"line_items.0.product","message":"out of stock"}]}}`:      relay.HoldInsufficientInventory,
+		`{"errors":{"code":"PARAMETER.INVALID","message":"Unable to process","errors":[{"field":"line_items.1","code":"PRODUCT.UNKNOWN"}]}}`:              relay.HoldUnknownItem,
+		`{"errors":{"code":"PARAMETER.INVALID","message":"Unable to process","errors":[{"field":"service","message":"is not offered"}]}}`:                 relay.HoldUnmappedShipMethod,
+		`{"errors":{"code":"PARAMETER.INVALID","message":"Unable to process","errors":[{"field":"line_items.0.units","message":"must be whole"}]}}`:       relay.HoldRejected,
+		`{"errors":{"message":"Unable to process","errors":["come later",{"field":"destination.city","message":"is blank"}]}}`:                            relay.HoldBadAddress,
+	} {
+		v := newVendor(t)
+		v.on("POST /orders", says(422, body))
+		c := v.open(nil)
+		_, err := c.SubmitOrder(t.Context(), prepared(t, c))
+		hold := connectors.HoldFor(err)
+		require.NotNil(t, hold, body)
+		require.Equal(t, want, hold.Reason, body)
 	}
 }
 

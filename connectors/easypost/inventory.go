@@ -114,7 +114,7 @@ func (c *connection) readCatalogue(ctx context.Context, op string) (*catalogue, 
 		// Rather no figures than a nought for everything because of a wrong setting.
 		return nil, &relay.Error{Kind: relay.Invalid, Op: op, Err: errors.New("none of the account's warehouses is both enabled and named in settings.sites")}
 	}
-	complete, err := walk(ctx, c.client, op, "products", maxPages, productID, func(rows []productJSON) (bool, error) {
+	ended, _, err := walk(ctx, c.client, op, "products", maxPages, productID, func(rows []productJSON) (bool, error) {
 		for _, p := range rows {
 			if err := c.wrongMode(op, p.Mode); err != nil {
 				return false, err
@@ -128,7 +128,7 @@ func (c *connection) readCatalogue(ctx context.Context, op string) (*catalogue, 
 	if err != nil {
 		return nil, err
 	}
-	if cat.cut = !complete; cat.cut {
+	if cat.cut = !ended; cat.cut {
 		c.log.Warn("the list of products may be longer than could be read", "products", len(cat.ids))
 	}
 	cat.codes = slices.Sorted(maps.Keys(cat.ids))
@@ -158,7 +158,7 @@ func (c *connection) levels(ctx context.Context, op string, cat *catalogue, code
 	}
 	var unread []connectors.Unread
 	for _, code := range slices.Sorted(maps.Keys(s.unread)) {
-		unread = append(unread, connectors.Unread{Subject: code, Message: "the quantity is no number; want a decimal with at most 4 places"})
+		unread = append(unread, connectors.Unread{Subject: code, Message: "the quantity is missing or no number; want a decimal with at most 4 places"})
 	}
 	return s.levels(codes), unread, nil
 }
@@ -240,7 +240,7 @@ func (s *stock) add(id string, r inventoryJSON) {
 	if s.cat.closed[site] || (site != "" && !s.wanted(site)) {
 		return
 	}
-	if r.Quantity.Bad {
+	if !r.Quantity.Set || r.Quantity.Bad {
 		s.unread[s.codeOf[id]] = true
 		return
 	}

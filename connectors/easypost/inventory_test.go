@@ -100,7 +100,7 @@ func TestInventoryRows(t *testing.T) {
 	v.serveSites()
 	v.on("GET /products", says(200, doc(obj{"products": arr{
 		product("prod_1", "A"), product("prod_2", " B "), product("prod_3", "A"), product("prod_4", ""), product("", "C"),
-		product("prod_5", "D"), product("prod_6", "E"), product("prod_1", "A"),
+		product("prod_5", "D"), product("prod_6", "E"), product("prod_1", "A"), product("prod_7", "F"), product("prod_8", "G"),
 	}})))
 	v.on("GET /inventories", says(200, doc(obj{"inventories": arr{
 		obj{"product": product("prod_1", "A"), "warehouse_id": "wh_east", "quantity": 41},
@@ -109,11 +109,14 @@ func TestInventoryRows(t *testing.T) {
 		obj{"product": obj{"barcode": "B"}, "warehouse": obj{"id": "wh_west"}, "quantity": -3},
 		obj{"product_id": "prod_5", "warehouse_id": "wh_east", "quantity": "plenty"},
 		obj{"product_id": "prod_6", "warehouse_id": "wh_new", "quantity": 2},
+		obj{"product_id": "prod_7", "warehouse_id": "wh_east", "quantity": nil},
+		obj{"product_id": "prod_8", "warehouse_id": "wh_east"},
 		obj{"product_id": "prod_6", "warehouse": obj{"id": "wh_gone", "disabled_at": "2026-01-01T00:00:00Z"}, "quantity": 2},
 	}})))
 	unread, err := v.open(nil).PullInventory(t.Context(), connectors.InventoryQuery{})
 	require.NoError(t, err)
-	require.Equal(t, []connectors.Unread{{Subject: "D", Message: "the quantity is no number; want a decimal with at most 4 places"}}, unread.Unread)
+	const message = "the quantity is missing or no number; want a decimal with at most 4 places"
+	require.Equal(t, []connectors.Unread{{Subject: "D", Message: message}, {Subject: "F", Message: message}, {Subject: "G", Message: message}}, unread.Unread)
 	require.True(t, unread.Partial, "nothing follows from its absence")
 	got := pullAll(t, v.open(nil), 100)
 	require.Equal(t, map[relay.ItemCode]map[string]string{
@@ -127,7 +130,7 @@ func TestInventoryRows(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, connectors.OnHand, page.Meaning)
 	require.Equal(t, []relay.InventoryLevel{{Code: "A", Site: "wh_west"}, {Code: "B", Site: "wh_west", Quantity: relay.Units(-3)},
-		{Code: "D", Site: "wh_west"}, {Code: "E", Site: "wh_west"}}, page.Levels)
+		{Code: "D", Site: "wh_west"}, {Code: "E", Site: "wh_west"}, {Code: "F", Site: "wh_west"}, {Code: "G", Site: "wh_west"}}, page.Levels)
 
 	_, err = v.open(connectors.Values{"sites": "wh_shut,wh_typo"}).PullInventory(t.Context(), connectors.InventoryQuery{})
 	require.ErrorIs(t, err, relay.Invalid)

@@ -102,7 +102,7 @@ func TestListOrdersStopsAtOldOnes(t *testing.T) {
 	v.on("GET /orders", pages(someOfOurs(60), "orders", 0, false))
 	got, partial := listAllOrders(t, v.open(connectors.Values{"page_size": "10"}), sent.Add(-15*time.Second))
 	require.False(t, partial)
-	require.Len(t, got, 20)
+	require.Len(t, got, 18, "the second page begins with two rows of the first")
 	require.Len(t, v.requests("GET /orders"), 2)
 }
 
@@ -121,6 +121,39 @@ func TestListOrdersWhileMoreCome(t *testing.T) {
 		seen[o.ID] = true
 	}
 	require.Len(t, seen, 30)
+}
+
+// Orders that are deleted leave the list between two turns.
+func TestListOrdersWhileSomeLeave(t *testing.T) {
+	for name, c := range map[string]struct {
+		leaving int
+		partial bool
+	}{"one each turn": {1, false}, "more than the pages overlap": {4, true}} {
+		t.Run(name, func(t *testing.T) {
+			v := newVendor(t)
+			rows := someOfOurs(30)
+			v.on("GET /orders", func(w http.ResponseWriter, r *http.Request) {
+				pages(rows, "orders", 0, false)(w, r)
+				rows = rows[min(c.leaving, len(rows)):]
+			})
+			got, partial := listAllOrders(t, v.open(connectors.Values{"page_size": "10"}), time.Time{})
+			require.Equal(t, c.partial, partial)
+			seen := make(map[relay.WarehouseOrderID]bool)
+			for _, o := range got {
+				seen[o.ID] = true
+			}
+			require.Equal(t, c.partial, len(seen) < 30)
+		})
+	}
+}
+
+func TestListOrdersThatIsNoList(t *testing.T) {
+	for _, body := range []string{`{}`, `{"data":[]}`, `{"message":"maintenance"}`} {
+		v := newVendor(t)
+		v.on("GET /orders", says(200, body))
+		_, partial := listAllOrders(t, v.open(nil), time.Time{})
+		require.True(t, partial, body)
+	}
 }
 
 func TestListOrdersThatCannotBePaged(t *testing.T) {

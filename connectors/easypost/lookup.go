@@ -79,7 +79,7 @@ func (c *connection) searchByToken(ctx context.Context, s *search) error {
 func (c *connection) searchList(ctx context.Context, s *search) error {
 	horizon := s.horizon()
 	var order newestFirst
-	complete, err := walk(ctx, c.client, lookupOp, "orders", c.lookupPages, orderID, func(rows []orderJSON) (bool, error) {
+	ended, joined, err := walk(ctx, c.client, lookupOp, "orders", c.lookupPages, orderID, func(rows []orderJSON) (bool, error) {
 		for _, o := range rows {
 			if err := c.wrongMode(lookupOp, o.Mode); err != nil {
 				return false, err
@@ -95,7 +95,8 @@ func (c *connection) searchList(ctx context.Context, s *search) error {
 		return err
 	}
 	for _, w := range s.wanted {
-		w.covered = complete || order.past(w.earliest())
+		// Promise 1: an order that slipped through between two pages would be sent once more.
+		w.covered = joined && (ended || order.past(w.earliest()))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -141,6 +142,17 @@ func TestFindIsUncertainUnlessTheSpanWasRead(t *testing.T) {
 		v.on("GET /orders", says(200, doc(obj{"orders": rows[:10]})))
 		require.False(t, find(t, v.open(connectors.Values{"page_size": "10"}), lookupOf(anOrder()))[0].Certain)
 	})
+	t.Run("offset ignored", func(t *testing.T) {
+		v := newVendor(t)
+		v.on("GET /orders", func(w http.ResponseWriter, r *http.Request) {
+			r.URL.RawQuery = strings.Replace(r.URL.RawQuery, "offset=", "beyond=", 1)
+			pages(rows[:25], "orders", 0, false)(w, r)
+		})
+		c := v.open(connectors.Values{"page_size": "10"})
+		require.False(t, find(t, c, lookupOf(anOrder()))[0].Certain, "pages by number don't show what slips through between them")
+		c.client.pageSize = 30
+		require.True(t, find(t, c, lookupOf(anOrder()))[0].Certain, "one page has them all")
+	})
 	t.Run("no times", func(t *testing.T) {
 		v := newVendor(t)
 		bare := make([]obj, 40)
@@ -150,6 +162,37 @@ func TestFindIsUncertainUnlessTheSpanWasRead(t *testing.T) {
 		v.serveOrders(bare, 0, false)
 		require.False(t, find(t, v.open(settings), lookupOf(anOrder()))[0].Certain)
 	})
+}
+
+// Orders that are deleted leave the list, and those behind them move up, past the
+// edge of a page that is read next.
+func TestFindWhileOrdersLeaveTheList(t *testing.T) {
+	for name, c := range map[string]struct {
+		leaving int
+		covered bool
+	}{"one for each page": {1, true}, "more than the pages overlap": {4, false}} {
+		t.Run(name, func(t *testing.T) {
+			v := newVendor(t)
+			var rows []obj
+			for i := range 10 {
+				rows = append(rows, other(i, sent.Add(time.Minute-time.Duration(i)*time.Second)))
+			}
+			rows = append(rows, taken("order_mine", sent, "relay:8f3c1e77abcdefgh shop #1042"))
+			for i := range 22 {
+				rows = append(rows, other(100+i, sent.Add(-time.Hour-time.Duration(i)*time.Second)))
+			}
+			v.on("GET /orders", func(w http.ResponseWriter, r *http.Request) {
+				pages(rows, "orders", 0, false)(w, r)
+				rows = rows[c.leaving:]
+			})
+			absent := anOrder()
+			absent.Token = "zzzzzzzzzzzzzzzz"
+			got := find(t, v.open(connectors.Values{"page_size": "10", "lookup_by_query": "false"}), lookupOf(anOrder(), absent))
+			require.Equal(t, c.covered, len(got[0].Matches) == 1)
+			require.Equal(t, c.covered, got[0].Certain)
+			require.Equal(t, c.covered, got[1].Certain)
+		})
+	}
 }
 
 func TestFindByContentWhenDescriptionsAreDropped(t *testing.T) {

@@ -313,10 +313,9 @@ func (c *connection) CancelOrder(ctx context.Context, id relay.WarehouseOrderID)
 		return connectors.CancelAnswer{Result: connectors.CancelTooLate, Evidence: "tracking " + wordOr(u.Packages[0].TrackingNumber, "present")}, nil
 	case u.Progress == connectors.Cancelled:
 		return connectors.CancelAnswer{Result: connectors.CancelDone, Evidence: said + ", status " + status}, nil
-	case deleted.Status == http.StatusNotFound, deleted.Status == http.StatusGone:
-		// The id is ours, so the vendor can only have had and dropped the order.
-		return connectors.CancelAnswer{Result: connectors.CancelDone, Evidence: said}, nil
 	}
+	// Promise 4: as long as the order can be seen and is not cancelled it may ship,
+	// also when the cancel was answered as if there were no such order.
 	return connectors.CancelAnswer{Result: connectors.CancelPending, Evidence: said + ", status " + status}, nil
 }
 

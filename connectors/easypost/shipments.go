@@ -116,7 +116,7 @@ func (c *connection) listOpen(ctx context.Context, op string, open []connectors.
 		wanted[o.ID] = true
 	}
 	pages := 2 + 2*len(open)/c.client.pageSize
-	_, err := walk(ctx, c.client, op, "orders", pages, func(r orderRow) string { return string(r.id) }, func(rows []orderRow) (bool, error) {
+	_, _, err := walk(ctx, c.client, op, "orders", pages, func(r orderRow) string { return string(r.id) }, func(rows []orderRow) (bool, error) {
 		for _, row := range rows {
 			id := relay.WarehouseOrderID(row.id)
 			if !wanted[id] {
@@ -130,7 +130,9 @@ func (c *connection) listOpen(ctx context.Context, op string, open []connectors.
 			if err := c.wrongMode(op, o.modes()...); err != nil {
 				return false, err
 			}
-			found[id] = c.update(o)
+			if u := c.update(o); u.Progress != connectors.InTrouble || !c.hasShipped(o) {
+				found[id] = u // else the order itself may tell the tracking that the row lacks
+			}
 		}
 		return len(found) < len(wanted), nil
 	})
@@ -177,15 +179,19 @@ func (c *connection) update(o orderJSON) connectors.OrderUpdate {
 		Packages: packages(o),
 	}
 	status := strings.ToLower(string(o.Status))
-	in := func(words []string) bool { return slices.Contains(words, status) }
 	part := func(word string) bool { return strings.Contains(status, word) }
 	switch {
-	case len(u.Packages) > 0 && (covered(o, u.Packages) || (in(c.shipped) && !awaitsTracking(o))):
+	case len(u.Packages) > 0 && (covered(o, u.Packages) || (c.hasShipped(o) && !awaitsTracking(o))):
 		u.Progress = connectors.FullShipped
 	case len(u.Packages) > 0:
 		u.Progress = connectors.PartShipped
-	case in(c.cancelled):
+	case slices.Contains(c.cancelled, status):
 		u.Progress = connectors.Cancelled
+	case c.hasShipped(o):
+		// Promise 3: no cart can be told of it, so a person has to know.
+		u.Progress, u.Hold = connectors.InTrouble, &relay.Hold{Reason: relay.HoldRejected, Code: plainStatus(u.Status), Fields: []relay.Problem{{
+			Field: "status", Value: plainStatus(u.Status), Message: "it left without a tracking number, so the cart can't be told: ask EasyPost for it",
+		}}}
 	case slices.ContainsFunc(c.trouble, part):
 		u.Progress, u.Hold = connectors.InTrouble, &relay.Hold{Reason: relay.HoldRejected, Code: plainStatus(u.Status)}
 		if part("backorder") {
@@ -196,6 +202,11 @@ func (c *connection) update(o orderJSON) connectors.OrderUpdate {
 		c.noteStatus(u.Status)
 	}
 	return u
+}
+
+// hasShipped reports whether the status says so.
+func (c *connection) hasShipped(o orderJSON) bool {
+	return slices.Contains(c.shipped, strings.ToLower(string(o.Status)))
 }
 
 // plainStatus is a status fit for logs and evidence, where a vendor's sentences are not.
@@ -257,13 +268,14 @@ func packages(o orderJSON) []relay.Package {
 // however many places they are told.
 type parcels struct {
 	codes    map[text]text     // by tracker id, for trackers told by their id alone
+	void     map[string]bool   // ids and codes of the trackers whose label was voided
 	carriers map[string]string // by tracking code, where just one carrier is named
 	list     []relay.Package
 	at       map[string]int // by relay.Package.Key
 }
 
 func newParcels(o orderJSON) *parcels {
-	ps := &parcels{codes: make(map[text]text), carriers: make(map[string]string), at: make(map[string]int)}
+	ps := &parcels{codes: make(map[text]text), void: make(map[string]bool), carriers: make(map[string]string), at: make(map[string]int)}
 	all := slices.Clone(o.trackers())
 	for _, p := range o.picks() {
 		all = append(all, p.tracker())
@@ -271,6 +283,9 @@ func newParcels(o orderJSON) *parcels {
 	for _, t := range all {
 		if t.ID != "" && t.TrackingCode != "" {
 			ps.codes[t.ID] = t.TrackingCode
+		}
+		if t.voided() {
+			ps.void[string(t.ID)], ps.void[squeeze(string(t.TrackingCode))] = true, true
 		}
 	}
 	for _, t := range all {
@@ -287,7 +302,18 @@ func newParcels(o orderJSON) *parcels {
 	return ps
 }
 
-func (ps *parcels) code(t trackerJSON) text { return cmp.Or(t.TrackingCode, ps.codes[t.ID]) }
+// code is the tracker's code; "" for one that tells none, or whose label was
+// voided: no parcel leaves under that.
+func (ps *parcels) code(t trackerJSON) text {
+	code := cmp.Or(t.TrackingCode, ps.codes[t.ID])
+	if code == "" || ps.void[squeeze(string(code))] || (t.ID != "" && ps.void[string(t.ID)]) {
+		return ""
+	}
+	return code
+}
+
+// voided reports whether the label was (section 13).
+func (t trackerJSON) voided() bool { return strings.EqualFold(string(t.Status), "cancelled") }
 
 // place finds or makes the tracker's package. Without a code there is none.
 func (ps *parcels) place(t trackerJSON) (int, bool) {
@@ -432,7 +458,7 @@ func covered(o orderJSON, packages []relay.Package) bool {
 	left := make(map[relay.ItemCode]relay.Quantity)
 	for _, l := range o.Lines {
 		code := barcode(l.Product, l.ProductID, names)
-		if code == "" || l.Units.Bad {
+		if code == "" || !l.Units.Set || l.Units.Bad {
 			return false
 		}
 		left[relay.ItemCode(code)] += l.Units.Value

@@ -27,6 +27,11 @@ func tracker(code string) obj {
 	return obj{"id": "trk_" + code, "tracking_code": code, "carrier": "USPS", "status": "pre_transit", "created_at": 1571050000}
 }
 
+func voided(t obj) obj {
+	t["status"] = "cancelled"
+	return t
+}
+
 func pick(t any, codes ...obj) obj {
 	var entries arr
 	for _, c := range codes {
@@ -57,7 +62,12 @@ func TestProgress(t *testing.T) {
 		"fresh":                          {obj{"status": "received", "picks": nil}, connectors.InProgress, 0},
 		"unknown word":                   {obj{"status": "zorp"}, connectors.InProgress, 0},
 		"no status":                      {obj{}, connectors.InProgress, 0},
-		"shipped word alone":             {obj{"status": "shipped"}, connectors.InProgress, 0},
+		"shipped word alone":             {obj{"status": "shipped"}, connectors.InTrouble, 0},
+		"shipped, and no tracking yet":   {obj{"status": "Shipped", "line_items": lines(), "picks": arr{pick(nil, tote, tote, cp)}, "trackers": arr{}}, connectors.InTrouble, 0},
+		"a label that was voided":        {obj{"status": "processing", "line_items": lines(), "trackers": arr{voided(tracker("1"))}}, connectors.InProgress, 0},
+		"another took its place":         {obj{"status": "shipped", "line_items": lines(), "trackers": arr{voided(tracker("1")), tracker("2")}}, connectors.FullShipped, 1},
+		"its pick waits for another":     {obj{"status": "shipped", "line_items": lines(), "trackers": arr{voided(tracker("1")), tracker("2")}, "picks": arr{pick(obj{"id": "trk_1"}, tote), pick(tracker("2"), tote, cp)}}, connectors.PartShipped, 1},
+		"nothing says how many units":    {obj{"status": "processing", "line_items": arr{obj{"product": tote, "units": nil}, obj{"product": cp}}, "trackers": arr{tracker("1")}}, connectors.PartShipped, 1},
 		"on hold":                        {obj{"status": "ON_HOLD"}, connectors.InTrouble, 0},
 		"backordered":                    {obj{"status": "backordered"}, connectors.InTrouble, 0},
 		"refunded":                       {obj{"status": "Refunded"}, connectors.Cancelled, 0},
@@ -89,6 +99,9 @@ func TestTrouble(t *testing.T) {
 		require.Equal(t, &want, u.Hold)
 		require.Equal(t, status, u.Status)
 	}
+	bare := anUpdate(t, obj{"status": "Delivered"}).Hold
+	require.Equal(t, relay.HoldRejected, bare.Reason)
+	require.Contains(t, bare.Fields[0].Message, "left without a tracking number")
 	require.Nil(t, anUpdate(t, obj{"status": "received"}).Hold)
 }
 
@@ -180,6 +193,10 @@ func TestPullManyReadsTheListFirst(t *testing.T) {
 			row = obj{"id": id, "created_at": 1571000100 - i, "status": "shipped"} // a short form
 			v.on("GET /orders/"+id, says(200, doc(obj{"id": id, "trackers": arr{tracker("7")}})))
 		}
+		if i == 9 {
+			row["status"] = "shipped" // a form without trackers
+			v.on("GET /orders/"+id, says(200, doc(obj{"id": id, "trackers": arr{tracker("9")}})))
+		}
 		rows = append(rows, row)
 		open = append(open, connectors.OpenOrder{ID: relay.WarehouseOrderID(id)})
 	}
@@ -193,7 +210,7 @@ func TestPullManyReadsTheListFirst(t *testing.T) {
 	for i, u := range page.Updates {
 		require.Equal(t, open[i].ID, u.ID)
 		switch u.ID {
-		case "order_07":
+		case "order_07", "order_09":
 			require.Equal(t, connectors.PartShipped, u.Progress)
 		case "order_lost":
 			require.Equal(t, connectors.Gone, u.Progress)

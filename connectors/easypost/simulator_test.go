@@ -100,6 +100,7 @@ func TestSimulatorLostReplyIsFoundAgain(t *testing.T) {
 		"neither":               {DropDescription: true, QueryUnsupported: true},
 		"pages from one":        {QueryUnsupported: true, OneBasedPages: true},
 		"page ignored":          {QueryUnsupported: true, IgnorePage: true},
+		"limit caps the total":  {QueryUnsupported: true, LimitCapsTotal: true},
 		"rfc3339, wrapped":      {DropDescription: true, Timestamps: simulator.RFC3339, WrapSingle: true},
 		"milliseconds, unknown": {QueryUnsupported: true, Timestamps: simulator.Milliseconds, UnknownFields: true, NullArrays: true},
 	} {
@@ -149,6 +150,32 @@ func TestSimulatorLostReplyIsFoundAgain(t *testing.T) {
 	}
 }
 
+func TestSimulatorListsOrders(t *testing.T) {
+	for name, behaviour := range map[string]simulator.Behaviour{
+		"plain": {}, "limit caps the total": {LimitCapsTotal: true}, "offset ignored": {IgnoreOffset: true}, "page ignored": {IgnorePage: true},
+		"pages from one, offset ignored": {OneBasedPages: true, IgnoreOffset: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, _ := simulated(t, behaviour, connectors.Values{"page_size": "5"})
+			for i := range 13 {
+				o := anOrder()
+				o.Token = relay.Token(fmt.Sprintf("aaaabbbbccccdd%02d", i))
+				p, err := c.PrepareOrder(o)
+				require.NoError(t, err)
+				_, err = c.SubmitOrder(t.Context(), p)
+				require.NoError(t, err)
+			}
+			got, partial := listAllOrders(t, c, time.Time{})
+			require.False(t, partial)
+			tokens := make(map[relay.Token]bool)
+			for _, o := range got {
+				tokens[o.Token] = true
+			}
+			require.Len(t, tokens, 13)
+		})
+	}
+}
+
 func TestSimulatorSplitShipment(t *testing.T) {
 	for name, behaviour := range map[string]simulator.Behaviour{
 		"plain":            {},
@@ -190,6 +217,61 @@ func TestSimulatorSplitShipment(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a warehouse tells of a parcel grows, comes late, or changes.
+func TestSimulatorParcelsThatChange(t *testing.T) {
+	one := func(code, tracking string) simulator.Package {
+		return simulator.Package{Items: map[string]int64{code: 1}, Carrier: "USPS", TrackingCode: tracking}
+	}
+	t.Run("more in the same parcel", func(t *testing.T) {
+		c, sim := simulated(t, simulator.Behaviour{}, nil)
+		id := submit(t, c)
+		require.NoError(t, sim.Ship(string(id), one(toteCode, "9400")))
+		require.Equal(t, []relay.Item{{Code: toteCode, Units: 1}}, pull(t, c, id).Packages[0].Items)
+		require.NoError(t, sim.Ship(string(id), one(capCode, "9400")))
+		u := pull(t, c, id)
+		require.Len(t, u.Packages, 1)
+		require.Equal(t, []relay.Item{{Code: toteCode, Units: 1}, {Code: capCode, Units: 1}}, u.Packages[0].Items)
+	})
+	t.Run("contents later", func(t *testing.T) {
+		c, sim := simulated(t, simulator.Behaviour{NoPicks: true}, nil)
+		id := submit(t, c)
+		require.NoError(t, sim.Ship(string(id), one(toteCode, "9400")))
+		require.Empty(t, pull(t, c, id).Packages[0].Items)
+		require.NoError(t, sim.SetBehaviour(simulator.Behaviour{ManualWebhooks: true}))
+		require.Equal(t, []relay.Item{{Code: toteCode, Units: 1}}, pull(t, c, id).Packages[0].Items)
+	})
+	t.Run("short, and with another label", func(t *testing.T) {
+		c, sim := simulated(t, simulator.Behaviour{}, nil)
+		id := submit(t, c)
+		require.ErrorIs(t, sim.CloseShort(string(id)), simulator.ErrWrongStep, "nothing has left")
+		require.NoError(t, sim.Ship(string(id), one(toteCode, "9400")))
+		require.Equal(t, connectors.PartShipped, pull(t, c, id).Progress)
+		require.NoError(t, sim.CloseShort(string(id)))
+		require.ErrorIs(t, sim.Relabel(string(id), "9499", "9401"), simulator.ErrNotFound)
+		require.NoError(t, sim.Relabel(string(id), "9400", "9401"))
+		u := pull(t, c, id)
+		require.Equal(t, connectors.FullShipped, u.Progress)
+		require.Len(t, u.Packages, 1, "the other label was voided")
+		require.Equal(t, "9401", u.Packages[0].TrackingNumber)
+		require.Equal(t, []relay.Item{{Code: toteCode, Units: 1}}, u.Packages[0].Items)
+	})
+	t.Run("a label that was voided", func(t *testing.T) {
+		c, sim := simulated(t, simulator.Behaviour{}, nil)
+		id := submit(t, c)
+		require.NoError(t, sim.Ship(string(id), one(toteCode, "9400")))
+		require.NoError(t, sim.StepTracker(pull(t, c, id).Packages[0].TrackerID, "cancelled"))
+		u := pull(t, c, id)
+		require.Empty(t, u.Packages)
+		require.Equal(t, connectors.InProgress, u.Progress)
+	})
+	t.Run("tracking by webhook alone", func(t *testing.T) {
+		c, sim := simulated(t, simulator.Behaviour{TrackersOn: simulator.TrackersOnWebhook}, nil)
+		id := submit(t, c)
+		require.NoError(t, sim.Ship(string(id)))
+		require.Equal(t, connectors.InTrouble, pull(t, c, id).Progress)
+	})
 }
 
 func TestSimulatorManyOpenOrders(t *testing.T) {

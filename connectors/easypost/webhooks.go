@@ -64,7 +64,7 @@ func VerifyWebhook(secret string, header http.Header, body []byte) (Event, error
 			e.OrderID = relay.WarehouseOrderID(raw.Result.order.ID)
 		}
 		e.Packages = packages(raw.Result.order)
-	case strings.HasPrefix(e.Type, "tracker.") && raw.Result.tracker.TrackingCode != "":
+	case strings.HasPrefix(e.Type, "tracker.") && raw.Result.tracker.TrackingCode != "" && !raw.Result.tracker.voided():
 		e.Packages = []relay.Package{raw.Result.tracker.toPackage()}
 	}
 	return e, nil

@@ -81,6 +81,7 @@ type trackerJSON struct {
 	ID            text  `json:"id"`
 	Mode          text  `json:"mode"`
 	CreatedAt     stamp `json:"created_at"`
+	Status        text  `json:"status"`
 	TrackingCode  text  `json:"tracking_code"`
 	Carrier       text  `json:"carrier"`
 	PublicURL     text  `json:"public_url"`

@@ -23,7 +23,8 @@ func everyStatus() []string {
 // PullCancellations reads the orders that became void or deleted, and looks at
 // the watched ones by id (section 11.3): that voiding moves an order's
 // timestamp is unknown. A watched order that the cart does not know any more is
-// reported as "gone".
+// reported as "gone". One that a merchant unlocked, or whose payment was taken back
+// (sections 9.1 and 11.2), is unready: the feed of ready orders is silent about it.
 func (c *connection) PullCancellations(ctx context.Context, q connectors.CancellationsQuery) (connectors.CancellationsPage, error) {
 	cur, err := parseCursor(opPullCancellations, q.Cursor)
 	if err != nil {
@@ -51,8 +52,18 @@ func (c *connection) PullCancellations(ctx context.Context, q connectors.Cancell
 		cur.end(time.Now())
 	}
 	return connectors.CancellationsPage{
-		Cancelled: cancellations(rows, watch, watched), Cursor: cur.String(), More: !over,
+		Cancelled: cancellations(rows, watch, watched), Unready: c.unreadyOf(watch, watched), Cursor: cur.String(), More: !over,
 	}, nil
+}
+
+func (c *connection) unreadyOf(watch []id, watched map[id]order) []connectors.Unready {
+	var out []connectors.Unready
+	for _, o := range inOrder(unique(watch), watched) {
+		if why := c.unready(o); why != "" && !o.cancelled() && o.FulfillmentStatus != "shipped" {
+			out = append(out, connectors.Unready{ID: externalID(o.ID), Why: why, At: o.UpdatedAt.Time})
+		}
+	}
+	return out
 }
 
 func cancellations(rows []order, watch []id, watched map[id]order) []connectors.Cancellation {

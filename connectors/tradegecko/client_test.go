@@ -429,25 +429,14 @@ func TestARefusedPrivilegedTokenIsUnauthorised(t *testing.T) {
 	require.ErrorIs(t, err, relay.Unauthorised)
 }
 
-func TestConsentAndCode(t *testing.T) {
+func TestTwoNamesOfOneAPI(t *testing.T) {
 	kinds := Connectors()
 	require.Len(t, kinds, 2)
-	for i, host := range []string{"https://go.tradegecko.com", "https://commerce.intuit.com"} {
-		full, base, faults := kinds[i].Configure("", nil, nil)
+	for _, kind := range kinds {
+		_, base, faults := kind.Configure("", nil, nil)
 		require.Empty(t, faults)
 		require.Equal(t, "https://api.tradegecko.com", base)
-		require.Equal(t, host+"/oauth/authorize?client_id=id&redirect_uri=https%3A%2F%2Fr.example%2Fcb&response_type=code",
-			ConsentURL(full, "id", "https://r.example/cb"))
 	}
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, 200, map[string]any{"access_token": "a", "refresh_token": "r"})
-	}))
-	defer srv.Close()
-	v := &connectors.StaticVault{Credentials: connectors.Credentials{"client_id": "id"}}
-	transport := &http.Transport{}
-	defer transport.CloseIdleConnections()
-	require.NoError(t, ExchangeCode(t.Context(), connectors.Config{BaseURL: srv.URL, Vault: v, Transport: transport}, "code"))
-	require.Equal(t, connectors.Credentials{"client_id": "id", "access_token": "a", "refresh_token": "r"}, v.Credentials)
 }
 
 func TestCheckNamesWhatIsMissing(t *testing.T) {
@@ -472,7 +461,7 @@ func TestCheckNamesWhatIsMissing(t *testing.T) {
 func TestSettingsAreChecked(t *testing.T) {
 	kind := Connectors()[0]
 	_, _, faults := kind.Configure("", connectors.Values{
-		"location": "main", "statuses": "void", "payment": "maybe", "page_size": "251", "consent_url": "x", "adjustment_reason": "theft",
+		"location": "main", "statuses": "void", "payment": "maybe", "page_size": "251", "adjustment_reason": "theft",
 	}, connectors.Credentials{"expires_at": "tomorrow", "redirect_uri": "x"})
-	require.Len(t, faults, 8)
+	require.Len(t, faults, 7)
 }

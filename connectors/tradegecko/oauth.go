@@ -7,8 +7,6 @@ import (
 	"errors"
 	"maps"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"orderferry/connectors"
@@ -19,28 +17,6 @@ import (
 // refreshEarly is how long before its expiry a token is replaced, as the
 // vendor's own helper does (wire/tradegecko.md section 3.2).
 const refreshEarly = 30 * time.Second
-
-// ConsentURL is the address to send a merchant's browser to. After consent it
-// comes back to redirectURI with a code for ExchangeCode. The vendor documents
-// neither a scope nor a state.
-func ConsentURL(settings connectors.Values, clientID, redirectURI string) string {
-	q := url.Values{"response_type": {"code"}, "client_id": {clientID}, "redirect_uri": {redirectURI}}
-	sep := "?"
-	if strings.Contains(settings["consent_url"], "?") {
-		sep = "&"
-	}
-	return settings["consent_url"] + sep + q.Encode()
-}
-
-// ExchangeCode trades a consent's one-time code for the first tokens and stores
-// them in the vault, which already holds client_id, client_secret and redirect_uri.
-func ExchangeCode(ctx context.Context, cfg connectors.Config, code string) error {
-	g := newClient(cfg).grant
-	_, err := g.vault.Rotate(ctx, func(ctx context.Context, c connectors.Credentials) (connectors.Credentials, error) {
-		return g.ask(ctx, c, map[string]string{"grant_type": "authorization_code", "code": code})
-	})
-	return vaultError("exchange code", err)
-}
 
 // grant is the account's access: a privileged token that lasts, or an OAuth
 // grant whose tokens rotate.
@@ -80,7 +56,7 @@ func (g *grant) token(ctx context.Context, refused string) (string, error) {
 		if usable(c, refused) { // somebody else refreshed while we waited
 			return c, nil
 		}
-		return g.ask(ctx, c, map[string]string{"grant_type": "refresh_token", "refresh_token": c["refresh_token"]})
+		return g.refresh(ctx, c)
 	})
 	if err != nil {
 		return "", vaultError(op, err)
@@ -97,17 +73,16 @@ func usable(c connectors.Credentials, refused string) bool {
 	return c["refresh_token"] == "" || err != nil || time.Now().Add(refreshEarly).Before(expires)
 }
 
-// ask calls the token endpoint and returns the credentials with the new tokens
+// refresh calls the token endpoint and returns the credentials with the new tokens
 // in them. It does not count against the rate limit as far as we know.
-func (g *grant) ask(ctx context.Context, c connectors.Credentials, fields map[string]string) (connectors.Credentials, error) {
+func (g *grant) refresh(ctx context.Context, c connectors.Credentials) (connectors.Credentials, error) {
 	const op = "refresh token"
 	ctx, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
-	form := map[string]string{
+	body, err := json.Marshal(map[string]string{
 		"client_id": c["client_id"], "client_secret": c["client_secret"], "redirect_uri": c["redirect_uri"],
-	}
-	maps.Copy(form, fields)
-	body, err := json.Marshal(form)
+		"grant_type": "refresh_token", "refresh_token": c["refresh_token"],
+	})
 	if err != nil {
 		return nil, &relay.Error{Op: op, Kind: relay.Invalid, Err: errors.New("the request can't be written")}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"orderferry/connectors"
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
@@ -100,18 +101,29 @@ func (c *connection) ready(rows []order, earliest time.Time) []order {
 	for _, o := range rows {
 		placed := placedAt(o)
 		switch {
-		case seen[o.ID],
-			o.Status != "" && !slices.Contains(c.statuses, string(o.Status)),
-			o.FulfillmentStatus != "" && !slices.Contains(c.shippedStatuses, string(o.FulfillmentStatus)),
-			c.paidOnly && o.PaymentStatus != "" && o.PaymentStatus != "paid",
-			c.location != 0 && o.StockLocationID != 0 && int64(o.StockLocationID) != c.location,
-			!placed.IsZero() && placed.Before(earliest):
+		case seen[o.ID], c.unready(o) != "", !placed.IsZero() && placed.Before(earliest):
 			continue
 		}
 		seen[o.ID] = true
 		out = append(out, o)
 	}
 	return out
+}
+
+// unready says why an order is not to be pulled; "" when it is. What the cart does
+// not tell of it is taken to be as it should.
+func (c *connection) unready(o order) string {
+	switch {
+	case o.Status != "" && !slices.Contains(c.statuses, string(o.Status)):
+		return "status " + exchange.Clip(string(o.Status), 40)
+	case o.FulfillmentStatus != "" && !slices.Contains(c.shippedStatuses, string(o.FulfillmentStatus)):
+		return "fulfillment status " + exchange.Clip(string(o.FulfillmentStatus), 40)
+	case c.paidOnly && o.PaymentStatus != "" && o.PaymentStatus != "paid":
+		return "payment " + exchange.Clip(string(o.PaymentStatus), 40)
+	case c.location != 0 && o.StockLocationID != 0 && int64(o.StockLocationID) != c.location:
+		return "location " + o.StockLocationID.String()
+	}
+	return ""
 }
 
 // unknown leaves out the versions that the ledger has. A version without a
@@ -337,8 +349,12 @@ func (c *connection) cartOrder(o order, f family) relay.CartOrder {
 		if !ok {
 			problem(field+".sku", "the cart's variant "+l.VariantID.String()+" could not be read")
 		}
+		sku := v.code(c.skuField)
+		if v.Composite.or(false) && sku != "" && !slices.Contains(out.Traits.Bundles, sku) { // its line keeps the bundle's own variant (section 8.8)
+			out.Traits.Bundles = append(out.Traits.Bundles, sku)
+		}
 		out.Lines = append(out.Lines, relay.Line{
-			ID: relay.LineID(l.ID.String()), SKU: v.code(c.skuField), Name: v.title(), Quantity: n,
+			ID: relay.LineID(l.ID.String()), SKU: sku, Name: v.title(), Quantity: n,
 		})
 	}
 	a, ok := f.addresses[o.ShippingAddressID]

@@ -36,6 +36,52 @@ func TestAnOrderIsTranslated(t *testing.T) {
 	}, got["1"])
 }
 
+// A bundle's line keeps the bundle's own variant (wire/tradegecko.md section 8.8): its SKU
+// must not go out as an item code that the warehouse never heard of.
+func TestBundlesAreNamed(t *testing.T) {
+	s := newShop(t)
+	o := s.addOrder(1, day)
+	o["order_line_item_ids"] = []any{11, 12}
+	s.add("order_line_items", map[string]any{"id": 12, "order_id": 1, "variant_id": 61001, "quantity": "1.0", "position": 3})
+	s.row("variants", 61001)["composite"] = true
+	got, _ := pullAll(t, s.open(nil), "", connectors.OrdersQuery{Limit: 100})
+	require.Equal(t, []relay.SKU{"RED-S"}, got["1"].Traits.Bundles)
+	require.Len(t, got["1"].Lines, 2)
+}
+
+// A merchant may take a finalized order back to active, and a payment back (wire/tradegecko.md
+// sections 9.1 and 11.2). The feed of ready orders is silent then: a watched order is told of.
+func TestAWatchedOrderThatIsNotReadyAnyMore(t *testing.T) {
+	for name, c := range map[string]struct {
+		field, value, want string
+		settings           connectors.Values
+	}{
+		"active again":                  {"status", "active", "status active", nil},
+		"draft again":                   {"status", "draft", "status draft", nil},
+		"unpaid again":                  {"payment_status", "unpaid", "payment unpaid", nil},
+		"at another place":              {"stock_location_id", "32", "location 32", connectors.Values{"location": "31"}},
+		"unpaid, and that is no matter": {"payment_status", "unpaid", "", connectors.Values{"payment": "any"}},
+		"ready":                         {"status", "finalized", "", nil},
+		"void":                          {"status", "void", "", nil},
+		"shipped":                       {"fulfillment_status", "shipped", "", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newShop(t)
+			o := s.addOrder(1, day)
+			o["stock_location_id"] = 31
+			o[c.field], o["updated_at"] = c.value, wireTime(day.Add(time.Hour))
+			page, err := s.open(c.settings).PullCancellations(t.Context(), connectors.CancellationsQuery{Limit: 10, Watch: []relay.ExternalID{"1"}})
+			require.NoError(t, err)
+			require.Equal(t, name == "void" || name == "shipped", len(page.Cancelled) == 1)
+			if c.want == "" {
+				require.Empty(t, page.Unready)
+				return
+			}
+			require.Equal(t, []connectors.Unready{{ID: "1", Why: c.want, At: day.Add(time.Hour)}}, page.Unready)
+		})
+	}
+}
+
 // What a merchant's filter goes by (wire/tradegecko.md section 8.1). An order's
 // tags may be absent, null, or two in one string (section 2.3).
 func TestTraits(t *testing.T) {

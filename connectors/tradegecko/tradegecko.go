@@ -25,22 +25,21 @@ import (
 // apiURL served the API under both names (wire/tradegecko.md section 1).
 const apiURL = "https://api.tradegecko.com"
 
-// Connectors returns the two names of the one API. They differ in title and in
-// the consent page where a merchant grants access.
+// Connectors returns the two names of the one API. They differ in title only.
 func Connectors() []connectors.Connector {
 	return []connectors.Connector{
-		describe("tradegecko", "TradeGecko", "https://go.tradegecko.com/oauth/authorize"),
-		describe("quickbooks-commerce", "QuickBooks Commerce", "https://commerce.intuit.com/oauth/authorize"),
+		describe("tradegecko", "TradeGecko"),
+		describe("quickbooks-commerce", "QuickBooks Commerce"),
 	}
 }
 
-func describe(name, title, consent string) connectors.Connector {
+func describe(name, title string) connectors.Connector {
 	return connectors.Connector{
 		Name:        name,
 		Title:       title,
 		Role:        connectors.Cart,
 		BaseURL:     apiURL,
-		Settings:    settings(consent),
+		Settings:    settings(),
 		Credentials: credentials(),
 		// 300 requests per 300 s have to do for all jobs of a connection (section 5.1).
 		Advice: map[relay.Job]time.Duration{
@@ -51,9 +50,9 @@ func describe(name, title, consent string) connectors.Connector {
 	}
 }
 
-func settings(consent string) []connectors.Setting {
+func settings() []connectors.Setting {
 	return []connectors.Setting{
-		{Name: "location", Check: checkID,
+		{Name: "location", Check: checkID, Parts: true,
 			Doc: "Id of the stock location whose orders and stock are ferried; unset: orders of all locations, and stock of the account's primary location."},
 		{Name: "statuses", Default: "finalized", Check: wordsOf("active", "finalized"),
 			Doc: "Order statuses to pull, comma-separated; only finalized orders are locked against edits."},
@@ -83,8 +82,6 @@ func settings(consent string) []connectors.Setting {
 			Doc: "How many orders' shipments are written at the same time."},
 		{Name: "timeout", Default: "30s", Check: connectors.DurationBetween(time.Second, 5*time.Minute),
 			Doc: "Longest wait for one answer."},
-		{Name: "consent_url", Default: consent, Check: checkURL,
-			Doc: "Page where a merchant grants access through OAuth."},
 	}
 }
 

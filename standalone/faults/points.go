@@ -136,9 +136,9 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // Step passes a point before and after each step with files.
-func (t *transport) Step(name string) (done func()) {
-	t.pass('+', "before "+name)
-	return func() { t.pass('-', "after "+name) }
+func (p *points) Step(name string) (done func()) {
+	p.pass('+', "before "+name)
+	return func() { p.pass('-', "after "+name) }
 }
 
 // tracer passes points around each statement and each batch of the ledger.

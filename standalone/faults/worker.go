@@ -65,6 +65,7 @@ func work(ctx context.Context, told string, report io.Writer) error {
 	if o.Cold {
 		worker.SetStickyWorkflowCacheSize(0)
 	}
+	o.Activities.Watcher = p
 	return process.Run(ctx, process.Config{
 		DatabaseURL: o.DatabaseURL, KeyFile: o.KeyFile, Temporal: client.Options{HostPort: o.Temporal, Namespace: client.DefaultNamespace},
 		Activities: o.Activities, Log: log,

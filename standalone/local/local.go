@@ -23,6 +23,7 @@ import (
 	"orderferry/standalone/temporal"
 	"orderferry/starter/localfile"
 	"orderferry/store"
+	"orderferry/store/lockfile"
 	"orderferry/store/postgres"
 	"orderferry/worker/process"
 	"orderferry/workflows"
@@ -60,9 +61,21 @@ func Run(ctx context.Context, cfg Config, work func(context.Context, Instance) e
 	if cfg.Progress == nil {
 		cfg.Progress = func(string, ...any) {}
 	}
+	if cfg.Announce == "" {
+		cfg.Announce = cfg.Dir
+	}
 	if err := os.MkdirAll(cfg.Dir, 0o711); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
+	// ferry finds one instance there: the demo's, which lives in a directory below, or the other.
+	alone, err := lockfile.Take(filepath.Join(cfg.Announce, "standalone.lock"))
+	if errors.Is(err, lockfile.ErrHeld) {
+		return fmt.Errorf("data directory: %w: want one standalone there, with or without --demo; stop that one, or give this one another with --data", err)
+	}
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	defer alone.Release()
 	in := Instance{Dir: cfg.Dir, KeyFile: filepath.Join(cfg.Dir, "key.json"), DatabaseURL: cfg.DatabaseURL}
 	lost := make(<-chan struct{})
 	if in.DatabaseURL == "" {
@@ -139,9 +152,6 @@ func begin(ctx context.Context, cfg Config, in Instance, ready <-chan string, wo
 	case in.Health = <-ready:
 	case <-ctx.Done():
 		return nil
-	}
-	if cfg.Announce == "" {
-		cfg.Announce = in.Dir
 	}
 	if err := announce(cfg.Announce, in); err != nil {
 		return err

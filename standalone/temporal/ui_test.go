@@ -13,12 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
+	"orderferry/standalone/proctest"
 	"orderferry/standalone/temporal"
 )
 
 func TestWebUI(t *testing.T) {
-	free, port := listen(t)
-	require.NoError(t, free.Close())
+	port := proctest.Port(t)
 	server := startServer(t, temporal.Config{File: filepath.Join(t.TempDir(), "temporal.db"), Namespace: "orderferry", UIPort: port})
 
 	t.Run("serves its pages on the port it was given", func(t *testing.T) {

@@ -38,18 +38,18 @@ names the columns sku, item_code and, for aliases of one cart only, cart, in any
 order. Orders that were held for want of an alias go on by themselves.
 
 All faults are listed with their lines, and nothing is imported then. With
---preview nothing is imported either: it is told how many aliases would be added,
+--dry-run nothing is imported either: it is told how many aliases would be added,
 changed and removed, and which, as far as --limit allows.`,
 		Example: `  ferry alias import --merchant acme aliases.csv
-  ferry alias import --merchant acme --preview --replace aliases.csv`,
+  ferry alias import --merchant acme --dry-run --replace aliases.csv`,
 	}), n.listVerb(cobra.Command{
 		Short: "List aliases",
 		Example: `  ferry alias list --merchant acme
   ferry alias list --merchant acme --output json`,
 	}), n.exportVerb(cobra.Command{
 		Long: `Write aliases as CSV that ferry alias import reads: imported again unchanged, it
-changes nothing. What a spreadsheet would take for a formula has an apostrophe
-before it, which an import takes off. They are all of one moment, and are written as
+changes nothing. What a spreadsheet would take for a formula, or for a number in
+scientific notation, has an apostrophe before it, which an import takes off. They are all of one moment, and are written as
 they are read, however many.`,
 		Example: `  ferry alias export --merchant acme`,
 	}), a.aliasSetCommand(), n.removeVerb(cobra.Command{

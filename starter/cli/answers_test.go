@@ -54,6 +54,6 @@ func TestOrderHoldOnARealLedger(t *testing.T) {
 	l := newRealLedger(t)
 	l.order("SO-1")
 	require.Equal(t, "SO-1: on hold until a person releases or cancels it\n", l.ferry("order", "hold", "--merchant", "acme", "--order", "SO-1", "--reason", "ask first", "--actor", "ops"))
-	require.Equal(t, []string{"operator ops: on hold: operator: reason ask first"}, l.told("SO-1")[1:])
+	require.Equal(t, []string{"operator ops: on hold: operator: ask first"}, l.told("SO-1")[1:])
 	require.Contains(t, l.ferry("hold", "list"), "a person must release or cancel it")
 }

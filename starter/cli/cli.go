@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -118,7 +119,8 @@ when done, 1 when failed, 2 for bad usage.`,
 	flags := root.PersistentFlags()
 	a.output = table
 	flags.Var(word(&a.output, parseFormat, "format"), "output", "table or json")
-	flags.DurationVar(&a.timeout, "timeout", 30*time.Second, "how long to wait for an answer")
+	a.timeout = 30 * time.Second
+	flags.Var(durationFlag{&a.timeout}, "timeout", "how long to wait for an answer")
 	flags.StringVar(&a.given.database, "database-url", "", "Postgres `address` of the ledger ("+envDatabase+")")
 	flags.StringVar(&a.given.keyFile, "key-file", "", "`file` that opens sealed credentials ("+envKeyFile+")")
 	flags.StringVar(&a.given.address, "temporal-address", "", "`host:port` of Temporal ("+envAddress+")")
@@ -128,13 +130,33 @@ when done, 1 when failed, 2 for bad usage.`,
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetHelpTemplate(helpTemplate)
 	root.SetUsageTemplate(helpTemplate)
-	root.PersistentPreRunE = func(*cobra.Command, []string) error {
-		if a.timeout <= 0 {
-			return fmt.Errorf("--timeout %s: want more than 0, such as 30s", a.timeout)
-		}
-		return nil
-	}
+	root.Version = version()
+	root.SetVersionTemplate("ferry {{.Version}}\n")
 	return root
+}
+
+// version is the release that this was built from, or the revision of its source.
+func version() string {
+	b, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v, revision := b.Main.Version, ""
+	for _, s := range b.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			revision = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			revision += ", changed"
+		}
+	}
+	if v == "" {
+		v = "(devel)"
+	}
+	if revision != "" {
+		v += " (" + revision + ")"
+	}
+	return v + " " + b.GoVersion
 }
 
 // Help ends with examples, for those are what people copy.
@@ -160,6 +182,8 @@ Examples:
 func (a *app) group(noun, short, long, example string) *cobra.Command {
 	return &cobra.Command{
 		Use: noun, Short: short, Long: long, Example: example, SuggestionsMinimumDistance: 2,
+		// The flags are those of the verb that was meant: its name is what is wrong.
+		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true},
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil
@@ -183,7 +207,7 @@ func (a *app) group(noun, short, long, example string) *cobra.Command {
 // verb is a command that does something, within the timeout.
 func (a *app) verb(c cobra.Command, do func(ctx context.Context, args []string) error) *cobra.Command {
 	if c.Args == nil {
-		c.Args = cobra.NoArgs
+		c.Args = noArgument
 	}
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		a.began = true
@@ -196,6 +220,19 @@ func (a *app) verb(c cobra.Command, do func(ctx context.Context, args []string) 
 		return err
 	}
 	return &c
+}
+
+// noArgument refuses an argument, and says which flag it was most likely meant for.
+func noArgument(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	for _, name := range []string{"order", "merchant", "connection", "id", "sku"} {
+		if f := cmd.Flags().Lookup(name); f != nil && !f.Changed {
+			return fmt.Errorf("%s takes no argument: want --%s %s", cmd.CommandPath(), name, args[0])
+		}
+	}
+	return fmt.Errorf("%s takes no argument: %q", cmd.CommandPath(), args[0])
 }
 
 // How long long verbs wait.

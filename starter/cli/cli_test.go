@@ -25,6 +25,7 @@ name: Acme, Inc.
 carts:
   - name: main
     connector: shop
+    mode: test
     credentials: {token: "${SHOP_TOKEN}"}
     schedule: {pull_orders: 10s}
 warehouse:
@@ -33,6 +34,8 @@ warehouse:
   mode: test
   credentials: {key: k}
 `
+
+var liveYAML = strings.ReplaceAll(merchantYAML, "mode: test", "mode: live")
 
 const (
 	aliasesCSV = "item_code,sku\n4006381,MUG\n4006388,CUP\n4006380,CUP2\n"
@@ -64,8 +67,14 @@ func answering(t *testing.T) *world {
 		workflows.CancelHeld:    workflows.CancelHeldAnswer{Stopped: 1},
 	})
 	w.engine.report = connectors.Report{Account: "Acme", Mode: relay.ModeLive, Details: []string{"2 sites: East, West"}}
+	w.engine.jobs = workflows.Standing{Jobs: []workflows.JobStanding{
+		{Connection: "main", Job: relay.PullOrders, Every: relay.Every(2 * time.Minute), Paused: true, Waits: "connection main is stopped: the shop refuses the credentials (HTTP 401)"},
+		{Connection: "main", Job: relay.PushShipments, Every: relay.Auto, State: "1 told, 0 failed, 1 orders confirmed"},
+		{Connection: "warehouse", Job: relay.SubmitOrders, Every: relay.Auto},
+		{Connection: "warehouse", Job: relay.PullShipments, Every: relay.Every(15 * time.Minute), Next: noon.Add(5 * time.Minute), State: "fails since 2026-11-21T11:00:00Z, 3 times: unavailable, HTTP 503"},
+	}}
 	began := evening
-	w.engine.view = workflowView{ID: "merchant/acme", Status: "running", StartedAt: utc(began), Details: "**Acme, Inc.**\n\n| connection | job |\n|---|---|\n| main | pull_orders |\n"}
+	w.engine.view = workflowView{ID: "merchant/acme", Status: "running", StartedAt: utc(began), Details: "**SO-1042** is on hold\n\n- `ferry hold show` tells more\n- last: resent at 2026-11-21T10:00:00Z\n"}
 	return w
 }
 
@@ -94,7 +103,7 @@ var goldens = map[string][]string{
 	"alias-show-unknown":         {"alias", "show", "--merchant", "acme", "PEN"},
 	"alias-history":              {"alias", "history", "--merchant", "acme"},
 	"kit-import":                 {"kit", "import", "--merchant", "acme", "kits.csv"},
-	"kit-import-preview":         {"kit", "import", "--merchant", "acme", "--preview", "kits.csv"},
+	"kit-import-dry-run":         {"kit", "import", "--merchant", "acme", "--dry-run", "kits.csv"},
 	"kit-export":                 {"kit", "export", "--merchant", "acme"},
 	"kit-list":                   {"kit", "list", "--merchant", "acme"},
 	"kit-set":                    {"kit", "set", "--merchant", "acme", "--sku", "GIFT", "--component", "CUP=2", "--component", "BOX"},
@@ -244,28 +253,35 @@ func TestBadUsage(t *testing.T) {
 		"noun only":              {[]string{"order"}, "Usage:"},
 		"unknown noun":           {[]string{"ordr"}, `unknown command "ordr" for "ferry": did you mean order?`},
 		"unknown verb":           {[]string{"order", "lst"}, `unknown command "lst" for "ferry order": did you mean list or test?`},
+		"unknown verb, flags":    {[]string{"order", "lst", "--merchant", "acme", "--state=new"}, `unknown command "lst" for "ferry order": did you mean list or test?`},
+		"unknown noun, flags":    {[]string{"mercant", "show", "--merchant", "acme"}, `unknown command "mercant" for "ferry": did you mean merchant?`},
 		"unknown flag":           {[]string{"order", "list", "--mercant", "acme"}, "unknown flag: --mercant\nSee ferry order list --help."},
 		"missing flag":           {[]string{"order", "list"}, `required flag(s) "merchant" not set`},
 		"bad merchant":           {[]string{"order", "list", "--merchant", "ACME!"}, `merchant id "ACME!": want 1 to 40 characters`},
-		"bad state":              {[]string{"order", "list", "--merchant", "acme", "--state", "lost"}, `state "lost": want one of [new`},
-		"bad reason":             {[]string{"hold", "list", "--reason", "lost"}, `hold reason "lost": want one of`},
-		"bad job":                {[]string{"merchant", "sync", "--merchant", "acme", "--job", "x"}, `job "x": want one of`},
+		"bad state":              {[]string{"order", "list", "--merchant", "acme", "--state", "lost"}, `state "lost": want one of new, skipped, held,`},
+		"bad reason":             {[]string{"hold", "list", "--reason", "lost"}, `hold reason "lost": want one of insufficient_inventory, unknown_item,`},
+		"bad job":                {[]string{"merchant", "sync", "--merchant", "acme", "--job", "x"}, `job "x": want one of pull_orders, submit_orders,`},
 		"bad output":             {[]string{"merchant", "list", "--output", "xml"}, "want table or json"},
 		"bad timeout":            {[]string{"merchant", "list", "--timeout", "0s"}, "want more than 0"},
+		"timeout without unit":   {[]string{"merchant", "list", "--timeout", "5"}, `"5" for "--timeout" flag: want more than 0, with its unit, such as 30s`},
+		"bad time":               {[]string{"export", "--merchant", "acme", "--since", "soon"}, `"soon" for "--since" flag: want a time, such as 2026-11-01T08:00:00Z, or`},
+		"bad milestone":          {[]string{"order", "test", "--merchant", "tests", "--sku", "MUG", "--until", "lost"}, "want at_warehouse, shipped or confirmed"},
+		"order as an argument":   {[]string{"order", "show", "--merchant", "acme", "SO-1042"}, "ferry order show takes no argument: want --order SO-1042\nSee ferry order show --help."},
+		"merchant likewise":      {[]string{"merchant", "show", "acme"}, "ferry merchant show takes no argument: want --merchant acme"},
 		"bad limit":              {[]string{"hold", "list", "--limit", "0"}, `"0" for "--limit" flag: want 1 to 10000`},
 		"limit is no number":     {[]string{"alert", "list", "--limit", "ten"}, "want 1 to 10000"},
 		"bad alert":              {[]string{"alert", "show", "--id", "x"}, "want a number, as ferry alert list tells it"},
 		"empty reason":           {[]string{"order", "cancel", "--merchant", "acme", "--order", "SO-1042", "--reason", " "}, "want a reason, in words"},
 		"empty why":              {[]string{"hold", "cancel", "--merchant", "acme", "--all", "--why", ""}, "want a reason, in words"},
-		"extra words":            {[]string{"merchant", "list", "acme"}, `unknown command "acme" for "ferry merchant list"`},
+		"extra words":            {[]string{"merchant", "list", "acme"}, `ferry merchant list takes no argument: "acme"`},
 		"no file":                {[]string{"alias", "import", "--merchant", "acme"}, "want one FILE"},
 		"file is not there":      {[]string{"merchant", "onboard", "--file", "none.yaml"}, "none.yaml: no such file"},
-		"neither name":           {[]string{"order", "show", "--merchant", "acme"}, "at least one of the flags in the group [order reference] is required"},
+		"neither name":           {[]string{"order", "show", "--merchant", "acme"}, "want one of --order, --reference"},
 		"both names":             {[]string{"order", "show", "--merchant", "acme", "--order", "1", "--reference", "1"}, "none of the others can be"},
 		"no reason to cancel":    {[]string{"order", "cancel", "--merchant", "acme", "--order", "1"}, `required flag(s) "reason" not set`},
 		"too long a reason":      {[]string{"order", "cancel", "--merchant", "acme", "--order", "SO-1042", "--reason", strings.Repeat("x", 201)}, "at most 200 characters"},
 		"too long an actor":      {[]string{"order", "release", "--merchant", "acme", "--order", "SO-1042", "--actor", strings.Repeat("x", 61)}, "at most 60 characters"},
-		"neither reason nor all": {[]string{"hold", "release", "--merchant", "acme"}, "at least one of the flags in the group [order reference reason sku all] is required"},
+		"neither reason nor all": {[]string{"hold", "release", "--merchant", "acme"}, "want one of --order, --reference, --reason, --sku, --all"},
 		"several orders":         {[]string{"order", "cancel", "--merchant", "acme", "--order", "1043", "--reason", "x"}, "--reference 1043-7ZK2Q1  number 1043, cart outlet, new"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -355,7 +371,7 @@ func TestAnswersThatAreNotAsAsked(t *testing.T) {
 		}, "SO-1042: let go; it is handed over with the next batch: new\n", "new"},
 		"hold without workflow that stays": {[]string{"order", "release", "--merchant", "acme", "--order", "SO-1042"}, func(w *world) {
 			w.engine.errs[workflows.Release] = errNoWorkflow
-		}, "SO-1042: on hold: insufficient_inventory (E17): lines[0].sku MUG\n", "held"},
+		}, "SO-1042: on hold: insufficient_inventory (E17): MUG (line 1)\n", "held"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, output := range []string{"table", "json"} {
@@ -417,7 +433,7 @@ func TestOnboard(t *testing.T) {
 	w := answering(t)
 	code, _, stderr := w.ferry(t, "merchant", "onboard", "-f", "-")
 	require.Zero(t, code, stderr)
-	require.Contains(t, stderr, "stdin:7:", "the warning has its place")
+	require.Contains(t, stderr, "stdin:8:", "the warning has its place")
 	require.Contains(t, stderr, "(warning)")
 	require.NotContains(t, stderr, "tok-1")
 	require.Equal(t, "/etc/orderferry/key.json", w.keyFile)
@@ -433,8 +449,8 @@ func TestOnboardRefusesFaultyFiles(t *testing.T) {
 	code, stdout, stderr := w.ferry(t, "merchant", "onboard", "--file", "-")
 	require.Equal(t, exitUsage, code)
 	require.Empty(t, stdout)
-	require.Contains(t, stderr, "stdin:6:")
-	require.Contains(t, stderr, "stdin:10:")
+	require.Contains(t, stderr, "stdin:7:")
+	require.Contains(t, stderr, "stdin:11:")
 	require.Contains(t, stderr, "ferry: stdin: 2 faults; nothing was changed\n")
 	require.Empty(t, w.ledger.saved.ID)
 	require.Empty(t, w.engine.woken)

@@ -55,6 +55,8 @@ type asker interface {
 // viewer tells how a workflow is doing. errNoWorkflow when there never was one.
 type viewer interface {
 	View(ctx context.Context, workflow string) (workflowView, error)
+	// Standing tells how a merchant's jobs stand. A worker must answer.
+	Standing(ctx context.Context, m relay.MerchantID) (workflows.Standing, error)
 }
 
 // tester tests a connection on a worker.
@@ -216,6 +218,15 @@ func (e *temporalEngine) View(ctx context.Context, workflow string) (workflowVie
 		v.Problem = e.explain(ctx, "read its details", err, queue{workflows.TaskQueue, enums.TASK_QUEUE_TYPE_WORKFLOW}).Error()
 	}
 	return v, nil
+}
+
+func (e *temporalEngine) Standing(ctx context.Context, m relay.MerchantID) (workflows.Standing, error) {
+	var s workflows.Standing
+	value, err := e.client.QueryWorkflow(ctx, workflows.MerchantID(m), "", workflows.Jobs)
+	if err == nil {
+		err = value.Get(&s)
+	}
+	return s, e.explain(ctx, "ask workflow "+workflows.MerchantID(m)+" how its jobs stand", err, queue{workflows.TaskQueue, enums.TASK_QUEUE_TYPE_WORKFLOW})
 }
 
 // details is what the workflow itself says that it is doing. A worker must answer.

@@ -54,7 +54,7 @@ in .gz. It takes as long as it takes: there is no time limit unless --timeout se
 	merchantFlag(cmd, &q.Merchant)
 	cmd.Flags().StringVar(&out, "out", "", "write to this `file` instead of standard output")
 	cmd.Flags().BoolVar(&q.Addresses, "addresses", false, "with addresses and what may quote them: personal data")
-	cmd.Flags().TimeVar(&q.Since, "since", time.Time{}, []string{time.RFC3339, time.DateOnly}, "only orders to which something happened since this time (UTC), such as 2026-11-01 or 2026-11-01T08:00:00Z")
+	cmd.Flags().Var(timeFlag{&q.Since}, "since", "only orders to which something happened since this time (UTC), such as 2026-11-01 or 2026-11-01T08:00:00Z")
 	needs(cmd, "merchant")
 	return cmd
 }

@@ -117,8 +117,9 @@ type fakeLedger struct {
 	saved       relay.Merchant
 	credentials map[relay.ConnectionName]map[string]string
 	fakeMappings
-	states map[relay.ExternalID]relay.OrderState
-	paused []string
+	states  map[relay.ExternalID]relay.OrderState
+	paused  []string
+	refuses error // what it would not save a merchant for
 	fakeTests
 	alerts fakeAlerts
 	fakeBooks
@@ -230,12 +231,12 @@ func newFakeLedger() *fakeLedger {
 			{At: evening.Add(6 * time.Minute), Kind: store.EventSubmitting, Actor: "job submit_orders", Detail: json.RawMessage(
 				`{"submission": 31, "token": "abcdefghij234567", "digest": "00ff00ff00ff00ff00ff", "aliases_version": 5, "settings_version": 3}`)},
 			{At: evening.Add(7 * time.Minute), Kind: store.EventRefused, Actor: "job submit_orders", Detail: json.RawMessage(
-				`{"submission": 31, "send": 1, "status": 422, "took_ms": 1250, "code": "E17", "headline": "insufficient_inventory (E17): lines[0].sku MUG"}`)},
+				`{"submission": 31, "send": 1, "status": 422, "took_ms": 1250, "code": "E17", "headline": "insufficient_inventory (E17): MUG (line 1)"}`)},
 			{At: evening.Add(7 * time.Minute), Kind: store.EventHeld, Actor: "job submit_orders", Detail: json.RawMessage(
-				`{"reason": "insufficient_inventory", "headline": "insufficient_inventory (E17): lines[0].sku MUG"}`)},
+				`{"reason": "insufficient_inventory", "headline": "insufficient_inventory (E17): MUG (line 1)"}`)},
 			{At: noon.Add(-3 * time.Hour), Kind: store.EventReleased, Actor: "operator ops", Detail: json.RawMessage(`{"why": "a pallet came in"}`)},
 			{At: noon.Add(-2 * time.Hour), Kind: store.EventHeld, Actor: "job submit_orders", Detail: json.RawMessage(
-				`{"reason": "insufficient_inventory", "headline": "insufficient_inventory (E17): lines[0].sku MUG"}`)},
+				`{"reason": "insufficient_inventory", "headline": "insufficient_inventory (E17): MUG (line 1)"}`)},
 			{At: noon.Add(-time.Hour), Kind: "told_a_later_release", Actor: "job later", Detail: json.RawMessage(`{"what": "new"}`)},
 		},
 		shipped: []store.Event{
@@ -362,6 +363,7 @@ type fakeEngine struct {
 	tested  []workflows.CheckInput
 	report  connectors.Report
 	view    workflowView
+	jobs    workflows.Standing
 	known   []string
 	wait    bool // answer nothing until the time is up
 }
@@ -397,6 +399,10 @@ func (e *fakeEngine) Ask(ctx context.Context, workflow, message string, request,
 
 func (e *fakeEngine) View(context.Context, string) (workflowView, error) {
 	return e.view, e.errs["view"]
+}
+
+func (e *fakeEngine) Standing(context.Context, relay.MerchantID) (workflows.Standing, error) {
+	return e.jobs, e.errs["jobs"]
 }
 
 func (e *fakeEngine) Test(_ context.Context, in workflows.CheckInput) (connectors.Report, error) {

@@ -3,8 +3,10 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -93,6 +95,61 @@ func needs(cmd *cobra.Command, flags ...string) {
 			panic(err)
 		}
 	}
+}
+
+// needsOne has a command refused that is given none of some flags.
+func needsOne(cmd *cobra.Command, flags ...string) {
+	args := cmd.Args
+	cmd.Args = func(cmd *cobra.Command, list []string) error {
+		if err := args(cmd, list); err != nil || slices.ContainsFunc(flags, cmd.Flags().Changed) {
+			return err
+		}
+		return errors.New("want one of --" + strings.Join(flags, ", --"))
+	}
+}
+
+// oneOf lists words of which one is wanted.
+func oneOf[T ~string](of []T) string {
+	s := ""
+	for i, w := range of {
+		switch {
+		case i > 0 && i == len(of)-1:
+			s += " or "
+		case i > 0:
+			s += ", "
+		}
+		s += string(w)
+	}
+	return s
+}
+
+// durationFlag is a flag that holds a duration.
+type durationFlag struct{ to *time.Duration }
+
+func (f durationFlag) String() string { return f.to.String() }
+func (f durationFlag) Type() string   { return "duration" }
+func (f durationFlag) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return errors.New("want more than 0, with its unit, such as 30s or 5m")
+	}
+	*f.to = d
+	return nil
+}
+
+// timeFlag is a flag that holds a time.
+type timeFlag struct{ to *time.Time }
+
+func (f timeFlag) String() string { return stamp(*f.to) }
+func (f timeFlag) Type() string   { return "time" }
+func (f timeFlag) Set(s string) error {
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			*f.to = t
+			return nil
+		}
+	}
+	return errors.New("want a time, such as 2026-11-01T08:00:00Z, or the day on which it begins, such as 2026-11-01")
 }
 
 // whyFlag says why something is done: words that go to the trail and to Temporal.

@@ -50,12 +50,16 @@ type holdView struct {
 	NextAt   *time.Time       `json:"next_at,omitempty"`
 	Fields   []relay.Problem  `json:"fields,omitempty"` // with --words
 	Words    string           `json:"words,omitempty"`  // with --words: the warehouse's own
+
+	brief string // the headline without the warehouse's code, for tables
 }
 
 // newHoldView tells the next resend as the hold's workflow does: by the
 // merchant's clock and the workflow's id.
 func newHoldView(h store.HoldSummary, m store.Merchant, key string, now time.Time, words bool) *holdView {
-	v := &holdView{Reason: h.Reason, Headline: h.Headline(), Code: h.Code, Since: utc(h.Since), HeldAt: utc(h.HeldAt), Attempts: h.Attempts, Next: nextPerson}
+	brief := h
+	brief.Code = ""
+	v := &holdView{brief: brief.Headline(), Reason: h.Reason, Headline: h.Headline(), Code: h.Code, Since: utc(h.Since), HeldAt: utc(h.HeldAt), Attempts: h.Attempts, Next: nextPerson}
 	// A clock that can't be read is refused at onboarding; such a hold is left to people.
 	switch at, err := h.NextResend(m.Resend, key, now); {
 	case h.There:
@@ -185,7 +189,7 @@ func (v holdsView) text(p *page) {
 func holdsTable(p *page, holds []heldView, now time.Time) {
 	var rows [][]string
 	for _, h := range holds {
-		rows = append(rows, []string{string(h.Merchant), string(h.Reference), h.Headline, h.age(now), strconv.Itoa(h.Attempts), h.next()})
+		rows = append(rows, []string{string(h.Merchant), string(h.Reference), h.brief, h.age(now), strconv.Itoa(h.Attempts), h.next()})
 	}
 	p.table([]string{"MERCHANT", "ORDER", "ON HOLD FOR", "AGE", "REFUSED", "NEXT"}, rows)
 }

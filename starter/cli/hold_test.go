@@ -73,7 +73,7 @@ func (l *fakeLedger) Forecast(_ context.Context, m store.Merchant, _ relay.Mappi
 		return []relay.OrderItem{{Line: "1", SKU: sku, Item: relay.Item{Code: code, Units: units}}}
 	}
 	list := []store.Forecast{
-		{Reference: "1051", Hold: store.HoldSummary{Reason: relay.HoldWarehouseUnreachable, Attempts: 1, HeldAt: now.Add(-time.Minute)}, Items: item("CUP", "4006380", 3)},
+		{Reference: "1051", Hold: store.HoldSummary{Reason: relay.HoldWarehouseUnreachable, Since: now.Add(-time.Minute), HeldAt: now.Add(-time.Minute)}, Items: item("CUP", "4006380", 3)},
 		{Reference: "SO-1042", Hold: *l.orders[0].Hold, Items: item("MUG", "4006381", 2), Short: []store.Shortage{{Code: "4006381", Needed: 2, Free: 1}}},
 		{Reference: "1052", Hold: store.HoldSummary{Reason: relay.HoldRejected, Code: "E9"}, Items: item("MUG BLUE", "4006381", 1)},
 		{Reference: "1053", Hold: store.HoldSummary{Reason: relay.HoldInsufficientInventory}, Items: item("HAT", "4006399", 1), Short: []store.Shortage{{Code: "4006399", Needed: 1, Unknown: true}}},
@@ -275,7 +275,7 @@ func TestHoldForecast(t *testing.T) {
 func TestNextResend(t *testing.T) {
 	m := newFakeLedger().merchants[0]
 	for _, r := range []relay.HoldReason{relay.HoldRejected, relay.HoldWarehouseUnreachable} {
-		h := store.HoldSummary{Reason: r, Attempts: 1, HeldAt: noon.Add(-time.Minute)}
+		h := store.HoldSummary{Reason: r, Since: noon.Add(-time.Minute), HeldAt: noon.Add(-time.Minute)}
 		v := newHoldView(h, m, workflows.HoldID("acme", "SO-1042"), noon, false)
 		want, err := h.NextResend(m.Resend, "hold/acme/SO-1042", noon)
 		require.NoError(t, err)
@@ -300,7 +300,7 @@ func TestOrderHold(t *testing.T) {
 	code, stdout, stderr := hold(w, "1043-7ZK2Q1")
 	require.Zero(t, code, stderr)
 	require.Equal(t, "1043-7ZK2Q1: on hold until a person releases or cancels it\n", stdout)
-	require.Equal(t, "operator ops: operator: reason ask first", w.ledger.heldBy)
+	require.Equal(t, "operator ops: operator: ask first", w.ledger.heldBy)
 	require.Equal(t, []string{`merchant/acme sync-now {"connection":"warehouse","job":"submit_orders"}`}, w.engine.asked, "so that its workflow begins")
 
 	w = answering(t)
@@ -315,7 +315,7 @@ func TestOrderHold(t *testing.T) {
 	}{
 		"may be there": {"1044", "too late: it may be at the warehouse; it is on hold: unknown_outcome", nil},
 		"shipped":      {"1043", "too late: shipped, warehouse order 60002; ferry order cancel tells whether it can be stopped", nil},
-		"stuck there": {"SO-1042", "too late: on hold, and the warehouse has it as W-1 (no stock): insufficient_inventory (E17): lines[0].sku MUG; cancel it there first", func(o *store.OrderDetail) {
+		"stuck there": {"SO-1042", "too late: on hold, and the warehouse has it as W-1 (no stock): insufficient_inventory (E17): MUG (line 1); cancel it there first", func(o *store.OrderDetail) {
 			o.WarehouseOrderID, o.WarehouseStatus, o.Hold.There = "W-1", "no stock", true
 		}},
 		"being sent":        {"1043-7ZK2Q1", "too late: it is being handed over just now; ferry order cancel stops it as soon as the outcome is known", func(o *store.OrderDetail) { o.State = relay.OrderSubmitting }},
@@ -339,7 +339,7 @@ func TestOrderHold(t *testing.T) {
 	o.State, o.Hold = relay.OrderHeld, &store.HoldSummary{Reason: relay.HoldOperator, Fields: []relay.Problem{{Field: "reason", Value: "ask first"}}}
 	code, stdout, _ = hold(w, "1043-7ZK2Q1")
 	require.Zero(t, code)
-	require.Equal(t, "1043-7ZK2Q1: a person had put it on hold already; it is on hold: operator: reason ask first\n", stdout)
+	require.Equal(t, "1043-7ZK2Q1: a person had put it on hold already; it is on hold: operator: ask first\n", stdout)
 }
 
 // What the warehouse has is not released, and the answer says so.

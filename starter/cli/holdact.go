@@ -35,7 +35,7 @@ func (s *heldSelection) flags(cmd *cobra.Command) {
 	f.BoolVar(&s.all, "all", false, "orders on hold for any reason")
 	f.BoolVar(&s.dryRun, "dry-run", false, "change nothing, and tell which orders are meant")
 	needs(cmd, "merchant")
-	cmd.MarkFlagsOneRequired("order", "reference", "reason", "sku", "all")
+	needsOne(cmd, "order", "reference", "reason", "sku", "all")
 	cmd.MarkFlagsMutuallyExclusive("order", "reason", "sku", "all")
 	cmd.MarkFlagsMutuallyExclusive("reference", "reason", "sku", "all")
 }
@@ -153,7 +153,9 @@ func (a *app) holdReleaseCommand() *cobra.Command {
 		Short: "Let orders on hold go",
 		Long: `Let orders of a merchant go that are on hold: those named, those on hold for a
 reason, those with a line of a SKU, or, with --all, all of them, those that people
-put on hold included. They are submitted with the next batches. An order whose
+put on hold included. They are submitted with the next batches; while the merchant or
+submit_orders is paused, or the warehouse's connection stopped, they wait, and the
+answer says so. An order whose
 outcome is unknown is looked for first and never sent blindly; one that the
 warehouse has and is stuck with is not released. With --dry-run nothing is done: it
 is told how many orders are meant, and the first of them.
@@ -182,14 +184,15 @@ func (a *app) releaseHolds(ctx context.Context, s heldSelection, actor string) e
 	if err := a.askMerchant(ctx, s.merchant, workflows.ReleaseOrders, r, &answer); err != nil {
 		return fmt.Errorf("%w (ferry hold list tells what is still on hold)", err)
 	}
-	v.Released, v.More = answer.Released, answer.More
+	v.Released, v.More, v.Waits = answer.Released, answer.More, answer.Waits
 	return a.conclude(v, v.asNamed(v.Released, v.More))
 }
 
 type releaseView struct {
 	heldMeant
-	Released int  `json:"released"` // 0 with dry_run
-	More     bool `json:"more"`     // others are being released still
+	Released int    `json:"released"`        // 0 with dry_run
+	More     bool   `json:"more"`            // others are being released still
+	Waits    string `json:"waits,omitempty"` // why those released are not sent for now
 }
 
 func (v releaseView) text(p *page) {
@@ -203,7 +206,11 @@ func (v releaseView) text(p *page) {
 	if v.More {
 		p.line("the others are being released still")
 	}
-	if v.Released > 0 {
+	switch {
+	case v.Released == 0:
+	case v.Waits != "":
+		p.line("they wait: %s; ferry merchant resume --merchant %s lets them go", v.Waits, v.Merchant)
+	default:
 		p.line("they go with the next batches; ferry hold list tells which the warehouse refuses again")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -192,8 +193,18 @@ func (v holdDetail) text(p *page) {
 	p.list("commands", v.Commands)
 	p.gap()
 	p.line("workflow %s %s", v.Workflow.ID, v.Workflow.Status)
-	p.pairs([2]string{"  since", stampOf(v.Workflow.StartedAt)}, [2]string{"  problem", v.Workflow.Problem})
-	p.block(v.Workflow.Details)
+	p.pairs([2]string{"  since", stampOf(v.Workflow.StartedAt)}, [2]string{"  last", v.Workflow.last()}, [2]string{"  problem", v.Workflow.Problem})
+}
+
+// last is what came of the last resend, by a hold's workflow: what else it tells
+// for the Web UI, the ledger told already.
+func (v workflowView) last() string {
+	for line := range strings.Lines(v.Details) {
+		if s, found := strings.CutPrefix(line, "- last: "); found {
+			return strings.TrimSpace(s)
+		}
+	}
+	return ""
 }
 
 // list prints lines below a title, after a gap.

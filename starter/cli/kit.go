@@ -42,18 +42,18 @@ of a kit that the file names are those in the file.
 
 A component is a SKU like any other, and goes through aliases; it can't be a kit
 itself. All faults are listed with their lines, and nothing is imported then. With
---preview nothing is imported either: it is told how many kits would be added,
+--dry-run nothing is imported either: it is told how many kits would be added,
 changed and removed, and which, as far as --limit allows.`,
 		Example: `  ferry kit import --merchant acme kits.csv
-  ferry kit import --merchant acme --preview --replace kits.csv`,
+  ferry kit import --merchant acme --dry-run --replace kits.csv`,
 	}), n.listVerb(cobra.Command{
 		Short: "List kits and what they hold",
 		Example: `  ferry kit list --merchant acme
   ferry kit list --merchant acme --output json`,
 	}), n.exportVerb(cobra.Command{
 		Long: `Write kits as CSV that ferry kit import reads: imported again unchanged, it changes
-nothing. What a spreadsheet would take for a formula has an apostrophe before it,
-which an import takes off.`,
+nothing. What a spreadsheet would take for a formula, or for a number in scientific
+notation, has an apostrophe before it, which an import takes off.`,
 		Example: `  ferry kit export --merchant acme`,
 	}), a.kitSetCommand(), n.removeVerb(cobra.Command{
 		Long: `Remove kits, in one transaction. Their SKUs are then what an alias says; without

@@ -156,8 +156,8 @@ func TestHistoryOfARealLedger(t *testing.T) {
 	require.Equal(t, []string{
 		"job pull_orders: taken in from cart shop at version 2026-03-04T05:06:07Z, 2 lines",
 		"job submit_orders: translated with mappings version 0 and settings version 1: attempt 1 opened, token *, body sha256 *, 2 x code-MUG, 1 x code-CAP, service Ground",
-		"job submit_orders: attempt 1 was sent, and refused (HTTP 422, after 1.5s): insufficient_inventory (E17): lines[0].sku MUG",
-		"job submit_orders: on hold: insufficient_inventory (E17): lines[0].sku MUG",
+		"job submit_orders: attempt 1 was sent, and refused (HTTP 422, after 1.5s): insufficient_inventory (E17): MUG (line 1)",
+		"job submit_orders: on hold: insufficient_inventory (E17): MUG (line 1)",
 		"operator ops: released: a pallet came in",
 		"job submit_orders: translated with mappings version 1 and settings version 1: attempt 2 opened, token *, body sha256 *, 2 x code-MUG, 1 x code-CAP, service Ground",
 		"job submit_orders: attempt 2 has no answer that tells (submit order: unknown outcome, HTTP 504, after 1.5s): it will be looked for",

@@ -61,11 +61,9 @@ func (n mappingNoun[M]) importVerb(c cobra.Command) *cobra.Command {
 	cmd := n.longVerb(c, aWhile, func(ctx context.Context, args []string) error { return n.importFile(ctx, r, args[0]) })
 	merchantFlag(cmd, &r.merchant)
 	cmd.Flags().BoolVar(&r.replace, "replace", false, "remove the "+n.several+" that the file does not name")
-	cmd.Flags().BoolVar(&r.preview, "preview", false, "change nothing, and list what would be changed")
-	// Its name elsewhere, and here before there were previews of kits.
-	cmd.Flags().BoolVar(&r.preview, "dry-run", false, "the same as --preview")
+	cmd.Flags().BoolVar(&r.dryRun, "dry-run", false, "change nothing, and list what would be changed")
 	limitFlag(cmd, &r.limit)
-	cmd.Flags().Lookup("limit").Usage = fmt.Sprintf("most changes that a preview lists, up to %d", mostRows)
+	cmd.Flags().Lookup("limit").Usage = fmt.Sprintf("most changes that a dry run lists, up to %d", mostRows)
 	actorFlag(cmd, &r.actor)
 	needs(cmd, "merchant")
 	return cmd
@@ -73,10 +71,10 @@ func (n mappingNoun[M]) importVerb(c cobra.Command) *cobra.Command {
 
 // importRequest is an import of mappings from a file.
 type importRequest struct {
-	merchant         relay.MerchantID
-	replace, preview bool
-	limit            int // of the changes that a preview lists
-	actor            string
+	merchant        relay.MerchantID
+	replace, dryRun bool
+	limit           int // of the changes that a dry run lists
+	actor           string
 }
 
 // oneFile is the argument of an import.
@@ -102,7 +100,7 @@ func (n mappingNoun[M]) importFile(ctx context.Context, r importRequest, path st
 	}
 	var v importView
 	e := store.MappingEdit[M]{Set: list, Replace: r.replace}
-	if r.preview {
+	if r.dryRun {
 		v, err = n.foresee(ctx, l, r.merchant, e, r.limit)
 	} else {
 		v, err = n.apply(ctx, l, r.merchant, e, r.actor)
@@ -189,6 +187,8 @@ func (n mappingNoun[M]) removeVerb(c cobra.Command) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		slices.Sort(skus)
+		skus = slices.Compact(skus)
 		var e store.MappingEdit[M]
 		for _, sku := range skus {
 			e.Remove = append(e.Remove, n.named(sku, s.cart))
@@ -197,15 +197,32 @@ func (n mappingNoun[M]) removeVerb(c cobra.Command) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if v.Unchanged > 0 {
-			n.say("%d of them are not there", v.Unchanged)
+		if v.NotThere, err = n.notThere(ctx, l, s.merchant, skus, v); err != nil {
+			return err
 		}
-		return n.conclude(v, v.Unchanged == 0)
+		for _, sku := range v.NotThere {
+			n.say("%s is not there", sku)
+		}
+		return n.conclude(v, len(v.NotThere) == 0)
 	})
 	s.flags(cmd)
 	cellsFlag(cmd, &skus, parseCell[relay.SKU], "sku", "text", "the cart's SKU; may be given several times")
 	needs(cmd, "sku")
 	return cmd
+}
+
+// notThere names the SKUs of a removal that nothing was removed of, by what its version brought.
+func (n mappingNoun[M]) notThere(ctx context.Context, l mappingLedger, id relay.MerchantID, skus []relay.SKU, v importView) ([]relay.SKU, error) {
+	var removed []store.MappingChange
+	if v.Removed > 0 {
+		var err error
+		if removed, err = l.MappingHistory(ctx, store.MappingQuery{Merchant: id, Kind: n.kind, Version: v.Version}, len(skus)); err != nil {
+			return nil, err
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(skus), func(sku relay.SKU) bool {
+		return slices.ContainsFunc(removed, func(c store.MappingChange) bool { return c.SKU == sku })
+	}), nil
 }
 
 // listVerb lists all mappings.

@@ -82,6 +82,12 @@ func (f *fakeMappings) Mappings(context.Context, relay.MerchantID) (relay.Mappin
 }
 
 func (f *fakeMappings) MappingHistory(_ context.Context, q store.MappingQuery, _ int) ([]store.MappingChange, error) {
+	if q.Version == 6 { // the first of a removal is there
+		if q.Kind == store.KitMapping {
+			return []store.MappingChange{{Kind: q.Kind, SKU: f.kitEdits[0].Remove[0].SKU}}, nil
+		}
+		return []store.MappingChange{{Kind: q.Kind, SKU: f.aliasEdits[0].Remove[0].SKU}}, nil
+	}
 	c := store.MappingChange{Kind: q.Kind, SKU: "CUP", Version: 5, At: evening, Actor: "operator clerk", Before: "4006370", After: "4006380"}
 	if q.Kind == store.KitMapping {
 		c.SKU, c.Before, c.After = "GIFT", "(no components)", "1 x BOX, 2 x CUP"
@@ -167,18 +173,40 @@ func TestEditsOfMappingsThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestPreviewsChangeNothing(t *testing.T) {
-	files(t)
-	for _, flag := range []string{"--preview", "--dry-run"} {
+// What was to be removed and is not there is named: a typing error, most likely.
+func TestRemoveNamesWhatIsNotThere(t *testing.T) {
+	for _, noun := range []string{"alias", "kit"} {
 		w := answering(t)
-		code, stdout, stderr := w.ferry(t, "alias", "import", "--merchant", "acme", flag, "--limit", "2", "aliases.csv")
-		require.Zero(t, code)
-		require.Contains(t, stdout, "would be 2 added, 1 changed, 2 removed")
-		require.NotContains(t, stdout, "CUP2")
-		require.Contains(t, stderr, "the first 2 are listed, and there are more")
-		require.Empty(t, w.ledger.aliasEdits)
-		require.Empty(t, w.engine.woken)
+		code, stdout, stderr := w.ferry(t, noun, "remove", "--merchant", "acme", "--sku", "NOPE", "--sku", "CUP", "--sku", "CUP", "--output", "json")
+		require.Equal(t, exitFailed, code)
+		require.Equal(t, "NOPE is not there\n", stderr)
+		require.Contains(t, stdout, `"not_there": [
+    "NOPE"
+  ]`)
 	}
+}
+
+func TestDryRunsOfImportsChangeNothing(t *testing.T) {
+	files(t)
+	w := answering(t)
+	code, stdout, stderr := w.ferry(t, "alias", "import", "--merchant", "acme", "--dry-run", "--limit", "2", "aliases.csv")
+	require.Zero(t, code)
+	require.Contains(t, stdout, "would be 2 added, 1 changed, 2 removed")
+	require.NotContains(t, stdout, "CUP2")
+	require.Contains(t, stderr, "the first 2 are listed, and there are more")
+	require.Empty(t, w.ledger.aliasEdits)
+	require.Empty(t, w.engine.woken)
+}
+
+// One wrong column is a fault in every row.
+func TestImportsListTheFirstFaults(t *testing.T) {
+	w := answering(t)
+	w.stdin = "sku,item_code,cart\n" + strings.Repeat("A,1,outlet\n", 1000)
+	code, _, stderr := w.ferry(t, "alias", "import", "--merchant", "acme", "-")
+	require.Equal(t, exitUsage, code)
+	lines := strings.Split(strings.TrimSpace(stderr), "\n")
+	require.Len(t, lines, 102)
+	require.Equal(t, []string{"and 900 faults more", "ferry: stdin: 1000 faults; nothing was changed"}, lines[100:])
 }
 
 func TestImportsRefuseFaultyFiles(t *testing.T) {
@@ -200,7 +228,7 @@ ferry: stdin: 2 faults; nothing was changed
 func TestImportTellsKitsOfKitsByLine(t *testing.T) {
 	files(t)
 	require.NoError(t, os.WriteFile("kits.csv", []byte("sku,component,units\nGIFT,MUG,2\nGIFT,SET,1\nSET,CUP,1\nSET,BOX,1\n"), 0o600))
-	for _, args := range [][]string{{"kit", "import", "--merchant", "acme", "kits.csv"}, {"kit", "import", "--merchant", "acme", "--preview", "kits.csv"}} {
+	for _, args := range [][]string{{"kit", "import", "--merchant", "acme", "kits.csv"}, {"kit", "import", "--merchant", "acme", "--dry-run", "kits.csv"}} {
 		w := answering(t)
 		w.ledger.refuse = &store.NestedKitsError{Nested: relay.NestedKits([]relay.Kit{
 			{SKU: "GIFT", Components: []relay.Component{{SKU: "MUG", Units: 2}, {SKU: "SET", Units: 1}}},

@@ -92,7 +92,14 @@ func (r *csvReader) next() ([]string, bool) {
 	}
 	var bad *csv.ParseError
 	if errors.As(err, &bad) {
-		r.fault(bad.Line, max(bad.Column, 1), "", "%v", bad.Err)
+		switch {
+		case errors.Is(bad.Err, csv.ErrQuote): // where it began: what follows may be swallowed down to the end of the file
+			r.fault(bad.StartLine, 1, "", "a quote that is not closed, or one within a quoted cell: want that one twice")
+		case errors.Is(bad.Err, csv.ErrBareQuote):
+			r.fault(bad.Line, max(bad.Column, 1), "", "a quote within a cell: want the cell in quotes, and the quote within it twice")
+		default:
+			r.fault(bad.Line, max(bad.Column, 1), "", "not CSV: %v", bad.Err)
+		}
 		return nil, true
 	}
 	return record, err == nil // the bytes are in memory: there is no other error
@@ -145,6 +152,8 @@ func (r *csvReader) row() (csvRow, bool) {
 		switch {
 		case text == "" && slices.Contains(r.filled, name):
 			r.fault(at, column, name, "missing")
+		case relay.Scientific(strings.TrimSpace(record[i])) && name != columnCart:
+			r.fault(at, column, name, "%q is in scientific notation, so that digits are lost: have the column saved as text; a code that is meant so has an apostrophe before it", clip(text))
 		case name != columnCart:
 			if why := checkCell(text); why != "" {
 				r.fault(at, column, name, "%s", why)
@@ -217,25 +226,26 @@ func writeCSV(w io.Writer, heading []string, each func(row func(cells ...string)
 	return out.Error()
 }
 
-// A cell that a spreadsheet would take for a formula is written with an
-// apostrophe before it, and read without: a SKU comes from a cart, where others
-// may write it.
+// A cell that a spreadsheet would take for a formula, or for a number that it may
+// shorten, is written with an apostrophe before it, and read without: a SKU comes from
+// a cart, where others may write it.
 func safeCell(text string) string {
-	if formula(text) {
+	if misread(text) {
 		return "'" + text
 	}
 	return text
 }
 
 func plainCell(text string) string {
-	if strings.HasPrefix(text, "'") && formula(text) {
+	if strings.HasPrefix(text, "'") && misread(text) {
 		return text[1:]
 	}
 	return text
 }
 
-// formula reports whether text, without the apostrophes before it, begins as a formula does.
-func formula(text string) bool {
+// misread reports whether text, without the apostrophes before it, begins as a formula
+// does or is a number in scientific notation.
+func misread(text string) bool {
 	rest := strings.TrimLeft(text, "'")
-	return rest != "" && strings.ContainsRune("=+-@", rune(rest[0]))
+	return rest != "" && strings.ContainsRune("=+-@", rune(rest[0])) || relay.Scientific(rest)
 }

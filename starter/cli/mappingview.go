@@ -19,9 +19,10 @@ type importView struct {
 	Changed   int              `json:"changed"`
 	Unchanged int              `json:"unchanged"`
 	Removed   int              `json:"removed"`
-	Version   int64            `json:"version"`           // of the merchant's mappings, afterwards
-	Changes   []changeView     `json:"changes,omitempty"` // of a preview: the first of them
-	More      bool             `json:"more,omitempty"`    // there are more than those
+	Version   int64            `json:"version"`             // of the merchant's mappings, afterwards
+	Changes   []changeView     `json:"changes,omitempty"`   // of a dry run: the first of them
+	More      bool             `json:"more,omitempty"`      // there are more than those
+	NotThere  []relay.SKU      `json:"not_there,omitempty"` // were to be removed
 
 	what string
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,7 +44,8 @@ connections work again that were stopped because their credentials were refused.
   ferry merchant resume --merchant acme --job pull_orders`),
 		a.jobsCommand("sync", workflows.SyncNow, "Run a merchant's jobs now",
 			`Run all jobs of a merchant now, or those of one connection, or one job. The answer
-lists the jobs; they run one after the other.`,
+lists the jobs; they run one after the other. What is paused or stopped does not run:
+the answer says so, and the exit code is 1.`,
 			`  ferry merchant sync --merchant acme
   ferry merchant sync --merchant acme --job pull_orders`))
 	return group
@@ -100,6 +102,7 @@ func (a *app) merchantListCommand() *cobra.Command {
 		for _, m := range list {
 			v.Merchants = append(v.Merchants, newMerchantView(m, counts))
 		}
+		a.pausedJobs(ctx, v.Merchants)
 		return a.print(v)
 	})
 }
@@ -112,6 +115,7 @@ type merchantView struct {
 	ID          relay.MerchantID `json:"id"`
 	Name        string           `json:"name"`
 	PausedAt    *time.Time       `json:"paused_at,omitempty"`
+	PausedJobs  []string         `json:"paused_jobs,omitempty"` // "connection job": jobs that are paused alone
 	Connections []connectionView `json:"connections"`
 	Counts      store.Counts     `json:"counts"`
 }
@@ -182,7 +186,47 @@ func (v merchantView) state() string {
 	if len(stopped) > 0 {
 		return "stopped: " + strings.Join(stopped, ", ")
 	}
+	if n := len(v.PausedJobs); n > 0 {
+		return "running, " + relay.Many(n, "job") + " paused"
+	}
 	return "running"
+}
+
+// pausedJobs notes which jobs are paused alone: their merchants' workflows know. It
+// says so when they don't answer; the rest is shown.
+func (a *app) pausedJobs(ctx context.Context, list []merchantView) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	e, err := a.engine(ctx)
+	errs := []error{err}
+	if err == nil {
+		errs = make([]error, len(list))
+		var all sync.WaitGroup
+		for i := range list {
+			all.Go(func() {
+				var s workflows.Standing
+				s, errs[i] = e.Standing(ctx, list[i].ID)
+				list[i].PausedJobs = pausedAlone(s)
+			})
+		}
+		all.Wait()
+	}
+	for _, err := range errs {
+		if err != nil && !errors.Is(err, errNoWorkflow) {
+			a.say("which jobs are paused is not known of all: %v", err)
+			return
+		}
+	}
+}
+
+// pausedAlone lists the jobs that are paused by themselves.
+func pausedAlone(s workflows.Standing) (jobs []string) {
+	for _, j := range s.Jobs {
+		if j.Paused {
+			jobs = append(jobs, fmt.Sprintf("%s %s", j.Connection, j.Job))
+		}
+	}
+	return jobs
 }
 
 func (v merchantView) names(role string) string {
@@ -203,7 +247,7 @@ func (v merchantsView) text(p *page) {
 	var rows [][]string
 	for _, m := range v.Merchants {
 		rows = append(rows, []string{
-			string(m.ID), m.Name, m.state(), m.names("cart"), m.names("warehouse"),
+			string(m.ID), inCell(m.Name), m.state(), m.names("cart"), m.names("warehouse"),
 			strconv.FormatInt(m.Counts.Unfinished, 10), strconv.FormatInt(m.Counts.States[relay.OrderHeld], 10),
 		})
 	}
@@ -238,10 +282,29 @@ func (a *app) merchantShow(ctx context.Context, id relay.MerchantID) error {
 	if err != nil {
 		return err
 	}
-	return a.print(merchantDetail{
+	v := merchantDetail{
 		merchantView: newMerchantView(m, counts), Resend: m.Resend, Unaliased: m.Unaliased, Alerts: newCalledView(m.Alerts),
 		SettingsVersion: m.SettingsVersion, MappingsVersion: m.MappingsVersion, Workflow: a.view(ctx, workflows.MerchantID(id)),
-	})
+	}
+	if v.Workflow.Problem == "" {
+		s, err := a.standing(ctx, id)
+		if err != nil {
+			v.Workflow.Problem = err.Error()
+		}
+		v.Jobs, v.Refused, v.PausedJobs = orNone(s.Jobs), s.Refused, pausedAlone(s)
+	}
+	return a.print(v)
+}
+
+// standing asks how a merchant's jobs stand, for as long as a person would like to wait for it.
+func (a *app) standing(ctx context.Context, id relay.MerchantID) (workflows.Standing, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	e, err := a.engine(ctx)
+	if err != nil {
+		return workflows.Standing{}, err
+	}
+	return e.Standing(ctx, id)
 }
 
 // view looks at a workflow for as long as a person would like to wait for it.
@@ -270,6 +333,9 @@ type merchantDetail struct {
 	SettingsVersion int64              `json:"settings_version"`
 	MappingsVersion int64              `json:"aliases_version"`
 	Workflow        workflowView       `json:"workflow"`
+	// Jobs is how they stand, and Refused a signal that was not carried out: by the workflow.
+	Jobs    []workflows.JobStanding `json:"jobs,omitempty"`
+	Refused *workflows.Refusal      `json:"refused,omitempty"`
 }
 
 // calledView is when people are called, and how; not at which addresses, which
@@ -326,7 +392,14 @@ func (v merchantDetail) text(p *page) {
 	p.gap()
 	p.line("workflow %s %s", v.Workflow.ID, v.Workflow.Status)
 	p.pairs([2]string{"  since", stampOf(v.Workflow.StartedAt)}, [2]string{"  problem", v.Workflow.Problem})
-	p.block(v.Workflow.Details)
+	if v.Refused != nil {
+		p.line("  not carried out: %s", v.Refused)
+	}
+	var rows [][]string
+	for _, j := range v.Jobs {
+		rows = append(rows, []string{string(j.Connection), string(j.Job), j.Every.String(), j.When(), j.Words()})
+	}
+	p.section("jobs", []string{"CONNECTION", "JOB", "EVERY", "NEXT", "STATE"}, rows)
 }
 
 func (c connectionView) text(p *page) {
@@ -401,7 +474,8 @@ func (a *app) askJobs(ctx context.Context, verb, message string, id relay.Mercha
 	if err := a.askMerchant(ctx, id, message, r, &answer); err != nil {
 		return err
 	}
-	return a.print(jobsView{Merchant: id, Asked: verb, Jobs: orNone(answer.Jobs)})
+	v := jobsView{Merchant: id, Asked: verb, Jobs: orNone(answer.Jobs), Waits: answer.Waits}
+	return a.conclude(v, len(v.Waits) == 0)
 }
 
 // checked is a request that says itself whether it could be carried out.
@@ -427,11 +501,19 @@ type jobsView struct {
 	Merchant relay.MerchantID `json:"merchant"`
 	Asked    string           `json:"asked"` // "pause", "resume" or "sync"
 	Jobs     []string         `json:"jobs"`  // "connection job"
+	// Waits says of jobs that do not run all the same why, by job.
+	Waits map[string]string `json:"waits,omitempty"`
 }
 
 func (v jobsView) text(p *page) {
 	p.line("%s of merchant %s: %s", v.Asked, v.Merchant, relay.Many(len(v.Jobs), "job"))
 	for _, j := range v.Jobs {
+		if why := v.Waits[j]; why != "" {
+			j += ": does not run, " + why
+		}
 		p.line("  %s", j)
+	}
+	if len(v.Waits) > 0 {
+		p.line("ferry merchant resume --merchant %s lets what is paused or stopped run again", v.Merchant)
 	}
 }

@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"orderferry/connectors"
 	"orderferry/relay"
 	"orderferry/starter/merchantfile"
+	"orderferry/starter/rehearsal"
 	"orderferry/store"
 	"orderferry/workflows"
 )
@@ -27,13 +31,16 @@ stopped work again, and a connection that the file no longer names is removed.
 
 With --dry-run nothing is changed: the connections are tested, the orders that
 the carts have ready are read and prepared as they would be sent, and the answer
-says which would go, be skipped or be held, and which the warehouse has already,
-from another integration. The exit code is 1 when something should be seen to first.
+says which would go, be skipped or be held, which the warehouse has already, from
+another integration, and what the onboarding itself would be refused for. The exit
+code is 1 when something should be seen to first.
 
 A merchant goes live when its warehouse is first onboarded in mode live: that
 takes --yes, and an earliest date of orders for each cart, from the file's filter
 or by --earliest, so that a shop's past is not shipped again. The date stays until
 the file or --earliest names another. A cart that comes later needs one, too.
+
+A live cart takes a live warehouse, and an account is one cart of one merchant.
 
 All faults of the file are listed with their lines, and nothing is changed then.
 A credential may be written as ${NAME}; it is read from the environment.`,
@@ -86,22 +93,25 @@ func (a *app) onboard(ctx context.Context, r onboardRequest) error {
 	if err := a.limit(r, before, &f.Merchant); err != nil {
 		return err
 	}
-	if r.dryRun {
-		return a.rehearse(ctx, l, f, r)
-	}
-	if err := r.mayGoLive(before, f.Merchant); err != nil {
+	refused, err := a.refusals(ctx, l, before, f)
+	if err != nil {
 		return err
+	}
+	goesLive := f.Merchant.Warehouse.Mode == relay.ModeLive && before.Warehouse.Mode != relay.ModeLive
+	if r.dryRun {
+		r.yes = goesLive // in the command that comes next
+		return a.rehearse(ctx, l, f, r, refused)
+	}
+	if len(refused) > 0 {
+		return usagef("%s; nothing was changed", strings.Join(refused, "; "))
+	}
+	if goesLive && !r.yes {
+		return usagef("merchant %s would go live: its orders would be sent to %s for real; look with --dry-run, then say --yes; nothing was changed",
+			f.Merchant.ID, f.Merchant.Warehouse.Name)
 	}
 	// Before anything is written: the ledger alone would start nothing.
 	if _, err := a.engine(ctx); err != nil {
 		return err
-	}
-	credentials := make(map[relay.ConnectionName]map[string]string)
-	for c, values := range f.Credentials {
-		credentials[c] = values
-	}
-	if f.WebhookSecret != "" {
-		credentials[store.AlertsSecret] = map[string]string{"secret": f.WebhookSecret}
 	}
 	v := onboardView{Merchant: f.Merchant.ID, Workflow: workflows.MerchantID(f.Merchant.ID), Connections: connectionsOf(f.Merchant), Warnings: len(f.Warnings)}
 	// Where it runs, before its settings change, and by its workflow: that reads
@@ -116,7 +126,7 @@ func (a *app) onboard(ctx context.Context, r onboardRequest) error {
 			return err
 		}
 	}
-	if v.Created, err = l.SaveMerchant(ctx, f.Merchant, credentials); err != nil {
+	if v.Created, err = l.SaveMerchant(ctx, f.Merchant, secretsOf(f)); err != nil {
 		return err
 	}
 	if r.paused && before.ID == "" {
@@ -156,10 +166,31 @@ func (a *app) limit(r onboardRequest, before store.Merchant, m *relay.Merchant) 
 	return nil
 }
 
-// mayGoLive refuses to let a merchant go live unless a person has said so and
-// which orders are meant, and to let a cart join it whose past would be shipped.
-// Who is live already stays so.
-func (r onboardRequest) mayGoLive(before store.Merchant, m relay.Merchant) error {
+// secretsOf are what the ledger seals of a file.
+func secretsOf(f merchantfile.File) map[relay.ConnectionName]map[string]string {
+	out := make(map[relay.ConnectionName]map[string]string)
+	for c, values := range f.Credentials {
+		out[c] = values
+	}
+	if f.WebhookSecret != "" {
+		out[store.AlertsSecret] = map[string]string{"secret": f.WebhookSecret}
+	}
+	return out
+}
+
+// refusals are what an onboarding is refused for, whatever a person says to it; the
+// ledger may have more (store.Store.RehearseMerchant).
+func (a *app) refusals(ctx context.Context, l ledger, before store.Merchant, f merchantfile.File) ([]string, error) {
+	taken, err := a.takenAccounts(ctx, l, f)
+	if err != nil {
+		return nil, err
+	}
+	return append(undated(before, f.Merchant), taken...), nil
+}
+
+// undated names the carts whose past would be shipped: those without an earliest
+// date of orders that are to be live. Who is live already stays so.
+func undated(before store.Merchant, m relay.Merchant) (out []string) {
 	if m.Warehouse.Mode != relay.ModeLive {
 		return nil
 	}
@@ -167,14 +198,58 @@ func (r onboardRequest) mayGoLive(before store.Merchant, m relay.Merchant) error
 	for _, c := range m.Carts {
 		_, known := before.Connection(c.Name)
 		if c.Rules.Filter.Earliest.IsZero() && !(already && known) {
-			return usagef("merchant %s would go live with cart %s, which has no earliest date of orders: want filter.earliest in the file or --earliest, such as --earliest %s; nothing was changed",
-				m.ID, c.Name, "2026-11-01")
+			out = append(out, fmt.Sprintf("merchant %s would go live with cart %s, which has no earliest date of orders: want filter.earliest in the file or --earliest, such as --earliest 2026-11-01",
+				m.ID, c.Name))
 		}
 	}
-	if !already && !r.yes {
-		return usagef("merchant %s would go live: its orders would be sent to %s for real; look with --dry-run, then say --yes; nothing was changed", m.ID, m.Warehouse.Name)
+	return out
+}
+
+// takenAccounts names the carts that another merchant has already. Promise 1: each of
+// their orders would be shipped by both.
+func (a *app) takenAccounts(ctx context.Context, l ledger, f merchantfile.File) (out []string, err error) {
+	merchants, err := l.Merchants(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	for _, other := range merchants {
+		if other.ID == f.Merchant.ID {
+			continue // the file takes the place of its own carts
+		}
+		for _, taken := range other.Connections {
+			for _, c := range f.Merchant.Carts {
+				kind := a.connector(c.Connector)
+				if taken.Role != string(connectors.Cart) || !kind.SameOrders(c, taken.Connection) {
+					continue
+				}
+				same, err := sameCredentials(ctx, l.StoredVault(taken), f.Credentials[c.Name])
+				if err != nil { // of a key file that is gone, say: that must not keep all others out
+					a.say("could not compare cart %s with cart %s of merchant %s: %v", c.Name, taken.Name, other.ID, err)
+				}
+				if same {
+					out = append(out, fmt.Sprintf("cart %s is the same account as cart %s of merchant %s, and every order would be shipped twice: %s",
+						c.Name, taken.Name, other.ID, kind.WantApart()))
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// sameCredentials reports whether a connection was onboarded with what is given, or
+// uses it now: tokens rotate.
+func sameCredentials(ctx context.Context, v rehearsal.StoredVault, given map[string]string) (bool, error) {
+	if same, err := v.Onboarded(ctx, given); same || err != nil {
+		return same, err
+	}
+	inUse, err := v.Read(ctx)
+	return err == nil && maps.Equal(inUse, given), err
+}
+
+// connector is the one of that name, which is there: the file was read by it.
+func (a *app) connector(name string) connectors.Connector {
+	i := slices.IndexFunc(a.parts.connectors, func(k connectors.Connector) bool { return k.Name == name })
+	return a.parts.connectors[i]
 }
 
 // wake starts a merchant's workflow, or tells it of new settings.
@@ -186,10 +261,16 @@ func (a *app) wake(ctx context.Context, m relay.MerchantID, actor string) error 
 	return e.Wake(ctx, m, a.actor(actor))
 }
 
+// mostFaults bounds the faults that are listed: a wrong column has one in each row.
+const mostFaults = 100
+
 // refuse lists the faults of a file.
 func (a *app) refuse(name string, faults []merchantfile.Fault) error {
-	for _, f := range faults {
+	for _, f := range faults[:min(len(faults), mostFaults)] {
 		a.say("%v", f)
+	}
+	if more := len(faults) - mostFaults; more > 0 {
+		a.say("and %s more", relay.Many(more, "fault"))
 	}
 	return usagef("%s: %s; nothing was changed", name, relay.Many(len(faults), "fault"))
 }

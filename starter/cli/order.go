@@ -39,11 +39,15 @@ func (a *app) orderListCommand() *cobra.Command {
 	cmd := a.verb(cobra.Command{
 		Use:   "list",
 		Short: "List orders",
-		Long: `List a merchant's orders, those first that were seen first. An order on hold tells
-the reason and what comes next, one that is skipped why the cart's filter leaves it
-out. What a warehouse or a check wrote is shown with
---words only, for it may quote an address.`,
+		Long: `List a merchant's orders, those first that were seen first or, with --latest, last.
+An order on hold tells the reason and what comes next, one that is skipped why the
+cart's filter leaves it out, a new one when it goes or why it waits. What a warehouse
+or a check wrote is shown with --words only, for it may quote an address.
+
+A list that is longer than --limit goes on with --after and its last order.`,
 		Example: `  ferry order list --merchant acme
+  ferry order list --merchant acme --latest --limit 20
+  ferry order list --merchant acme --cart main --after SO-1042
   ferry order list --merchant acme --state new --state submitting
   ferry order list --merchant acme --state skipped
   ferry order list --merchant acme --unshipped
@@ -53,6 +57,9 @@ out. What a warehouse or a check wrote is shown with
 	cmd.Flags().Var(wordList(&q.States, relay.ParseOrderState, "state"), "state", "only orders in this state; may be repeated")
 	cmd.Flags().Var(word(&q.Reason, relay.ParseHoldReason, "reason"), "reason", "only orders on hold for this reason")
 	cmd.Flags().BoolVar(&q.unshipped, "unshipped", false, "only orders that their warehouse has for so long that people are called, and of which not all has left")
+	cmd.Flags().Var(word(&q.Cart, relay.ParseConnectionName, "name"), "cart", "only orders of this cart")
+	cmd.Flags().BoolVar(&q.Latest, "latest", false, "those first that were seen last")
+	cmd.Flags().Var(word(&q.after, relay.ParseReference, "reference"), "after", "only orders behind the one with this `reference` in the list")
 	cmd.Flags().BoolVar(&words, "words", false, "with the warehouse's own words on orders on hold; they may quote an address")
 	limitFlag(cmd, &q.Limit)
 	needs(cmd, "merchant")
@@ -62,16 +69,51 @@ out. What a warehouse or a check wrote is shown with
 // orderSearch is what orders are listed by.
 type orderSearch struct {
 	store.OrderQuery
-	unshipped bool // only those that their warehouse has for longer than the merchant lets it
+	unshipped bool            // only those that their warehouse has for longer than the merchant lets it
+	after     relay.Reference // only those behind this one
 }
 
 func (a *app) listOrders(ctx context.Context, q orderSearch, words bool) error {
 	now := a.parts.now()
-	list, more, err := ordersAs(ctx, a, q, func(o store.OrderSummary, m store.Merchant) orderView { return newOrderView(o, m, now, words) })
+	var waits string
+	asked := false
+	list, more, err := ordersAs(ctx, a, q, func(o store.OrderSummary, m store.Merchant) orderView {
+		v := newOrderView(o, m, now, words)
+		if o.State == relay.OrderNew {
+			if !asked {
+				waits, asked = a.standstill(ctx, m), true
+			}
+			v.Waits = waits
+		}
+		return v
+	})
 	if err != nil {
 		return err
 	}
+	if more {
+		a.say("--after %s goes on behind them", list[len(list)-1].Reference)
+	}
 	return a.print(ordersView{list, more, now})
+}
+
+// standstill says why a merchant's new orders are not handed over for now; "" when they are.
+func (a *app) standstill(ctx context.Context, m store.Merchant) string {
+	if !m.PausedAt.IsZero() {
+		return "the merchant is paused"
+	}
+	if w := m.StoredWarehouse(); !w.StoppedAt.IsZero() {
+		return fmt.Sprintf("connection %s is stopped: %s", w.Name, w.StoppedReason)
+	}
+	s, err := a.standing(ctx, m.ID)
+	if err != nil { // only the workflow knows of a single job
+		a.say("whether submit_orders is paused is not known: %v", err)
+	}
+	for _, j := range s.Jobs {
+		if j.Job == relay.SubmitOrders {
+			return j.Waits
+		}
+	}
+	return ""
 }
 
 // ordersAs reads orders of one merchant or, where none is asked for, of all, and
@@ -91,6 +133,11 @@ func ordersAs[V any](ctx context.Context, a *app, q orderSearch, view func(store
 	}
 	if q.unshipped {
 		q.Unshipped = a.parts.now().Add(-byID[q.Merchant].Alerts.MayStay())
+	}
+	if q.after != "" {
+		if q.After, err = l.OrderByReference(ctx, q.Merchant, q.after); err != nil {
+			return nil, false, err
+		}
 	}
 	list, more, err := limited(a, q.Limit, func(n int) ([]store.OrderSummary, error) {
 		q.Limit = n
@@ -128,6 +175,9 @@ type orderView struct {
 	AcceptedAt       *time.Time             `json:"accepted_at,omitempty"` // by the warehouse
 	// AnswerDue is by when a warehouse that has only received the order should say yes or no.
 	AnswerDue *time.Time `json:"answer_due,omitempty"`
+	// Of a new order: why it is not sent for now, and when it may be if it could not be sent.
+	Waits   string     `json:"waits,omitempty"`
+	RetryAt *time.Time `json:"retry_at,omitempty"`
 }
 
 func newOrderView(o store.OrderSummary, m store.Merchant, now time.Time, words bool) orderView {
@@ -135,6 +185,7 @@ func newOrderView(o store.OrderSummary, m store.Merchant, now time.Time, words b
 		Merchant: o.Merchant, Cart: o.Cart, Number: o.Number, Reference: o.Reference, State: o.State,
 		WarehouseOrderID: o.WarehouseOrderID, WarehouseStatus: o.WarehouseStatus, SkipReason: o.SkipReason,
 		PlacedAt: utc(o.PlacedAt), SeenAt: utc(o.SeenAt), UpdatedAt: utc(o.UpdatedAt), CancelAskedAt: utcOf(o.CancelAskedAt), AnswerDue: utcOf(o.AnswerDue), AcceptedAt: utcOf(o.AcceptedAt),
+		RetryAt: utcOf(o.RetryAt),
 	}
 	if o.Hold != nil {
 		v.Hold = newHoldView(*o.Hold, m, workflows.HoldID(o.Merchant, o.Reference), now, words)
@@ -142,8 +193,18 @@ func newOrderView(o store.OrderSummary, m store.Merchant, now time.Time, words b
 	return v
 }
 
-// status is how the warehouse calls it, or that it has not answered yet.
+// status is how the warehouse calls it, or that it has not answered yet; of a new
+// order, when it goes.
 func (v orderView) status() string {
+	if v.State == relay.OrderNew {
+		switch {
+		case v.Waits != "":
+			return "waits: " + v.Waits
+		case v.RetryAt != nil:
+			return "could not be sent: again at " + stampOf(v.RetryAt)
+		}
+		return "goes with the next batch"
+	}
 	if v.AnswerDue == nil {
 		return v.WarehouseStatus
 	}
@@ -163,7 +224,7 @@ func (v ordersView) text(p *page) {
 	for _, o := range v.Orders {
 		what := cmp.Or(o.SkipReason, o.status())
 		if o.Hold != nil {
-			what = o.Hold.Headline + "; " + o.Hold.next()
+			what = o.Hold.brief + "; " + o.Hold.next()
 		}
 		rows = append(rows, []string{string(o.Reference), o.Number, string(o.Cart), string(o.State), string(o.WarehouseOrderID), age(v.now.Sub(*o.SeenAt)), what})
 	}
@@ -192,6 +253,9 @@ wrote, with --words.`,
 			return nil, err
 		}
 		v := newOrderDetail(o.OrderDetail, o.owner, a.parts.now(), address, words)
+		if o.State == relay.OrderNew {
+			v.Waits = a.standstill(ctx, o.owner)
+		}
 		v.Decisions = decisions(o.OrderDetail, events)
 		return v, nil
 	})
@@ -232,15 +296,20 @@ func newOrderDetail(d store.OrderDetail, m store.Merchant, now time.Time, addres
 }
 
 func (v orderDetail) text(p *page) {
+	next, status := "", v.status()
+	if v.State == relay.OrderNew { // no warehouse has it
+		next, status = status, ""
+	}
 	p.pairs(
 		[2]string{"order", string(v.Reference)},
 		[2]string{"number", v.Number},
 		[2]string{"merchant", string(v.Merchant)},
 		[2]string{"cart", string(v.Cart)},
 		[2]string{"state", string(v.State)},
+		[2]string{"next", next},
 		[2]string{"skipped because", v.SkipReason},
 		[2]string{"warehouse order", string(v.WarehouseOrderID)},
-		[2]string{"warehouse status", v.status()},
+		[2]string{"warehouse status", status},
 		[2]string{"ship method", string(v.ShipMethod)},
 		[2]string{"placed", stampOf(v.PlacedAt)},
 		[2]string{"seen", stampOf(v.SeenAt)},
@@ -282,11 +351,19 @@ func (v orderDetail) tables(p *page) {
 		lines = append(lines, []string{string(l.SKU), l.Quantity.String(), l.Name})
 	}
 	for _, s := range v.Submissions {
+		const most = 3 // items in a row; --output json has all
 		var items []string
-		for _, i := range s.Items {
+		for _, i := range s.Items[:min(len(s.Items), most)] {
 			items = append(items, fmt.Sprintf("%d x %s", i.Units, i.Code))
 		}
-		submissions = append(submissions, []string{strconv.Itoa(s.Attempt), s.State, stamp(s.OpenedAt), stampOf(s.ResolvedAt), string(s.Token), strings.Join(items, ", ")})
+		if n := len(s.Items) - most; n > 0 {
+			items = append(items, fmt.Sprintf("%d more", n))
+		}
+		took := ""
+		if s.ResolvedAt != nil {
+			took = age(s.ResolvedAt.Sub(s.OpenedAt))
+		}
+		submissions = append(submissions, []string{strconv.Itoa(s.Attempt), s.State, stamp(s.OpenedAt), took, string(s.Token), strings.Join(items, ", ")})
 	}
 	for _, s := range v.Shipments {
 		delivery := ""
@@ -296,6 +373,6 @@ func (v orderDetail) tables(p *page) {
 		shipments = append(shipments, []string{s.Carrier, s.TrackingNumber, s.State, stamp(s.SeenAt), stampOf(s.ToldAt), delivery})
 	}
 	p.section("lines", []string{"SKU", "QUANTITY", "NAME"}, lines)
-	p.section("submissions", []string{"ATTEMPT", "STATE", "OPENED", "RESOLVED", "TOKEN", "ITEMS"}, submissions)
+	p.section("submissions", []string{"ATTEMPT", "STATE", "OPENED", "TOOK", "TOKEN", "ITEMS"}, submissions)
 	p.section("packages", []string{"CARRIER", "TRACKING NUMBER", "STATE", "SEEN", "CART TOLD", "DELIVERY"}, shipments)
 }

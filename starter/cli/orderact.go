@@ -108,6 +108,9 @@ func (a *app) releaseByMerchant(ctx context.Context, o foundOrder, r workflows.H
 	if out.Released == 0 || d.State == relay.OrderHeld {
 		return workflows.HoldAnswer{State: d.State, Answer: whereabouts(d)}, nil
 	}
+	if out.Waits != "" {
+		return workflows.HoldAnswer{State: d.State, Answer: fmt.Sprintf("let go, and waits: %s; ferry merchant resume --merchant %s lets it go", out.Waits, d.Merchant)}, nil
+	}
 	return workflows.HoldAnswer{State: d.State, Answer: "let go; it is handed over with the next batch: " + whereabouts(d)}, nil
 }
 

@@ -23,7 +23,7 @@ func (n *orderName) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&n.name, "order", "", "the order's reference, full number or warehouse order id, as a `name`")
 	cmd.Flags().Var(word(&n.reference, relay.ParseReference, "reference"), "reference", "the order's reference only, where --order names several")
 	needs(cmd, "merchant")
-	cmd.MarkFlagsOneRequired("order", "reference")
+	needsOne(cmd, "order", "reference")
 	cmd.MarkFlagsMutuallyExclusive("order", "reference")
 }
 

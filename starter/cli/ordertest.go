@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -67,7 +68,7 @@ var milestones = []relay.OrderState{relay.OrderAtWarehouse, relay.OrderShipped, 
 
 func parseMilestone(s string) (relay.OrderState, error) {
 	if !slices.Contains(milestones, relay.OrderState(s)) {
-		return "", fmt.Errorf("want one of %v", milestones)
+		return "", errors.New("want " + oneOf(milestones))
 	}
 	return relay.OrderState(s), nil
 }

@@ -89,7 +89,7 @@ func TestTestOrderIsRefusedWhereItWouldShip(t *testing.T) {
 		"no files":    {func(w *world) { w.ledger.tests.Connections[0].Connector = "shop" }, nil, "has no cart on files, by which test orders come: add one under carts in its file, such as {name: tests, connector: csv-cart,"},
 		"same number": {func(w *world) { w.ledger.fares[0] = w.ledger.fares[3] }, []string{"--number", "T1"}, "--number T1: the merchant has an order of this number already"},
 		"units":       {nil, []string{"--sku", "MUG=0"}, `--sku "MUG=0": want a SKU, or SKU=2 for two units`},
-		"until":       {nil, []string{"--until", "held"}, "want one of [at_warehouse shipped confirmed]"},
+		"until":       {nil, []string{"--until", "held"}, "want at_warehouse, shipped or confirmed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := answering(t)

@@ -68,13 +68,6 @@ func (p *page) line(format string, args ...any) {
 	fmt.Fprintln(p.b, clean(fmt.Sprintf(format, args...)))
 }
 
-// block prints text of several lines.
-func (p *page) block(s string) {
-	for line := range strings.Lines(s) {
-		p.line("%s", strings.TrimRight(line, "\r\n"))
-	}
-}
-
 func (p *page) gap() { p.b.WriteByte('\n') }
 
 // table prints rows below a heading, or nothing where there are no rows.
@@ -119,6 +112,15 @@ func (p *page) columns(rows [][]string) {
 	for line := range strings.Lines(b.String()) {
 		p.b.WriteString(strings.TrimRight(line, " \n") + "\n")
 	}
+}
+
+// inCell cuts a long name for a table.
+func inCell(s string) string {
+	const most = 30
+	if r := []rune(s); len(r) > most {
+		return string(r[:most-3]) + "..."
+	}
+	return s
 }
 
 // clean replaces what a terminal would act on, and what would break a line.

@@ -85,6 +85,7 @@ type ledger interface {
 	rehearsal.Ledger
 	SetPaused(ctx context.Context, m relay.MerchantID, paused bool) error
 	SaveMerchant(ctx context.Context, m relay.Merchant, credentials map[relay.ConnectionName]map[string]string) (created bool, err error)
+	RehearseMerchant(ctx context.Context, m relay.Merchant, credentials map[relay.ConnectionName]map[string]string) error
 	Close()
 }
 

@@ -4,27 +4,61 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"orderferry/relay"
 	"orderferry/starter/merchantfile"
 	"orderferry/starter/rehearsal"
 )
 
-// rehearse says what onboarding would do, and does nothing.
-func (a *app) rehearse(ctx context.Context, l ledger, f merchantfile.File, r onboardRequest) error {
+// rehearse says what onboarding would do, and does nothing. It would be refused for
+// what is given, and for what the ledger adds.
+func (a *app) rehearse(ctx context.Context, l ledger, f merchantfile.File, r onboardRequest, refused []string) error {
+	if err := l.RehearseMerchant(ctx, f.Merchant, secretsOf(f)); err != nil {
+		refused = append(refused, strings.Split(err.Error(), "\n")...)
+	}
 	report, err := rehearsal.Run(ctx, l, rehearsal.Input{
 		Merchant: f.Merchant, Credentials: f.Credentials, Connectors: a.parts.connectors, Orders: r.orders, Now: a.parts.now(), Say: a.say,
 	})
 	if err != nil {
 		return err
 	}
-	return a.conclude(rehearsalView{f.Merchant.ID, report.Clean(), report}, report.Clean())
+	v := rehearsalView{Merchant: f.Merchant.ID, Clean: report.Clean() && len(refused) == 0, Refused: refused, Report: report, next: r.command()}
+	return a.conclude(v, v.Clean)
+}
+
+// command is what onboards the file as it was rehearsed.
+func (r onboardRequest) command() string {
+	words := []string{"ferry merchant onboard --file", quoted(r.file)}
+	if r.earliest != "" {
+		words = append(words, "--earliest", r.earliest)
+	}
+	if r.paused {
+		words = append(words, "--paused")
+	}
+	if r.yes {
+		words = append(words, "--yes")
+	}
+	return strings.Join(words, " ")
+}
+
+// quoted is a word as a shell takes it.
+func quoted(word string) string {
+	if strings.ContainsFunc(word, func(c rune) bool {
+		return !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("-_./+,:@", c)
+	}) {
+		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	}
+	return word
 }
 
 type rehearsalView struct {
 	Merchant relay.MerchantID `json:"merchant"`
 	Clean    bool             `json:"clean"`
+	Refused  []string         `json:"refused,omitempty"` // what onboarding would be refused for
 	rehearsal.Report
+
+	next string
 }
 
 func (v rehearsalView) text(p *page) {
@@ -85,8 +119,14 @@ func (v rehearsalView) text(p *page) {
 		groups(p, "in the ledger already, and not sent again:", c.Known)
 	}
 	p.gap()
+	if len(v.Refused) > 0 {
+		p.line("onboarding it would be refused:")
+	}
+	for _, why := range v.Refused {
+		p.line("  %s", why)
+	}
 	if v.Clean {
-		p.line("nothing was changed; onboard it with: ferry merchant onboard --file FILE --yes")
+		p.line("nothing was changed; onboard it with: %s", v.next)
 	} else {
 		p.line("nothing was changed; see to what is wrong first")
 	}

@@ -24,6 +24,10 @@ func (l *fakeLedger) Owned(_ context.Context, _ store.ConnectionID, ids []relay.
 	return make([]bool, len(ids)), nil
 }
 
+func (l *fakeLedger) RehearseMerchant(context.Context, relay.Merchant, map[relay.ConnectionName]map[string]string) error {
+	return l.refuses
+}
+
 func (l *fakeLedger) SetPaused(_ context.Context, m relay.MerchantID, paused bool) error {
 	l.paused = append(l.paused, string(m))
 	return nil
@@ -79,10 +83,15 @@ type depotFront struct {
 	there map[string]bool // by number
 	blind bool            // it can't be searched
 	takes bool            // orders may be sent
+	live  bool
 }
 
 func (d *depotFront) Check(context.Context) (connectors.Report, error) {
-	return connectors.Report{Account: "depot 7", Mode: relay.ModeTest, Details: []string{"site east"}}, nil
+	mode := relay.ModeTest
+	if d.live {
+		mode = relay.ModeLive
+	}
+	return connectors.Report{Account: "depot 7", Mode: mode, Details: []string{"site east"}}, nil
 }
 
 func (d *depotFront) Sites(context.Context) ([]connectors.Site, error) {
@@ -175,9 +184,9 @@ func TestDryRunTellsTheModeThatAnswered(t *testing.T) {
 		says string
 		code int
 	}{
-		relay.ModeLive: {"cart main (shop, live) works\n  answered as live\n", 0},
-		"":             {"cart main (shop, live) works\n  does not tell test from live: see to it that the account is the one meant\n", 0},
-		relay.ModeTest: {"cart main (shop, live) works, but in another mode\n  answered as test, and the file says live: want credentials of mode live, or another mode in the file\n", exitFailed},
+		relay.ModeTest: {"cart main (shop, test) works\n  answered as test\n", 0},
+		"":             {"cart main (shop, test) works\n  does not tell test from live: see to it that the account is the one meant\n", 0},
+		relay.ModeLive: {"cart main (shop, test) works, but in another mode\n  answered as live, and the file says test: want credentials of mode test, or another mode in the file\n", exitFailed},
 	} {
 		w := rehearsing(t, &shopFront{mode: mode}, &depotFront{})
 		code, stdout, _ := w.ferry(t, "merchant", "onboard", "--file", "-", "--dry-run")
@@ -193,7 +202,7 @@ func TestDryRunTellsOfUnknownSites(t *testing.T) {
 	w.stdin = strings.Replace(merchantYAML, "    schedule:", "    stock: {sites: [east], locations: {32: [west, wset]}}\n    schedule:", 1)
 	code, stdout, stderr := w.ferry(t, "merchant", "onboard", "--file", "-", "--dry-run")
 	require.Equal(t, exitFailed, code, stderr)
-	require.Contains(t, stdout, "cart main (shop, live) works, but something is missing\n")
+	require.Contains(t, stdout, "cart main (shop, test) works, but something is missing\n")
 	require.Contains(t, stdout, "\n  missing: stock names site wset, whose levels the warehouse does not tell: want one of east, west\n")
 	require.Equal(t, 1, strings.Count(stdout, "missing: "))
 }
@@ -203,7 +212,7 @@ func TestDryRunStopsAtAsManyOrdersAsAsked(t *testing.T) {
 	code, stdout, stderr := w.ferry(t, "merchant", "onboard", "--file", "-", "--dry-run")
 	require.Zero(t, code, stderr)
 	require.Contains(t, stdout, "cart main: 2 orders read\n  would be sent: 2\n  could not be looked for at the warehouse: 2\n")
-	require.Contains(t, stdout, "onboard it with: ferry merchant onboard --file FILE --yes")
+	require.Contains(t, stdout, "onboard it with: ferry merchant onboard --file -\n")
 
 	w = rehearsing(t, &shopFront{orders: someOrders()}, &depotFront{})
 	_, stdout, _ = w.ferry(t, "merchant", "onboard", "--file", "-", "--dry-run", "--orders", "4")
@@ -239,9 +248,9 @@ func TestDryRunSpendsNoToken(t *testing.T) {
 }
 
 func TestGoingLiveTakesAYesAndADate(t *testing.T) {
-	live := strings.Replace(merchantYAML, "  mode: test\n", "", 1)
 	onboard := func(t *testing.T, file string, args ...string) (*world, int, string) {
 		w := answering(t)
+		w.env["SHOP_TOKEN"] = "tok-2" // an account that no merchant has
 		w.stdin = strings.Replace(file, "id: acme", "id: fresh", 1)
 		code, _, stderr := w.ferry(t, append([]string{"merchant", "onboard", "--file", "-"}, args...)...)
 		return w, code, stderr
@@ -252,13 +261,13 @@ func TestGoingLiveTakesAYesAndADate(t *testing.T) {
 		want string // "" when it is taken in
 	}{
 		"test mode":       {merchantYAML, nil, ""},
-		"neither":         {live, nil, "live with cart main, which has no earliest date of orders: want filter.earliest in the file or --earliest"},
-		"only yes":        {live, []string{"--yes"}, "cart main, which has no earliest date of orders"},
-		"only a date":     {live, []string{"--earliest", "2026-11-01"}, "look with --dry-run, then say --yes"},
-		"both":            {live, []string{"--yes", "--earliest", "2026-11-01"}, ""},
-		"date in file":    {strings.Replace(live, "    schedule:", withRules+"    schedule:", 1), []string{"--yes"}, ""},
-		"not a date":      {live, []string{"--yes", "--earliest", "soon"}, `--earliest "soon": want`},
-		"to be looked at": {live, []string{"--yes", "--earliest", "2026-11-01", "--paused"}, ""},
+		"neither":         {liveYAML, nil, "live with cart main, which has no earliest date of orders: want filter.earliest in the file or --earliest"},
+		"only yes":        {liveYAML, []string{"--yes"}, "cart main, which has no earliest date of orders"},
+		"only a date":     {liveYAML, []string{"--earliest", "2026-11-01"}, "look with --dry-run, then say --yes"},
+		"both":            {liveYAML, []string{"--yes", "--earliest", "2026-11-01"}, ""},
+		"date in file":    {strings.Replace(liveYAML, "    schedule:", withRules+"    schedule:", 1), []string{"--yes"}, ""},
+		"not a date":      {liveYAML, []string{"--yes", "--earliest", "soon"}, `--earliest "soon": want`},
+		"to be looked at": {liveYAML, []string{"--yes", "--earliest", "2026-11-01", "--paused"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, code, stderr := onboard(t, c.file, c.args...)
@@ -278,7 +287,7 @@ func TestGoingLiveTakesAYesAndADate(t *testing.T) {
 	}
 	// Who is live already stays so: new credentials need no ceremony.
 	w := answering(t)
-	w.stdin = live
+	w.stdin = liveYAML
 	w.ledger.merchants[0].Warehouse.Mode = relay.ModeLive
 	code, _, stderr := w.ferry(t, "merchant", "onboard", "--file", "-")
 	require.Zero(t, code, stderr)
@@ -286,7 +295,7 @@ func TestGoingLiveTakesAYesAndADate(t *testing.T) {
 
 // A cart that joins a merchant who is live has a past, too.
 func TestCartJoinsALiveMerchantWithADate(t *testing.T) {
-	joining := strings.Replace(strings.Replace(merchantYAML, "  mode: test\n", "", 1), "  - name: main\n", "  - name: outlet\n", 1)
+	joining := strings.Replace(liveYAML, "  - name: main\n", "  - name: outlet\n", 1)
 	for date, want := range map[string]string{"": "cart outlet, which has no earliest date of orders", "2026-11-01": ""} {
 		w := answering(t)
 		w.stdin = joining
@@ -336,6 +345,65 @@ func TestEarliestDateStaysUntilAnotherIsNamed(t *testing.T) {
 	require.Zero(t, code, stderr)
 	require.Contains(t, stdout, "would be sent: 0")
 	require.Contains(t, stdout, "placed before 2026-01-01T08:00:00Z")
+}
+
+// What onboarding would be refused for is said while nothing is lost by it.
+func TestDryRunSaysWhatOnboardingWouldBeRefusedFor(t *testing.T) {
+	fresh := strings.Replace(liveYAML, "id: acme", "id: fresh", 1)
+	for name, c := range map[string]struct {
+		file    string
+		args    []string
+		refuses error
+		want    []string
+		next    string // "" where it is not clean
+	}{
+		"no date":      {fresh, nil, nil, []string{"merchant fresh would go live with cart main, which has no earliest date of orders: want filter.earliest"}, ""},
+		"no yes":       {fresh, []string{"--earliest", "2026-11-01"}, nil, nil, "ferry merchant onboard --file - --earliest 2026-11-01 --yes\n"},
+		"paused":       {fresh, []string{"--earliest", "2026-11-01", "--paused"}, nil, nil, "ferry merchant onboard --file - --earliest 2026-11-01 --paused --yes\n"},
+		"test":         {merchantYAML, nil, nil, nil, "ferry merchant onboard --file -\n"},
+		"live already": {liveYAML, nil, nil, nil, "ferry merchant onboard --file -\n"},
+		"by the ledger": {merchantYAML, nil, errors.Join(errors.New("connection shop can't be taken away: 3 orders are under way on it"), errors.New("so it is with outlet")),
+			[]string{"onboarding it would be refused:\n  connection shop can't be taken away: 3 orders are under way on it\n  so it is with outlet\n"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := rehearsing(t, &shopFront{}, &depotFront{live: strings.Contains(c.file, "mode: live")})
+			w.stdin, w.ledger.refuses = c.file, c.refuses
+			if c.file == fresh {
+				w.env["SHOP_TOKEN"] = "tok-2"
+			}
+			code, stdout, stderr := w.ferry(t, append([]string{"merchant", "onboard", "--file", "-", "--dry-run"}, c.args...)...)
+			for _, want := range c.want {
+				require.Contains(t, stdout, want, stderr)
+			}
+			if c.next == "" {
+				require.Equal(t, exitFailed, code, stderr)
+				require.NotContains(t, stdout, "onboard it with")
+				return
+			}
+			require.Zero(t, code, stdout+stderr)
+			require.Contains(t, stdout, "nothing was changed; onboard it with: "+c.next)
+			// And that very command does it.
+			w.ledger.closed, w.ledger.calls = 0, 0
+			code, _, stderr = w.ferry(t, shellWords(t, strings.TrimSuffix(strings.TrimPrefix(c.next, "ferry "), "\n"))...)
+			require.Zero(t, code, stderr)
+		})
+	}
+}
+
+// Promise 1: two merchants with one shop would each have its orders shipped.
+func TestAccountOfAnotherMerchantIsRefused(t *testing.T) {
+	const want = "cart main is the same account as cart main of merchant acme, and every order would be shipped twice: want one cart an account"
+	for token, taken := range map[string]bool{"tok-1": true, "tok-rotated": true, "tok-2": false} {
+		for _, more := range [][]string{{"--yes"}, {"--dry-run"}} {
+			w := rehearsing(t, &shopFront{}, &depotFront{})
+			w.env["SHOP_TOKEN"] = token
+			w.stdin = strings.Replace(merchantYAML, "id: acme", "id: fresh", 1)
+			code, stdout, stderr := w.ferry(t, append([]string{"merchant", "onboard", "--file", "-"}, more...)...)
+			require.Equal(t, taken, code != 0, stdout+stderr)
+			require.Equal(t, taken, strings.Contains(stdout+stderr, want), stdout+stderr)
+			require.Equal(t, taken || more[0] == "--dry-run", w.ledger.saved.ID == "")
+		}
+	}
 }
 
 func TestOnboardingKeepsAPauseAndBeginsOneFirst(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,13 +48,15 @@ func (a *app) reopenOrder(ctx context.Context, o foundOrder, e errand) (answerVi
 	return o.answer(result, out.Answer, out.Reopened), nil
 }
 
-// decisionView is what the cart says of an order that waits for a person to decide.
+// decisionView is what a cart or a warehouse says of an order that waits for a person to decide.
 type decisionView struct {
-	Kind         store.EventKind    `json:"kind"`
-	At           time.Time          `json:"at"`
-	Changes      []relay.Difference `json:"changes,omitempty"` // at most 50
-	ChangesInAll int                `json:"changes_in_all,omitempty"`
-	Next         string             `json:"next"`
+	Kind         store.EventKind     `json:"kind"`
+	At           time.Time           `json:"at"`
+	Changes      []relay.Difference  `json:"changes,omitempty"` // at most 50
+	ChangesInAll int                 `json:"changes_in_all,omitempty"`
+	Left         []relay.ShippedLine `json:"left,omitempty"` // what did not leave
+	Next         string              `json:"next"`
+	left         []string            // in words
 }
 
 // decisions are what the trail leaves open for a person.
@@ -61,7 +64,7 @@ func decisions(d store.OrderDetail, events []store.Event) []decisionView {
 	open := make(map[store.EventKind]store.Event)
 	for _, e := range events {
 		switch e.Kind {
-		case store.EventChangedTooLate, store.EventBackAtCart:
+		case store.EventChangedTooLate, store.EventBackAtCart, store.EventShippedShort:
 			open[e.Kind] = e
 		case store.EventChangedBack, store.EventChangedAtCart:
 			delete(open, store.EventChangedTooLate)
@@ -75,15 +78,37 @@ func decisions(d store.OrderDetail, events []store.Event) []decisionView {
 		delete(open, store.EventChangedTooLate)
 	}
 	var out []decisionView
-	for _, kind := range []store.EventKind{store.EventChangedTooLate, store.EventBackAtCart} {
+	for _, kind := range []store.EventKind{store.EventChangedTooLate, store.EventBackAtCart, store.EventShippedShort} {
 		if e, ok := open[kind]; ok {
 			v := decisionView{Next: nextAfter(kind, d)}
 			_ = json.Unmarshal(e.Detail, &v) // an older event tells no changes
 			v.Kind, v.At = kind, e.At.UTC()
+			if kind == store.EventShippedShort {
+				if v.Left = leftSince(v, d.Shipments); len(v.Left) == 0 || d.CancelAskedAt != nil {
+					continue
+				}
+				v.left = newStory(d).contents(v.Left)
+			}
 			out = append(out, v)
 		}
 	}
 	return out
+}
+
+// leftSince is what has not left after it was said to be left.
+func leftSince(v decisionView, shipments []store.ShipmentDetail) []relay.ShippedLine {
+	left := slices.Clone(v.Left)
+	for _, s := range shipments {
+		if !s.SeenAt.After(v.At) {
+			continue
+		}
+		for _, l := range s.Lines {
+			if i := slices.IndexFunc(left, func(missing relay.ShippedLine) bool { return missing.Line == l.Line }); i >= 0 {
+				left[i].Units -= l.Units
+			}
+		}
+	}
+	return slices.DeleteFunc(left, func(l relay.ShippedLine) bool { return l.Units <= 0 })
 }
 
 // nextAfter says what a person can do about it.
@@ -96,6 +121,8 @@ func nextAfter(kind store.EventKind, d store.OrderDetail) string {
 		return verb("reopen") + " sends it anew; " + verb("cancel") + " leaves it cancelled, and tells a cart that takes cancels"
 	case kind == store.EventBackAtCart:
 		return "its cart took its cancel back; see where the order ends, then decide"
+	case kind == store.EventShippedShort:
+		return "nothing more is sent: ask the warehouse, and refund the rest or send it as a new order"
 	}
 	switch d.State {
 	case relay.OrderShipped, relay.OrderConfirmed:
@@ -110,6 +137,7 @@ func (v decisionView) text(p *page) {
 	title := map[store.EventKind]string{
 		store.EventChangedTooLate: "changed at the cart after it was submitted",
 		store.EventBackAtCart:     "cancelled, and ready again at the cart",
+		store.EventShippedShort:   "shipped short",
 	}[v.Kind]
 	p.gap()
 	p.line("%s, seen %s", title, stamp(v.At))
@@ -118,6 +146,9 @@ func (v decisionView) text(p *page) {
 	}
 	if more := v.ChangesInAll - len(v.Changes); more > 0 {
 		p.line("  and %d more", more)
+	}
+	for _, l := range v.left {
+		p.line("  %s did not leave", l)
 	}
 	p.line("  next: %s", v.Next)
 }

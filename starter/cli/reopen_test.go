@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -43,6 +44,7 @@ func TestDecisions(t *testing.T) {
 		`{"version": "2026-11-20T17:59:00Z", "changes": [{"field": "lines[MUG].quantity", "was": "2", "is": "3"}, {"field": "ship_to.zip"}], "changes_in_all": 60}`)}
 	old := store.Event{At: evening, Kind: store.EventChangedTooLate, Detail: json.RawMessage(`{"version": "2026-11-20T17:59:00Z"}`)}
 	back := store.Event{At: evening, Kind: store.EventBackAtCart, Detail: json.RawMessage(`{"version": "2026-11-20T17:59:00Z"}`)}
+	short := store.Event{At: evening, Kind: store.EventShippedShort, Detail: json.RawMessage(`{"left": [{"line": "9", "units": 2}], "asked": false}`)}
 	event := func(k store.EventKind) store.Event { return store.Event{At: noon, Kind: k} }
 	for name, c := range map[string]struct {
 		state  relay.OrderState
@@ -55,6 +57,7 @@ func TestDecisions(t *testing.T) {
 		"an older event":   {relay.OrderAtWarehouse, []store.Event{old}, []string{"changed at the cart after it was submitted", "next: "}, false},
 		"after it left":    {relay.OrderConfirmed, []store.Event{tooLate}, []string{"settle the difference with the buyer"}, false},
 		"in doubt":         {relay.OrderInDoubt, []store.Event{tooLate}, []string{"taken over by itself"}, false},
+		"shipped short":    {relay.OrderConfirmed, []store.Event{short}, []string{"shipped short, seen ", "  2 x line 9 did not leave\n", "refund the rest"}, false},
 		"changed back":     {relay.OrderAtWarehouse, []store.Event{tooLate, event(store.EventChangedBack)}, nil, true},
 		"taken over":       {relay.OrderAtWarehouse, []store.Event{tooLate, event(store.EventChangedAtCart)}, nil, true},
 		"cancelled":        {relay.OrderCancelled, []store.Event{tooLate}, nil, true},
@@ -77,4 +80,20 @@ func TestDecisions(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What was said to be left and left after all is nothing to decide; nor is what its
+// cancel asked for.
+func TestWhatLeftAfterAllIsNoDecision(t *testing.T) {
+	short := []store.Event{{At: evening, Kind: store.EventShippedShort, Detail: json.RawMessage(`{"left": [{"line": "1", "units": 2}, {"line": "2", "units": 1}]}`)}}
+	parcel := func(at time.Time, line relay.LineID, units int64) store.ShipmentDetail {
+		return store.ShipmentDetail{SeenAt: at, Lines: []relay.ShippedLine{{Line: line, Units: units}}}
+	}
+	d := store.OrderDetail{Shipments: []store.ShipmentDetail{parcel(evening, "1", 3), parcel(noon, "1", 1), parcel(noon, "2", 1)}}
+	require.Equal(t, []relay.ShippedLine{{Line: "1", Units: 1}}, decisions(d, short)[0].Left)
+	d.CancelAskedAt = &noon
+	require.Empty(t, decisions(d, short))
+	d.CancelAskedAt = nil
+	d.Shipments = append(d.Shipments, parcel(noon, "1", 1))
+	require.Empty(t, decisions(d, short))
 }

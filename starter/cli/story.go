@@ -198,25 +198,29 @@ var sentences = map[store.EventKind]sentence{
 		return fmt.Sprintf("%s never left%s%s", s.attempt(d.Submission), d.how(), d.again("sent"))
 	}),
 
-	store.EventPackage: of(func(s story, d struct {
-		Carrier        string
-		TrackingNumber string `json:"tracking_number"`
-		Contents       []relay.ShippedLine
-		Parts          []relay.Item // of kits that are not whole with it
-		Surplus        []relay.Item
+	store.EventPackage:      of(func(s story, d shipped) string { return s.shipped("package: ", d) }),
+	store.EventContentsTold: of(func(s story, d shipped) string { return s.shipped("contents told later of package: ", d) }),
+	store.EventPackageGrew:  of(func(s story, d shipped) string { return s.shipped("more in package: ", d) }),
+	store.EventRelabelled: of(func(_ story, d struct {
+		shipped
+		Now  []string
+		Told bool
 	}) string {
-		words := []string{"package: " + parcel(d.Carrier, d.TrackingNumber)}
-		words = append(words, s.contents(d.Contents)...)
-		for _, it := range d.Parts {
-			words = append(words, units(it.Units, string(it.Code))+" of a kit, told with the rest of it")
+		words := fmt.Sprintf("the warehouse names package %s no more, and now %s", parcel(d.Carrier, d.TrackingNumber), strings.Join(d.Now, ", "))
+		if d.Told {
+			words += ": the cart was told of the former"
 		}
-		for _, it := range d.Surplus {
-			words = append(words, units(it.Units, string(it.Code))+" beyond what was ordered")
+		return words
+	}),
+	store.EventShippedShort: of(func(s story, d struct {
+		Left  []relay.ShippedLine
+		Asked bool
+	}) string {
+		words := "shipped short: no more follows, and left are " + strings.Join(s.contents(d.Left), ", ")
+		if d.Asked {
+			words += ", as its cancel asked"
 		}
-		if len(words) == 1 {
-			words = append(words, "contents not told")
-		}
-		return strings.Join(words, ", ")
+		return words
 	}),
 	store.EventAssumed: of(func(s story, d struct {
 		Contents []relay.ShippedLine
@@ -359,6 +363,30 @@ func (a answer) how() string {
 		return ""
 	}
 	return " (" + strings.Join(words, ", ") + ")"
+}
+
+// shipped is what a package holds.
+type shipped struct {
+	Carrier        string
+	TrackingNumber string `json:"tracking_number"`
+	Contents       []relay.ShippedLine
+	Parts          []relay.Item // of kits that are not whole with it
+	Surplus        []relay.Item
+}
+
+func (s story) shipped(what string, d shipped) string {
+	words := []string{what + parcel(d.Carrier, d.TrackingNumber)}
+	words = append(words, s.contents(d.Contents)...)
+	for _, it := range d.Parts {
+		words = append(words, units(it.Units, string(it.Code))+" of a kit, told with the rest of it")
+	}
+	for _, it := range d.Surplus {
+		words = append(words, units(it.Units, string(it.Code))+" beyond what was ordered")
+	}
+	if len(words) == 1 {
+		words = append(words, "contents not told")
+	}
+	return strings.Join(words, ", ")
 }
 
 // retry is when something is tried again.

@@ -14,7 +14,9 @@ import (
 type connection struct {
 	relay.Connection
 	credentials connectors.Credentials
-	at          place
+	kind        connectors.Connector
+	whole       bool // its configuration has no fault
+	at, modeAt  place
 	path        string
 }
 
@@ -25,12 +27,15 @@ func (r *reader) connection(n *node, at place, path string, role connectors.Role
 		keys = append(keys, ruleKeys...)
 	}
 	s := r.section(n, at, path, keys...)
-	c := connection{at: at, path: path}
+	c := connection{at: at, modeAt: at, path: path}
 	if s.broken {
 		return c
 	}
 	c.Name = r.connectionName(s, role)
 	c.Mode = r.mode(s)
+	if e, written := s.entry("mode"); written {
+		c.modeAt = e.place
+	}
 	c.Connector = s.textOr("connector", "")
 	c.BaseURL = s.textOr("base_url", "")
 	settings, secrets, schedule := s.section("settings"), s.section("credentials"), s.section("schedule")
@@ -48,7 +53,8 @@ func (r *reader) connection(n *node, at place, path string, role connectors.Role
 	for _, f := range faults {
 		r.refused(s, settings, secrets, kind, f)
 	}
-	c.Settings, c.BaseURL = values, baseURL
+	c.kind, c.Settings, c.Finders, c.BaseURL = kind, values, kind.Finders(), baseURL
+	c.whole = len(faults) == 0 && len(secrets.spoiled) == 0
 	r.advise(schedule, kind, c.Schedule)
 	return c
 }

@@ -6,6 +6,7 @@ package merchantfile
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -105,13 +106,40 @@ func (r *reader) merchant(root *node) File {
 		}
 		return c.Connection
 	}
-	for _, c := range r.carts(s) {
+	carts, warehouse := r.carts(s), r.warehouse(s)
+	for _, c := range carts {
 		m.Carts = append(m.Carts, keep(c))
 	}
-	m.Warehouse = keep(r.warehouse(s))
+	m.Warehouse = keep(warehouse)
+	r.refuseLiveCarts(carts, warehouse)
+	r.refuseOneAccountTwice(carts)
 	m.Alerts, f.WebhookSecret = r.alerts(s)
 	f.Merchant = m
 	return f
+}
+
+// refuseLiveCarts refuses a shop that sells beside a warehouse that ships nothing:
+// its orders would be marked as shipped, and its stock be what the test has.
+func (r *reader) refuseLiveCarts(carts []connection, warehouse connection) {
+	for _, c := range carts {
+		if c.Mode == relay.ModeLive && warehouse.Mode == relay.ModeTest {
+			r.fault(c.modeAt, c.path+".mode", "live, and the warehouse is in mode test: the shop would be told of parcels that do not exist, and of the test's stock. "+
+				"Want mode test here too, for an account that is only for tests, or a live warehouse")
+		}
+	}
+}
+
+// refuseOneAccountTwice refuses two carts that would read the same orders: each
+// would be shipped by either.
+func (r *reader) refuseOneAccountTwice(carts []connection) {
+	for i, c := range carts {
+		for _, before := range carts[:i] {
+			if c.whole && before.whole && c.kind.SameOrders(c.Connection, before.Connection) && maps.Equal(c.credentials, before.credentials) {
+				r.fault(c.at, c.path, "the same account as the cart on line %d, and every order would be shipped twice: %s", before.at.line, c.kind.WantApart())
+				break
+			}
+		}
+	}
 }
 
 func (r *reader) merchantID(s section) relay.MerchantID {

@@ -20,7 +20,7 @@ func registry() []connectors.Connector {
 		{
 			Name: "shop", Title: "Shop", Role: connectors.Cart, BaseURL: "https://api.shop.example",
 			Settings: []connectors.Setting{
-				{Name: "location", Doc: "the shop's stock location", Required: true},
+				{Name: "location", Doc: "the shop's stock location", Required: true, Parts: true},
 				{Name: "page", Doc: "orders a page", Default: "250", Check: connectors.IntBetween(1, 250)},
 				{Name: "tags", Doc: "only orders with these tags"},
 			},
@@ -190,6 +190,35 @@ func TestAdviceCoversDefaults(t *testing.T) {
 	}, printed(f.Warnings))
 }
 
+const besideATest = "live, and the warehouse is in mode test: the shop would be told of parcels that do not exist, and of the test's stock. " +
+	"Want mode test here too, for an account that is only for tests, or a live warehouse"
+
+// A test account may send into a live warehouse: then somebody means it to be shipped.
+func TestTestCartBesideEitherWarehouse(t *testing.T) {
+	for _, warehouse := range []string{"live", "test"} {
+		_, faults := parse(strings.Replace(small, "connector: shop", "connector: shop\n  mode: test", 1) + "  mode: " + warehouse + "\n")
+		require.Empty(t, faults)
+	}
+}
+
+// Promise 1: two carts that read the same orders have each of them shipped twice.
+func TestOneAccountIsOneCart(t *testing.T) {
+	second := func(more string) []string {
+		_, faults := parse(strings.Replace(small, "warehouse:", `- name: other
+  connector: shop
+`+more+"warehouse:", 1))
+		return printed(faults)
+	}
+	const found = "merchant.yaml:7:3: carts[1]: the same account as the cart on line 3, and every order would be shipped twice: "
+	require.Equal(t, []string{found + "want one cart an account, or another settings.location at each"},
+		second("  settings: {location: L1, page: 10}\n  credentials: {token: abc}\n"))
+	require.Empty(t, second("  settings: {location: L2}\n  credentials: {token: abc}\n"), "the locations share no order")
+	require.Empty(t, second("  settings: {location: L1}\n  credentials: {token: abd}\n"), "another account")
+	require.Empty(t, second("  base_url: https://eu.shop.example\n  settings: {location: L1}\n  credentials: {token: abc}\n"), "another server")
+	require.Equal(t, []string{"merchant.yaml:10:24: carts[1].credentials.token: environment variable NONE is not set"},
+		second("  settings: {location: L1}\n  credentials: {token: \"${NONE}\"}\n"), "what it would be is not known")
+}
+
 func TestEveryFaultHasItsPlace(t *testing.T) {
 	change := func(old, now string) string {
 		require.Equal(t, 1, strings.Count(small, old), "%q", old)
@@ -212,6 +241,8 @@ func TestEveryFaultHasItsPlace(t *testing.T) {
 		"two documents": {small + "---\nid: other\n", []string{"merchant.yaml:11:3: a second document: want one merchant a file"}},
 		"a directive":   {"%YAML 1.2\n---\n" + small, []string{"merchant.yaml:1:1: directives are not accepted"}},
 		"no YAML":       {"id: \"acme\n", []string{"merchant.yaml:1:5: not YAML: could not find end character of double-quoted text"}},
+		"a tab":         {"id: acme\ncarts:\n\t- name: main\n", []string{"merchant.yaml:3:1: not YAML: a tab: indent with blanks"}},
+		"a tab further": {change("  settings", "  \tsettings"), []string{"merchant.yaml:5:3: not YAML: a tab: indent with blanks"}},
 		"not UTF-8":     {"id: acme\nname: caf\xe9\n", []string{"merchant.yaml:2:10: not UTF-8 text"}},
 		"too long":      {"#" + strings.Repeat("x", 65_536), []string{"merchant.yaml:1:1: the file has 65537 bytes: want 65536 at most"}},
 		"brackets":      {strings.Repeat("[", 1001), []string{"merchant.yaml:1:1: more than 1000 brackets"}},
@@ -247,16 +278,19 @@ func TestEveryFaultHasItsPlace(t *testing.T) {
 		"unknown connector":  {change("depot", "dpeot"), []string{"merchant.yaml:8:14: warehouse.connector: \"dpeot\" is unknown: want one of depot"}},
 		"cart as warehouse":  {change("depot", "shop"), []string{"merchant.yaml:8:14: warehouse.connector: Shop is a cart, not a warehouse: want one of depot"}},
 		"warehouse as cart":  {change("connector: shop", "connector: depot"), []string{"merchant.yaml:4:14: carts[0].connector: Depot is a warehouse, not a cart: want one of shop"}},
-		"mode":               {change("connector: depot", "connector: depot\n  mode: dry"), []string{"merchant.yaml:9:9: warehouse.mode: mode \"dry\": want live or test"}},
-		"base URL":           {change("connector: depot", "connector: depot\n  base_url: ftp://me:hush@depot.example"), []string{"merchant.yaml:9:3: warehouse.base_url: want an http or https address without user, query or fragment, such as https://depot.example/api"}},
-		"unknown setting":    {change("connector: depot", "connector: depot\n  settings:\n    servce: ground"), []string{"merchant.yaml:10:5: warehouse.settings.servce: unknown: want one of service"}},
-		"refused setting":    {change("L1", "L1, page: 251"), []string{"merchant.yaml:5:28: carts[0].settings.page: \"251\": want a whole number from 1 to 250"}},
-		"missing setting":    {change("{location: L1}", "{page: 10}"), []string{"merchant.yaml:5:3: carts[0].settings.location: missing: the shop's stock location"}},
-		"missing settings":   {change("  settings: {location: L1}\n", ""), []string{"merchant.yaml:3:3: carts[0].settings.location: missing: the shop's stock location"}},
-		"setting is a list":  {change("{location: L1}", "{location: [L1]}"), []string{"merchant.yaml:5:14: carts[0].settings.location: want text, got a list"}},
-		"setting is empty":   {change("{location: L1}", "{location: ''}"), []string{"merchant.yaml:5:14: carts[0].settings.location: empty: give it a value or leave it out"}},
-		"settings are text":  {change("{location: L1}", "L1"), []string{"merchant.yaml:5:3: carts[0].settings: want a mapping, got text"}},
-		"control character":  {change("L1", `"a\0b"`), []string{"merchant.yaml:5:24: carts[0].settings.location: holds a control character"}},
+		"live beside a test": {change("connector: depot", "connector: depot\n  mode: test"), []string{"merchant.yaml:3:3: carts[0].mode: " + besideATest}},
+		"said to be live": {change("connector: shop", "connector: shop\n  mode: live") + "  mode: test\n", []string{
+			"merchant.yaml:5:3: carts[0].mode: " + besideATest}},
+		"mode":              {change("connector: depot", "connector: depot\n  mode: dry"), []string{"merchant.yaml:9:9: warehouse.mode: mode \"dry\": want live or test"}},
+		"base URL":          {change("connector: depot", "connector: depot\n  base_url: ftp://me:hush@depot.example"), []string{"merchant.yaml:9:3: warehouse.base_url: want an http or https address without user, query or fragment, such as https://depot.example/api"}},
+		"unknown setting":   {change("connector: depot", "connector: depot\n  settings:\n    servce: ground"), []string{"merchant.yaml:10:5: warehouse.settings.servce: unknown: want one of service"}},
+		"refused setting":   {change("L1", "L1, page: 251"), []string{"merchant.yaml:5:28: carts[0].settings.page: \"251\": want a whole number from 1 to 250"}},
+		"missing setting":   {change("{location: L1}", "{page: 10}"), []string{"merchant.yaml:5:3: carts[0].settings.location: missing: the shop's stock location"}},
+		"missing settings":  {change("  settings: {location: L1}\n", ""), []string{"merchant.yaml:3:3: carts[0].settings.location: missing: the shop's stock location"}},
+		"setting is a list": {change("{location: L1}", "{location: [L1]}"), []string{"merchant.yaml:5:14: carts[0].settings.location: want text, got a list"}},
+		"setting is empty":  {change("{location: L1}", "{location: ''}"), []string{"merchant.yaml:5:14: carts[0].settings.location: empty: give it a value or leave it out"}},
+		"settings are text": {change("{location: L1}", "L1"), []string{"merchant.yaml:5:3: carts[0].settings: want a mapping, got text"}},
+		"control character": {change("L1", `"a\0b"`), []string{"merchant.yaml:5:24: carts[0].settings.location: holds a control character"}},
 
 		"no credentials":        {change("  credentials: {key: def}\n", ""), []string{"merchant.yaml:7:1: warehouse.credentials.key: missing: the API key"}},
 		"empty credentials":     {change("{key: def}", "{}"), []string{"merchant.yaml:9:3: warehouse.credentials.key: missing: the API key"}},

@@ -33,8 +33,12 @@ func (r *reader) filter(s section) relay.Filter {
 		Countries: s.countries("countries"), NotCountries: s.countries("not_countries", "countries"),
 		SKUs: words[relay.SKU](s, "skus"), NotSKUs: words[relay.SKU](s, "not_skus", "skus"),
 	}
-	if t, ok := s.text("earliest"); ok && r.clock.Check() == nil { // else the zone is a fault of its own
-		at, err := r.clock.ParseEarliest(t.text)
+	if t, ok := s.text("earliest"); ok {
+		clock := r.clock
+		if clock.Check() != nil { // a fault of its own: nothing comes of the date then
+			clock.Zone = relay.DefaultResendZone
+		}
+		at, err := clock.ParseEarliest(t.text)
 		if err != nil {
 			r.fault(t.place, s.field("earliest"), "%v", err)
 		}

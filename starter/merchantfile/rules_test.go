@@ -125,6 +125,15 @@ func TestFaultsOfRules(t *testing.T) {
 	}
 }
 
+// All that is wrong is told at once.
+func TestBadDateInABadZone(t *testing.T) {
+	_, faults := parse(strings.NewReplacer("Europe/Berlin", "Mars", "2026-11-01", "yesterday").Replace(ruled))
+	require.Equal(t, []string{
+		`merchant.yaml:2:7: zone: time zone "Mars": want a name of the tz database, such as America/Los_Angeles`,
+		`merchant.yaml:18:15: carts[0].filter.earliest: "yesterday": want a date or a time, such as 2026-11-01 or 2026-11-01T08:00:00Z`,
+	}, printed(faults))
+}
+
 func TestTooManyRules(t *testing.T) {
 	var methods strings.Builder
 	for i := range 1000 {

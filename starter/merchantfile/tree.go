@@ -77,7 +77,7 @@ func (r *reader) tree(data []byte) *node {
 	}
 	file, err := parseYAML(data)
 	if err != nil {
-		r.syntax(err)
+		r.syntax(err, data)
 		return nil
 	}
 	body := r.document(file)
@@ -106,7 +106,7 @@ func parseYAML(data []byte) (file *ast.File, err error) {
 
 // syntax reports what the YAML parser refused, without the source lines that it
 // would show and without anything that it quotes: either may hold a credential.
-func (r *reader) syntax(err error) {
+func (r *reader) syntax(err error, data []byte) {
 	var e yaml.Error
 	if !errors.As(err, &e) {
 		r.fault(place{1, 1}, "", "not YAML")
@@ -116,11 +116,27 @@ func (r *reader) syntax(err error) {
 	if t := e.GetToken(); t != nil && t.Position != nil {
 		p = place{t.Position.Line, t.Position.Column}
 	}
+	if at, ok := indentingTab(data, p.line); ok {
+		r.fault(at, "", "not YAML: a tab: indent with blanks")
+		return
+	}
 	message, _, quoted := strings.Cut(e.GetMessage(), `"`)
 	if quoted {
 		message = strings.TrimRight(message, ": ")
 	}
 	r.fault(p, "", "not YAML: %s", message)
+}
+
+// indentingTab finds a tab among what a line is indented with.
+func indentingTab(data []byte, line int) (place, bool) {
+	lines := bytes.Split(data, []byte("\n"))
+	if line > len(lines) {
+		return place{}, false
+	}
+	text := lines[line-1]
+	indent := text[:len(text)-len(bytes.TrimLeft(text, " \t"))]
+	i := bytes.IndexByte(indent, '\t')
+	return place{line, i + 1}, i >= 0
 }
 
 // document returns the body of the file's only document.

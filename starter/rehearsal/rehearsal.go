@@ -139,8 +139,13 @@ func Run(ctx context.Context, ledger Ledger, in Input) (Report, error) {
 	r.mappings = r.mappings.Under(in.Merchant)
 	var report Report
 	warehouse := r.open(ctx, in.Merchant.Warehouse, connectors.Warehouse)
+	accounts := make(map[string][]relay.Connection) // carts, by the account that answered
 	for _, c := range in.Merchant.Carts {
 		cart := r.open(ctx, c, connectors.Cart)
+		if account := cart.report.Account; account != "" {
+			cart.report.Missing = append(cart.report.Missing, r.sharedAccount(c, account, accounts[account])...)
+			accounts[account] = append(accounts[account], c)
+		}
 		cart.report.Missing = append(cart.report.Missing, unknownSites(c.Rules.Stock, warehouse.sites)...)
 		report.Connections = append(report.Connections, cart.report)
 		if cart.vendor == nil || warehouse.vendor == nil {
@@ -202,6 +207,18 @@ func (r *rehearsal) open(ctx context.Context, c relay.Connection, role connector
 	return t
 }
 
+// sharedAccount says that a cart's account answered to another one of the merchant's
+// carts, too. Promise 1: each order would be shipped twice, whatever the credentials.
+func (r *rehearsal) sharedAccount(c relay.Connection, account string, before []relay.Connection) []string {
+	kind := r.Connectors[r.connector(c.Connector)] // it has answered
+	for _, other := range before {
+		if kind.SameOrders(c, other) {
+			return []string{fmt.Sprintf("an account of its own: %s answers to cart %s as well, and every order would be shipped twice: %s", account, other.Name, kind.WantApart())}
+		}
+	}
+	return nil
+}
+
 // unknownSites says which sites of a cart's stock rules a warehouse does not have:
 // nothing would be shown of them, and nobody told.
 func unknownSites(rules relay.StockRules, sites []connectors.Site) []string {
@@ -224,8 +241,13 @@ func unknownSites(rules relay.StockRules, sites []connectors.Site) []string {
 	return out
 }
 
+// connector is the index of a connector; -1 where there is none of that name.
+func (r *rehearsal) connector(name string) int {
+	return slices.IndexFunc(r.Connectors, func(k connectors.Connector) bool { return k.Name == name })
+}
+
 func (r *rehearsal) connect(ctx context.Context, c relay.Connection) (connectors.Connection, error) {
-	i := slices.IndexFunc(r.Connectors, func(k connectors.Connector) bool { return k.Name == c.Connector })
+	i := r.connector(c.Connector)
 	if i < 0 {
 		return nil, fmt.Errorf("no connector %s", c.Connector)
 	}

@@ -92,6 +92,47 @@ func TestEveryConnectionIsClosed(t *testing.T) {
 	require.Equal(t, 3, closed, "also the one whose test failed")
 }
 
+// named is a cart whose account answers by a name.
+type named string
+
+func (n named) Check(context.Context) (connectors.Report, error) {
+	return connectors.Report{Account: string(n)}, nil
+}
+
+// Promise 1: one shop by two tokens is one shop.
+func TestTwoCartsThatAnswerAsOneAccount(t *testing.T) {
+	shop := connectors.Connector{
+		Name: "shop", Settings: []connectors.Setting{{Name: "location", Parts: true}},
+		Open: func(cfg connectors.Config) (connectors.Connection, error) { return named("Acme Goods"), nil },
+	}
+	for name, c := range map[string]struct {
+		first, second relay.Connection
+		clean         bool
+	}{
+		"one account":       {relay.Connection{}, relay.Connection{}, false},
+		"all and a part":    {relay.Connection{}, relay.Connection{Settings: map[string]string{"location": "31"}}, false},
+		"parts of it":       {relay.Connection{Settings: map[string]string{"location": "30"}}, relay.Connection{Settings: map[string]string{"location": "31"}}, true},
+		"on another server": {relay.Connection{}, relay.Connection{BaseURL: "https://eu.shop.example"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.first.Name, c.second.Name, c.first.Connector, c.second.Connector = "main", "outlet", "shop", "shop"
+			report, err := rehearsal.Run(t.Context(), nobody{}, rehearsal.Input{
+				Merchant:   relay.Merchant{ID: "acme", Carts: []relay.Connection{c.first, c.second}, Warehouse: relay.Connection{Name: "depot", Connector: "shop"}},
+				Connectors: []connectors.Connector{shop}, Orders: 1, Now: time.Now(), Say: func(string, ...any) {},
+			})
+			require.NoError(t, err)
+			require.Empty(t, report.Connections[0].Missing)
+			if c.clean {
+				require.Empty(t, report.Connections[1].Missing)
+				return
+			}
+			require.Equal(t, []string{"an account of its own: Acme Goods answers to cart main as well, and every order would be shipped twice: " +
+				"want one cart an account, or another settings.location at each"}, report.Connections[1].Missing)
+			require.False(t, report.Clean())
+		})
+	}
+}
+
 // tree lists all that is below a folder.
 func tree(t *testing.T, dir string) (names []string) {
 	t.Helper()

@@ -71,6 +71,11 @@ create index orders_unanswered on orders (warehouse_id, answer_due) where answer
 -- Orders on hold that the warehouse has: it says itself that they are stuck.
 create index orders_held_there on orders (warehouse_id, id) where state = 'held' and warehouse_order_id is not null;
 
+-- Orders on hold in order of id: a merchant may have thousands among very many orders.
+create index orders_holds on orders (merchant_id, id) where state = 'held';
+-- Orders that have not ended, to be counted every few seconds.
+create index orders_under_way on orders (merchant_id, state, hold_reason) where state not in ('skipped', 'confirmed', 'sending_cancelled', 'cancelled');
+
 -- Promise 1: nothing that a warehouse has waits to be sent. Workers of the release
 -- before know no such holds and would let them go: they are refused. Not valid, so
 -- that the table is not read under a lock; it is true of every row before.
@@ -136,11 +141,16 @@ alter table merchants add column pause_asked_at timestamptz;
 create index orders_at_warehouse on orders (warehouse_id, accepted_at) where state in ('at_warehouse', 'cancel_requested', 'shipped');
 create index orders_confirmed on orders (warehouse_id, updated_at) where state = 'confirmed';
 
--- One more entry of trails that people must know of: a warehouse goes on with what it refused.
+-- Another parcel was named in the place of one.
+alter table shipments add column relabelled boolean not null default false;
+
+-- More entries of trails that people must know of: a warehouse goes on with what it
+-- refused, ships less than was ordered, or names another parcel than a cart was told of.
 drop index order_events_alarms;
 create index order_events_alarms on order_events (at)
   where kind in ('back_at_cart', 'changed_too_late', 'duplicate_found', 'cancel_too_late', 'shipped_after_all', 'taken_after_all')
-    or (kind = 'cancelled' and detail @> '{"asked": false}') or (kind = 'warehouse_status' and detail @> '{"status": "gone"}');
+    or (kind = 'cancelled' and detail @> '{"asked": false}') or (kind = 'warehouse_status' and detail @> '{"status": "gone"}')
+    or (kind = 'shipped_short' and detail @> '{"asked": false}') or (kind = 'relabelled' and detail @> '{"told": true}');
 
 -- What a connection gave us and could not be read, as of the last run of that job.
 create table unread (
@@ -159,11 +169,12 @@ create table unread (
 drop table unread, stock_pushes, sent_levels, shipment_items, mapping_changes, kit_components, kits;
 drop trigger cart_levels_copied on cart_levels;
 drop function refuse_mapping_change, copy_cart_level, forget_cart_level;
-drop index orders_skipped, orders_unanswered, orders_held_there, orders_at_warehouse, orders_confirmed;
+drop index orders_skipped, orders_unanswered, orders_held_there, orders_holds, orders_under_way, orders_at_warehouse, orders_confirmed;
 drop index order_events_alarms;
 create index order_events_alarms on order_events (at)
   where kind in ('back_at_cart', 'changed_too_late', 'duplicate_found', 'cancel_too_late', 'shipped_after_all')
     or (kind = 'cancelled' and detail @> '{"asked": false}') or (kind = 'warehouse_status' and detail @> '{"status": "gone"}');
+alter table shipments drop column relabelled;
 alter table merchants drop column pause_asked_at;
 alter table orders drop constraint orders_not_there, drop column traits, drop column skip_reason, drop column answer_due;
 alter table connections drop column rules;

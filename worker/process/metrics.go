@@ -12,11 +12,11 @@ import (
 )
 
 var (
-	ordersDesc = prometheus.NewDesc("orderferry_orders", "Orders by state.", []string{"merchant", "state"}, nil)
+	ordersDesc = prometheus.NewDesc("orderferry_orders", "Orders under way by state.", []string{"merchant", "state"}, nil)
 	holdsDesc  = prometheus.NewDesc("orderferry_orders_held", "Orders on hold by reason.", []string{"merchant", "reason"}, nil)
 )
 
-// ledgerCollector counts orders when it is asked, at most for a few seconds.
+// ledgerCollector counts orders that have not ended when it is asked, at most for a few seconds.
 type ledgerCollector struct {
 	ledger *store.Store
 	log    *slog.Logger
@@ -30,13 +30,16 @@ func (ledgerCollector) Describe(ch chan<- *prometheus.Desc) {
 func (c ledgerCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	counts, err := c.ledger.CountsByMerchant(ctx)
+	counts, err := c.ledger.CountsUnderWay(ctx)
 	if err != nil {
 		c.log.Warn("could not count orders for metrics", "error", err)
 		return
 	}
 	for _, m := range counts {
 		for _, s := range relay.OrderStates() {
+			if s.Ended() {
+				continue
+			}
 			ch <- prometheus.MustNewConstMetric(ordersDesc, prometheus.GaugeValue, float64(m.States[s]), string(m.Merchant), string(s))
 		}
 		for _, r := range relay.HoldReasons() {

@@ -223,6 +223,9 @@ func (c *call) writeCarton(w *writer, f form, t ticketView, i int) {
 	var n int64
 	for _, item := range box.Items {
 		n += item.Quantity
+		if c.behaviour.NoCartonContents {
+			continue
+		}
 		l := t.Lines[slices.IndexFunc(t.Lines, func(l line) bool { return l.UPC == item.UPC })]
 		requested := l.Quantity
 		l.Quantity = item.Quantity

@@ -119,6 +119,7 @@ type Behaviour struct {
 
 	NoListTracking   bool `json:"no_list_tracking"`   // none in the status lists
 	NoCartonTracking bool `json:"no_carton_tracking"` // none in the cartons
+	NoCartonContents bool `json:"no_carton_contents"` // cartons don't tell what is in them
 	NoMasterTracking bool `json:"no_master_tracking"` // no MasterTrackingNumber
 
 	EndDateExclusive bool `json:"end_date_exclusive"` // lists end before the EndDate

@@ -27,6 +27,8 @@ func (s *Simulator) Control() http.Handler {
 	c.Handle("POST /tickets/{number}/hold", s.controlMove(s.Hold))
 	c.Handle("POST /tickets/{number}/release", s.controlMove(s.Release))
 	c.Handle("POST /tickets/{number}/ship", s.controlShip)
+	c.Handle("POST /tickets/{number}/close", s.controlMove(s.CloseShort))
+	c.Handle("POST /tickets/{number}/relabel", s.controlRelabel)
 	c.Handle("POST /tickets/{number}/status", s.controlStatus)
 	c.Handle("POST /tickets/{number}/fail", s.controlFail)
 	c.Handle("POST /receipts/{id}/receive", func(r *http.Request) (any, error) { return simkit.Done(s.Receive(r.PathValue("id"))) })
@@ -97,6 +99,17 @@ func (s *Simulator) controlShip(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return s.moved(r, s.Ship(r.PathValue("number"), in.Packages...))
+}
+
+func (s *Simulator) controlRelabel(r *http.Request) (any, error) {
+	var in struct {
+		Tracking string `json:"tracking_number"`
+		With     string `json:"with"`
+	}
+	if err := simkit.Read(r, &in); err != nil {
+		return nil, err
+	}
+	return s.moved(r, s.Relabel(r.PathValue("number"), in.Tracking, in.With))
 }
 
 func (s *Simulator) controlStatus(r *http.Request) (any, error) {

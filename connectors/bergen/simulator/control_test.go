@@ -64,7 +64,7 @@ func TestReadmeCommands(t *testing.T) {
 	require.Len(t, w.sim.Orders("ACME1A"), 3)
 	shipped, _ := w.sim.Order("SO100245")
 	require.Equal(t, StatusShippedComplete, shipped.State)
-	require.Equal(t, "1Z999AA10123456784", shipped.Cartons[0].TrackingNumber)
+	require.Equal(t, "1Z999AA10123456793", shipped.Cartons[0].TrackingNumber)
 	require.Equal(t, StatusCancelled, w.state("SO100246"))
 	require.Equal(t, StateFailed, w.state("SO100247"))
 	require.Equal(t, BadTokenFault, w.sim.Behaviour().BadToken)

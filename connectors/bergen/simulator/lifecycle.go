@@ -20,9 +20,11 @@ var (
 // Package is a carton to send with Ship.
 type Package struct {
 	// Items are units by UPC; nil means everything that has not left yet.
-	Items          map[string]int64 `json:"items"`
-	TrackingNumber string           `json:"tracking_number"` // "" is made up, from the seed
-	Untracked      bool             `json:"untracked"`       // the carton has no tracking number
+	Items map[string]int64 `json:"items"`
+	// TrackingNumber "" is made up, from the seed. One that an earlier carton has says
+	// that this is more of the same parcel.
+	TrackingNumber string `json:"tracking_number"`
+	Untracked      bool   `json:"untracked"` // the carton has no tracking number
 }
 
 // importTicket takes a ticket out of the staging area: it fails, or it is new, or
@@ -165,6 +167,33 @@ func (s *Simulator) ship(b *book, t *ticket, at time.Time, packages []Package) e
 		next.Status = StatusShippedComplete
 	}
 	s.commit(b, c)
+	return nil
+}
+
+// closeShort ends a ticket of which a part has left: the rest never will.
+func (s *Simulator) closeShort(b *book, t *ticket, at time.Time) error {
+	if t.Status != StatusPartiallyShipped {
+		return fmt.Errorf("%w: %s", ErrWrongStep, t.shownState())
+	}
+	next := t.moved(at)
+	next.Status, next.Reserved = StatusShippedComplete, false
+	s.commit(b, &change{Tickets: []*ticket{next}})
+	return nil
+}
+
+// relabel gives cartons another tracking number.
+func (s *Simulator) relabel(b *book, t *ticket, at time.Time, tracking, with string) error {
+	next := t.moved(at)
+	found := false
+	for i := range next.Cartons {
+		if next.Cartons[i].Tracking == tracking {
+			next.Cartons[i].Tracking, found = with, true
+		}
+	}
+	if !found {
+		return fmt.Errorf("tracking number %s: %w", tracking, ErrNotFound)
+	}
+	s.commit(b, &change{Tickets: []*ticket{next}})
 	return nil
 }
 

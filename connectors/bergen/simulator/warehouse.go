@@ -138,6 +138,16 @@ func (s *Simulator) Ship(number string, packages ...Package) error {
 	})
 }
 
+// CloseShort ends a ticket of which a part has left: the rest never will.
+func (s *Simulator) CloseShort(number string) error {
+	return s.onTicket(number, "close", s.closeShort)
+}
+
+// Relabel gives the cartons with a tracking number another.
+func (s *Simulator) Relabel(number, tracking, with string) error {
+	return s.onTicket(number, "relabel", func(b *book, t *ticket, now time.Time) error { return s.relabel(b, t, now, tracking, with) })
+}
+
 // CancelAtWarehouse cancels a ticket of which nothing has left, also a picked one.
 func (s *Simulator) CancelAtWarehouse(number string) error {
 	return s.onTicket(number, "cancel", func(b *book, t *ticket, now time.Time) error {

@@ -6,5 +6,5 @@
 //
 // They work when they are told to, by Step, and deterministically: the same orders
 // and the same seed give the same files. All that they know is on the disk before
-// anything follows from it, so one that was killed goes on where it was.
+// anything follows from it, in a journal, so one that was killed goes on where it was.
 package simulator

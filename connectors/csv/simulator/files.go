@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -38,7 +39,7 @@ func Faults() []Fault {
 // desk is what both partners have: folders, books on the disk, and letters to write.
 type desk struct {
 	dir    string // holds in, out
-	books  string // file that holds state
+	books  string // journal of what the partner knows: a line for each change
 	from   string // folder that the partner reads
 	to     string // and writes
 	seed   uint64
@@ -241,16 +242,23 @@ func (d *desk) take(name string, deletes bool) error {
 	return os.Rename(at, filepath.Join(done, name))
 }
 
-func (d *desk) save(state any) error {
-	b, err := json.Marshal(state)
+// note adds a change to the books. What it costs does not grow with them.
+func (d *desk) note(change any) error {
+	b, err := json.Marshal(change)
 	if err != nil {
 		return err
 	}
-	return place(d.books, b)
+	f, err := os.OpenFile(d.books, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(slices.Concat([]byte{'\n'}, b)) // first its end, so that no line goes on with half of another
+	return errors.Join(err, f.Close())
 }
 
-// load reads the books, and makes the folders.
-func (d *desk) load(state any) error {
+// load makes the folders and reads the changes in the books. Half a line is a change
+// that was never made: its writer died, and nothing had followed from it.
+func (d *desk) load(change func(line []byte) error) error {
 	for _, dir := range []string{d.from, d.to} {
 		if err := os.MkdirAll(filepath.Join(d.dir, dir), 0o755); err != nil {
 			return err
@@ -266,5 +274,78 @@ func (d *desk) load(state any) error {
 	if err != nil {
 		return err
 	}
-	return json.Unmarshal(b, state)
+	for line := range bytes.Lines(b) {
+		if !json.Valid(line) {
+			continue
+		}
+		if err := change(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readFiles are the names of files that were read, since a partner reads a name
+// once, and of those that came again.
+type readFiles struct {
+	all     map[string]bool
+	again   []string
+	changed filesChange
+}
+
+// filesChange is what came since the line before.
+type filesChange struct {
+	Read  map[string]bool `json:",omitempty"`
+	Again []string        `json:",omitempty"`
+}
+
+func newReadFiles() readFiles {
+	return readFiles{all: make(map[string]bool), changed: filesChange{Read: make(map[string]bool)}}
+}
+
+func (r *readFiles) recall(c filesChange) {
+	maps.Copy(r.all, c.Read)
+	r.again = append(r.again, c.Again...)
+}
+
+func (r *readFiles) note(name string) { r.all[name], r.changed.Read[name] = true, true }
+
+func (r *readFiles) noteAgain(name string) {
+	r.again, r.changed.Again = append(r.again, name), append(r.changed.Again, name)
+}
+
+func (r *readFiles) noted() {
+	clear(r.changed.Read)
+	r.changed.Again = nil
+}
+
+// ledger is records by key, in the order in which they came, and those that
+// changed since they were noted.
+type ledger[K comparable, R any] struct {
+	all     []*R
+	key     func(*R) K
+	at      map[K]*R
+	changed []*R
+}
+
+func newLedger[K comparable, R any](key func(*R) K) ledger[K, R] {
+	return ledger[K, R]{key: key, at: make(map[K]*R)}
+}
+
+// recall takes in a record as it was noted, and returns where it is.
+func (l *ledger[K, R]) recall(r *R) *R {
+	if was := l.at[l.key(r)]; was != nil {
+		*was = *r
+		return was
+	}
+	l.all, l.at[l.key(r)] = append(l.all, r), r
+	return r
+}
+
+// put takes a new record, or notes that one changed.
+func (l *ledger[K, R]) put(r *R) {
+	r = l.recall(r)
+	if !slices.Contains(l.changed, r) {
+		l.changed = append(l.changed, r)
+	}
 }

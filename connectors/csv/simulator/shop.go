@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -53,32 +54,79 @@ type Told struct {
 
 // Shop is a shop that knows nothing but files. It is safe for concurrent use.
 type Shop struct {
-	mu    sync.Mutex
-	desk  desk
-	state shopState
+	mu         sync.Mutex
+	desk       desk
+	state      shopState
+	sales      ledger[string, Sale]
+	told       ledger[parcel, Told]
+	read       readFiles
+	cancels    []string // orders that it was told to cancel
+	newCancels []string // since they were noted
 }
 
+// parcel is what tells parcels apart.
+type parcel struct{ order, tracking string }
+
+// shopState is what is under way.
 type shopState struct {
 	Step    int
 	Number  int
-	Sales   []Sale
-	Told    []Told
 	Levels  map[string]int
-	Cancels []string // orders that it was told to cancel
-	Read    map[string]bool
-	Again   []string // names of files that came again
 	Letters []letter
 	Mended  []letter // to be sent when people have seen to the problems
+}
+
+// shopChange is a line of the books: what is under way now, and what came or
+// changed since the line before.
+type shopChange struct {
+	shopState
+	Sales   []*Sale  `json:",omitempty"`
+	Told    []*Told  `json:",omitempty"`
+	Cancels []string `json:",omitempty"`
+	filesChange
 }
 
 // OpenShop opens a shop and reads what it knew.
 func OpenShop(cfg ShopConfig) (*Shop, error) {
 	s := &Shop{desk: desk{dir: cfg.Dir, books: cfg.Books, from: "out", to: "in", seed: cfg.Seed, armed: make(map[Fault]int), chance: cfg.Chance}}
-	s.state = shopState{Levels: make(map[string]int), Read: make(map[string]bool)}
-	if err := s.desk.load(&s.state); err != nil {
+	s.read = newReadFiles()
+	s.sales = newLedger(func(o *Sale) string { return o.ID })
+	s.told = newLedger(func(t *Told) parcel { return parcel{t.Order, t.Tracking} })
+	if err := s.desk.load(s.recall); err != nil {
 		return nil, fmt.Errorf("files shop: %w", err)
 	}
+	if s.state.Levels == nil {
+		s.state.Levels = make(map[string]int)
+	}
 	return s, nil
+}
+
+// recall takes in a line of the books.
+func (s *Shop) recall(line []byte) error {
+	var c shopChange
+	if err := json.Unmarshal(line, &c); err != nil {
+		return err
+	}
+	s.state = c.shopState
+	for _, o := range c.Sales {
+		s.sales.recall(o)
+	}
+	for _, t := range c.Told {
+		s.told.recall(t)
+	}
+	s.cancels = append(s.cancels, c.Cancels...)
+	s.read.recall(c.filesChange)
+	return nil
+}
+
+// save notes what changed.
+func (s *Shop) save() error {
+	err := s.desk.note(shopChange{s.state, s.sales.changed, s.told.changed, s.newCancels, s.read.changed})
+	if err == nil {
+		s.sales.changed, s.told.changed, s.newCancels = nil, nil, nil
+		s.read.noted()
+	}
+	return err
 }
 
 // Inject spoils the next n files that the shop writes.
@@ -88,7 +136,8 @@ func (s *Shop) Inject(f Fault, n int) {
 	s.desk.inject(f, n)
 }
 
-// Place takes sales, which are dropped as one file at the next step.
+// Place takes sales, which are dropped as one file at the next step. One that was
+// taken before is dropped anew, as it is now; cancelled, it stays so.
 func (s *Shop) Place(sales ...Sale) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,7 +149,12 @@ func (s *Shop) Place(sales ...Sale) error {
 				strconv.Itoa(i + 1), it.SKU, strconv.Itoa(it.Units)})
 		}
 	}
-	s.state.Sales = append(s.state.Sales, sales...)
+	for _, o := range sales {
+		if was := s.sales.at[o.ID]; was != nil {
+			o.Cancelled = was.Cancelled
+		}
+		s.sales.put(&o)
+	}
 	return s.letter("ord", heading, rows)
 }
 
@@ -108,13 +162,13 @@ func (s *Shop) Place(sales ...Sale) error {
 func (s *Shop) Cancel(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range s.state.Sales {
-		if s.state.Sales[i].ID == id {
-			s.state.Sales[i].Cancelled = true
-			return s.letter("can", []string{"order"}, [][]string{{id}})
-		}
+	o := s.sales.at[id]
+	if o == nil {
+		return fmt.Errorf("there is no order %s", id)
 	}
-	return fmt.Errorf("there is no order %s", id)
+	o.Cancelled = true
+	s.sales.put(o)
+	return s.letter("can", []string{"order"}, [][]string{{id}})
 }
 
 func (s *Shop) letter(kind string, heading []string, rows [][]string) error {
@@ -125,7 +179,7 @@ func (s *Shop) letter(kind string, heading []string, rows [][]string) error {
 	}
 	s.state.Letters = append(s.state.Letters, letters...)
 	s.state.Mended = append(s.state.Mended, mended...)
-	return s.desk.save(s.state)
+	return s.save()
 }
 
 // Step drops what is due and reads what the shop is told.
@@ -133,20 +187,22 @@ func (s *Shop) Step() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state.Step++
-	left, err := s.desk.post(s.state.Letters, s.state.Step)
-	if err != nil {
-		return err
-	}
-	s.state.Letters = left
-	if err := s.desk.save(s.state); err != nil {
-		return err
+	if len(s.state.Letters) > 0 { // else nothing but the step has changed
+		left, err := s.desk.post(s.state.Letters, s.state.Step)
+		if err != nil {
+			return err
+		}
+		s.state.Letters = left
+		if err := s.save(); err != nil {
+			return err
+		}
 	}
 	names, err := s.desk.arrived()
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if !s.state.Read[name] {
+		if !s.read.all[name] {
 			rows, err := s.desk.table(name)
 			if err != nil {
 				return err
@@ -154,11 +210,11 @@ func (s *Shop) Step() error {
 			if err := s.hear(name, rows); err != nil {
 				return err
 			}
-			s.state.Read[name] = true
+			s.read.note(name)
 		} else if s.desk.done(name) {
-			s.state.Again = append(s.state.Again, name)
+			s.read.noteAgain(name)
 		}
-		if err := s.desk.save(s.state); err != nil {
+		if err := s.save(); err != nil {
 			return err
 		}
 		if err := s.desk.take(name, false); err != nil {
@@ -184,7 +240,7 @@ func (s *Shop) hear(name string, rows []map[string]string) error {
 			}
 			s.state.Levels[r["sku"]] = n
 		case strings.HasPrefix(name, "can_"):
-			s.state.Cancels = append(s.state.Cancels, r["order"])
+			s.cancels, s.newCancels = append(s.cancels, r["order"]), append(s.newCancels, r["order"])
 		default:
 			return fmt.Errorf("files shop: %s is no file for a shop", name)
 		}
@@ -193,32 +249,36 @@ func (s *Shop) hear(name string, rows []map[string]string) error {
 }
 
 func (s *Shop) ship(file string, r map[string]string, units int) {
-	i := slices.IndexFunc(s.state.Told, func(t Told) bool { return t.Order == r["order"] && t.Tracking == r["tracking"] })
-	if i < 0 {
-		s.state.Told = append(s.state.Told, Told{Order: r["order"], Carrier: r["carrier"], Tracking: r["tracking"], Units: make(map[string]int)})
-		i = len(s.state.Told) - 1
+	t := s.told.at[parcel{r["order"], r["tracking"]}]
+	if t == nil {
+		t = &Told{Order: r["order"], Carrier: r["carrier"], Tracking: r["tracking"], Units: make(map[string]int)}
 	}
-	t := &s.state.Told[i]
 	t.Units[r["line"]] += units
 	if !slices.Contains(t.Files, file) {
 		t.Files = append(t.Files, file)
 	}
+	s.told.put(t)
 }
 
 // Sales lists the shop's orders.
 func (s *Shop) Sales() []Sale {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.state.Sales)
+	out := make([]Sale, len(s.sales.all))
+	for i, o := range s.sales.all {
+		out[i] = *o
+	}
+	return out
 }
 
 // Told lists the parcels that the shop was told of.
 func (s *Shop) Told() []Told {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := slices.Clone(s.state.Told)
-	for i := range out {
-		out[i].Units, out[i].Files = maps.Clone(out[i].Units), slices.Clone(out[i].Files)
+	out := make([]Told, len(s.told.all))
+	for i, t := range s.told.all {
+		out[i] = *t
+		out[i].Units, out[i].Files = maps.Clone(t.Units), slices.Clone(t.Files)
 	}
 	return out
 }
@@ -234,7 +294,7 @@ func (s *Shop) Levels() map[string]int {
 func (s *Shop) Cancels() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.state.Cancels)
+	return slices.Clone(s.cancels)
 }
 
 // Quiet reports whether the shop has nothing more to drop or to read.
@@ -253,8 +313,9 @@ func (s *Shop) SeeToProblems() (int, error) {
 	n, err := clearFolder(filepath.Join(s.desk.dir, "in", "problems"))
 	if n > 0 {
 		s.state.Letters, s.state.Mended = append(s.state.Letters, s.state.Mended...), nil
+		err = errors.Join(err, s.save())
 	}
-	return n, errors.Join(err, s.desk.save(s.state))
+	return n, err
 }
 
 func clearFolder(dir string) (int, error) {

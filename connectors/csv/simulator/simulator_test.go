@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -45,7 +46,7 @@ func TestWarehouseBooksShipsAndCounts(t *testing.T) {
 	w := openWarehouse(t, dir, Manner{})
 	hand(t, dir, "ord_1.csv", "SO-1,Joan,01234,Ground,MUG,2\nSO-1,Joan,01234,Ground,CAP,1\nSO-2,Joan,01234,Ground,CAP,1\nSO-3,Joan,01234,Ground,HAT,1\n")
 	require.NoError(t, w.Step())
-	require.Equal(t, map[string]string{"ack_000001.csv": "order,status,message\nSO-1,accepted,ord_1.csv\nSO-2,out_of_stock,ord_1.csv\nSO-3,unknown_sku,ord_1.csv\n"}, files(t, filepath.Join(dir, "out")))
+	require.Equal(t, map[string]string{"ack_000001.csv": "order,status,message\nSO-1,accepted,receipt 1\nSO-2,out_of_stock,\"receipt 2, 1 of CAP wanted and 0 here\"\nSO-3,unknown_sku,\"receipt 3, no such product: HAT\"\n"}, files(t, filepath.Join(dir, "out")))
 	require.Equal(t, map[string]int{"MUG": 3, "CAP": 0}, w.Stock())
 
 	require.ErrorContains(t, w.Ship("SO-1", map[string]int{"MUG": 3}), "has 2 of MUG left")
@@ -90,13 +91,13 @@ func TestWarehouseCancels(t *testing.T) {
 }
 
 func TestFaults(t *testing.T) {
-	const plain = "order,status,message\nSO-1,accepted,ord_1.csv\nSO-2,accepted,ord_1.csv\n"
+	const plain = "order,status,message\nSO-1,accepted,receipt 1\nSO-2,accepted,receipt 2\n"
 	for fault, want := range map[Fault]map[string]string{
 		SameAgain:     {"ack_000001.csv": plain, "ack_000001_again.csv": plain},
 		HalfWritten:   {"ack_000001.csv": plain[:len(plain)/2]},
-		BadRow:        {"ack_000001.csv": "order,status,message\nSO-1,accepted,ord_1.csv\n,?\nSO-2,accepted,ord_1.csv\n"},
-		DuplicateRows: {"ack_000001.csv": "order,status,message\nSO-1,accepted,ord_1.csv\nSO-1,accepted,ord_1.csv\nSO-2,accepted,ord_1.csv\nSO-2,accepted,ord_1.csv\n"},
-		CRLF:          {"ack_000001.csv": "order,status,message\r\nSO-1,accepted,ord_1.csv\r\nSO-2,accepted,ord_1.csv\r\n"},
+		BadRow:        {"ack_000001.csv": "order,status,message\nSO-1,accepted,receipt 1\n,?\nSO-2,accepted,receipt 2\n"},
+		DuplicateRows: {"ack_000001.csv": "order,status,message\nSO-1,accepted,receipt 1\nSO-1,accepted,receipt 1\nSO-2,accepted,receipt 2\nSO-2,accepted,receipt 2\n"},
+		CRLF:          {"ack_000001.csv": "order,status,message\r\nSO-1,accepted,receipt 1\r\nSO-2,accepted,receipt 2\r\n"},
 		ByteOrderMark: {"ack_000001.csv": "\xef\xbb\xbf" + plain},
 		Late:          {},
 	} {
@@ -152,6 +153,7 @@ func TestShop(t *testing.T) {
 	require.Error(t, s.Cancel("A-2"))
 	require.NoError(t, s.Cancel("A-1"))
 	s = open()
+	require.True(t, s.Sales()[0].Cancelled)
 	require.NoError(t, s.Step())
 	require.Equal(t, map[string]string{
 		"ord_000001.csv": "order,order_number,placed_at,ship_method,name,street1,city,state,zip,country,line,sku,quantity\nA-1,#1,2026-03-07T12:00:00Z,Ground,\"Joan, H.\",,,,01234,,1,MUG,2\n",
@@ -171,6 +173,69 @@ func TestShop(t *testing.T) {
 	require.ElementsMatch(t, []string{"shp_k1.csv", "shp_k2.csv"}, s.Told()[0].Files)
 	require.Equal(t, map[string]int{"MUG": 4}, s.Levels())
 	require.Equal(t, []string{"A-1"}, s.Cancels())
+}
+
+// A partner may die at any byte that it writes: one who goes on knows what the whole
+// lines of the books say, and comes to the same end.
+func TestBooksThatEndAnywhere(t *testing.T) {
+	open := func(dir string) *Shop {
+		s, err := OpenShop(ShopConfig{Dir: dir, Books: filepath.Join(dir, "books.json"), Seed: 7})
+		require.NoError(t, err)
+		return s
+	}
+	whole := t.TempDir()
+	s := open(whole)
+	require.NoError(t, s.Place(Sale{ID: "A-1", PlacedAt: noon, Items: []Item{{"MUG", 2}}}))
+	require.NoError(t, s.Place(Sale{ID: "A-2", PlacedAt: noon, Items: []Item{{"MUG", 1}}}))
+	require.NoError(t, s.Cancel("A-1"))
+	books, err := os.ReadFile(filepath.Join(whole, "books.json"))
+	require.NoError(t, err)
+	for n := 0; n <= len(books); n += 5 {
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "books.json"), books[:n], 0o600))
+		s := open(dir)
+		for i, id := range []string{"A-1", "A-2"} {
+			if len(s.Sales()) == i {
+				require.NoError(t, s.Place(Sale{ID: id, PlacedAt: noon, Items: []Item{{"MUG", 2 - i}}}))
+			}
+		}
+		if s := open(dir); !s.Sales()[0].Cancelled {
+			require.NoError(t, s.Cancel("A-1"))
+		}
+		s = open(dir)
+		require.Equal(t, []bool{true, false}, []bool{s.Sales()[0].Cancelled, s.Sales()[1].Cancelled})
+		require.NoError(t, s.Step())
+		require.Len(t, files(t, filepath.Join(dir, "in")), 3)
+	}
+}
+
+// What a step costs on the disk does not grow with what is in the books.
+func TestBooksGrowByWhatChanges(t *testing.T) {
+	dir := t.TempDir()
+	w := openWarehouse(t, dir, Manner{})
+	size := func() int64 {
+		i, err := os.Stat(filepath.Join(dir, "books.json"))
+		require.NoError(t, err)
+		return i.Size()
+	}
+	var first, last int64
+	for i := range 200 {
+		before := int64(0)
+		if i > 0 {
+			before = size()
+		}
+		hand(t, dir, fmt.Sprintf("ord_%03d.csv", i), fmt.Sprintf("SO-%03d,Joan,01234,Ground,HAT,1\n", i))
+		require.NoError(t, w.Step())
+		last = size() - before
+		if i == 0 {
+			first = last
+		}
+	}
+	require.Less(t, last, 2*first)
+	before := size()
+	require.NoError(t, w.Step())
+	require.Equal(t, before, size(), "nothing happened")
+	require.Equal(t, w.Orders(), openWarehouse(t, dir, Manner{}).Orders())
 }
 
 func TestPeopleSeeToProblems(t *testing.T) {

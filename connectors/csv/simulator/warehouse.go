@@ -1,6 +1,8 @@
 package simulator
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -61,25 +63,36 @@ type Parcel struct {
 
 // Warehouse is a warehouse without an API. It is safe for concurrent use.
 type Warehouse struct {
-	mu    sync.Mutex
-	desk  desk
-	how   Manner
-	clock func() time.Time
-	state warehouseState
+	mu     sync.Mutex
+	desk   desk
+	how    Manner
+	clock  func() time.Time
+	state  warehouseState
+	orders ledger[handed, Order]
+	read   readFiles
 }
 
+// handed is what tells orders apart.
+type handed struct{ file, number string }
+
+// warehouseState is what is under way.
 type warehouseState struct {
 	Step     int
 	Number   int // of the last file written
 	Parcel   int
-	Orders   []*Order
 	Stock    map[string]int
-	Read     map[string]bool // files, by name: a warehouse reads a name once
-	Again    []string        // names that came again
 	Letters  []letter
 	Mended   []letter   // to be sent when people have seen to the problems
 	Answers  [][]string // acknowledgements of this step
 	Shipping [][]string // and shipments
+}
+
+// warehouseChange is a line of the books: what is under way now, and what came or
+// changed since the line before.
+type warehouseChange struct {
+	warehouseState
+	Orders []*Order `json:",omitempty"`
+	filesChange
 }
 
 // OpenWarehouse opens a warehouse and reads what it knew.
@@ -90,14 +103,40 @@ func OpenWarehouse(cfg WarehouseConfig) (*Warehouse, error) {
 	if w.clock == nil {
 		w.clock = time.Now
 	}
-	w.state = warehouseState{Stock: maps.Clone(cfg.Stock), Read: make(map[string]bool)}
+	w.read = newReadFiles()
+	w.orders = newLedger(func(o *Order) handed { return handed{o.File, o.Number} })
+	w.state.Stock = maps.Clone(cfg.Stock)
+	if err := w.desk.load(w.recall); err != nil {
+		return nil, fmt.Errorf("files warehouse: %w", err)
+	}
 	if w.state.Stock == nil {
 		w.state.Stock = make(map[string]int)
 	}
-	if err := w.desk.load(&w.state); err != nil {
-		return nil, fmt.Errorf("files warehouse: %w", err)
-	}
 	return w, nil
+}
+
+// recall takes in a line of the books.
+func (w *Warehouse) recall(line []byte) error {
+	var c warehouseChange
+	if err := json.Unmarshal(line, &c); err != nil {
+		return err
+	}
+	w.state = c.warehouseState
+	for _, o := range c.Orders {
+		w.orders.recall(o)
+	}
+	w.read.recall(c.filesChange)
+	return nil
+}
+
+// save notes what changed.
+func (w *Warehouse) save() error {
+	err := w.desk.note(warehouseChange{w.state, w.orders.changed, w.read.changed})
+	if err == nil {
+		w.orders.changed = nil
+		w.read.noted()
+	}
+	return err
 }
 
 // Inject spoils the next n files that the warehouse writes.
@@ -112,7 +151,7 @@ func (w *Warehouse) SetStock(sku string, units int) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.state.Stock[sku] = units
-	return w.desk.save(w.state)
+	return w.save()
 }
 
 // Stock is what the warehouse has free.
@@ -126,8 +165,8 @@ func (w *Warehouse) Stock() map[string]int {
 func (w *Warehouse) Orders() []Order {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out := make([]Order, len(w.state.Orders))
-	for i, o := range w.state.Orders {
+	out := make([]Order, len(w.orders.all))
+	for i, o := range w.orders.all {
 		out[i] = *o
 		out[i].Items, out[i].Left, out[i].Parcels = maps.Clone(o.Items), maps.Clone(o.Left), slices.Clone(o.Parcels)
 	}
@@ -143,7 +182,7 @@ func (w *Warehouse) Step() error {
 		return err
 	}
 	if w.how.ShipAfter > 0 {
-		for _, o := range w.state.Orders {
+		for _, o := range w.orders.all {
 			if o.State == "open" && w.state.Step-o.Step >= w.how.ShipAfter {
 				w.shipAll(o)
 			}
@@ -163,7 +202,7 @@ func (w *Warehouse) readAll() error {
 		return err
 	}
 	for _, name := range names {
-		if !w.state.Read[name] {
+		if !w.read.all[name] {
 			rows, err := w.desk.table(name)
 			if err != nil {
 				return err
@@ -176,12 +215,12 @@ func (w *Warehouse) readAll() error {
 			default:
 				return fmt.Errorf("files warehouse: %s is no file for a warehouse", name)
 			}
-			w.state.Read[name] = true
+			w.read.note(name)
 		} else if w.desk.done(name) {
-			w.state.Again = append(w.state.Again, name)
+			w.read.noteAgain(name)
 		}
 		// Booked for good before the file goes: a warehouse that dies here books it once.
-		if err := w.desk.save(w.state); err != nil {
+		if err := w.save(); err != nil {
 			return err
 		}
 		if err := w.desk.take(name, w.how.Deletes); err != nil {
@@ -209,11 +248,15 @@ func (w *Warehouse) book(file string, rows []map[string]string) {
 		came[i].Items[r["sku"]] += n
 	}
 	for _, o := range came {
-		for sku, n := range o.Items {
+		// Receipts are numbered, so that two refusals of one order are in other words.
+		words := fmt.Sprintf("receipt %d", len(w.orders.all)+1)
+		for _, sku := range slices.Sorted(maps.Keys(o.Items)) {
 			if have, known := w.state.Stock[sku]; !known {
 				o.State, o.Why = "refused", "unknown_sku"
-			} else if have < n && o.Why == "" {
-				o.State, o.Why = "refused", "out_of_stock"
+				words += ", no such product: " + sku
+			} else if have < o.Items[sku] {
+				o.State, o.Why = "refused", cmp.Or(o.Why, "out_of_stock")
+				words += fmt.Sprintf(", %d of %s wanted and %d here", o.Items[sku], sku, have)
 			}
 		}
 		if o.State == "open" {
@@ -222,13 +265,13 @@ func (w *Warehouse) book(file string, rows []map[string]string) {
 				w.state.Stock[sku] -= n
 			}
 		}
-		w.state.Orders = append(w.state.Orders, o)
-		answer := "accepted" // with the name of the file it answers, so that two refusals of one order are in other words
+		w.orders.put(o)
+		answer := "accepted"
 		if o.State == "refused" {
 			answer = o.Why
 		}
 		if !w.how.Silent || o.State == "refused" {
-			w.state.Answers = append(w.state.Answers, []string{o.Number, answer, o.File})
+			w.state.Answers = append(w.state.Answers, []string{o.Number, answer, words})
 		}
 	}
 }
@@ -236,13 +279,14 @@ func (w *Warehouse) book(file string, rows []map[string]string) {
 // cancel stops orders of which nothing has left.
 func (w *Warehouse) cancel(rows []map[string]string) {
 	for _, r := range rows {
-		for _, o := range w.state.Orders {
+		for _, o := range w.orders.all {
 			if o.Number == r["order"] && o.State == "open" && len(o.Parcels) == 0 {
 				o.State = "cancelled"
 				for sku, n := range o.Left {
 					w.state.Stock[sku] += n
 				}
 				o.Left = nil
+				w.orders.put(o)
 				w.state.Answers = append(w.state.Answers, []string{o.Number, "cancelled", ""})
 			}
 		}
@@ -266,6 +310,7 @@ func (w *Warehouse) ship(o *Order, items map[string]int) {
 	w.state.Parcel++
 	p := Parcel{Tracking: fmt.Sprintf("1Z%08d%06d", w.desk.seed%100_000_000, w.state.Parcel), Items: items, At: w.clock().UTC().Truncate(time.Second)}
 	o.Parcels = append(o.Parcels, p)
+	w.orders.put(o)
 	for _, sku := range slices.Sorted(maps.Keys(items)) {
 		if o.Left[sku] -= items[sku]; o.Left[sku] <= 0 {
 			delete(o.Left, sku)
@@ -282,7 +327,7 @@ func (w *Warehouse) ship(o *Order, items map[string]int) {
 func (w *Warehouse) Ship(number string, items map[string]int) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, o := range w.state.Orders {
+	for _, o := range w.orders.all {
 		if o.Number != number || o.State != "open" {
 			continue
 		}
@@ -295,7 +340,7 @@ func (w *Warehouse) Ship(number string, items map[string]int) error {
 			}
 		}
 		w.ship(o, maps.Clone(items))
-		return w.desk.save(w.state)
+		return w.save()
 	}
 	return fmt.Errorf("there is no open order %s", number)
 }
@@ -307,7 +352,7 @@ func (w *Warehouse) Snapshot() error {
 	if err := w.snapshot(); err != nil {
 		return err
 	}
-	return w.desk.save(w.state)
+	return w.save()
 }
 
 func (w *Warehouse) snapshot() error {
@@ -342,7 +387,10 @@ func (w *Warehouse) write() error {
 		}
 	}
 	w.state.Answers, w.state.Shipping = nil, nil
-	if err := w.desk.save(w.state); err != nil {
+	if len(w.state.Letters) == 0 {
+		return nil // nothing but the step has changed
+	}
+	if err := w.save(); err != nil {
 		return err
 	}
 	left, err := w.desk.post(w.state.Letters, w.state.Step)
@@ -350,7 +398,7 @@ func (w *Warehouse) write() error {
 		return err
 	}
 	w.state.Letters = left
-	return w.desk.save(w.state)
+	return w.save()
 }
 
 // Quiet reports whether the warehouse has nothing more to read, to ship or to say.
@@ -359,7 +407,7 @@ func (w *Warehouse) Quiet() (bool, error) {
 	defer w.mu.Unlock()
 	names, err := w.desk.arrived()
 	busy := len(names) > 0 || len(w.state.Letters)+len(w.state.Answers)+len(w.state.Shipping) > 0 ||
-		w.how.ShipAfter > 0 && slices.ContainsFunc(w.state.Orders, func(o *Order) bool { return o.State == "open" })
+		w.how.ShipAfter > 0 && slices.ContainsFunc(w.orders.all, func(o *Order) bool { return o.State == "open" })
 	return !busy, err
 }
 
@@ -371,6 +419,7 @@ func (w *Warehouse) SeeToProblems() (int, error) {
 	n, err := clearFolder(filepath.Join(w.desk.dir, "out", "problems"))
 	if n > 0 {
 		w.state.Letters, w.state.Mended = append(w.state.Letters, w.state.Mended...), nil
+		err = errors.Join(err, w.save())
 	}
-	return n, errors.Join(err, w.desk.save(w.state))
+	return n, err
 }

@@ -33,7 +33,7 @@ func (s *Shop) ClearFaults() {
 func (s *Shop) Again() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.state.Again)
+	return slices.Clone(s.read.again)
 }
 
 // Dropping reports whether the shop has still files to drop.
@@ -63,5 +63,5 @@ func (w *Warehouse) ClearFaults() {
 func (w *Warehouse) Again() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Clone(w.state.Again)
+	return slices.Clone(w.read.again)
 }

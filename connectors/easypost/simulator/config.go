@@ -112,6 +112,8 @@ const (
 type Behaviour struct {
 	OneBasedPages    bool `json:"one_based_pages"`   // page=1 is the first; page=0 too
 	IgnorePage       bool `json:"ignore_page"`       // every page is the first
+	IgnoreOffset     bool `json:"ignore_offset"`     // every offset is 0
+	LimitCapsTotal   bool `json:"limit_caps_total"`  // of all pages, not of each
 	QueryUnsupported bool `json:"query_unsupported"` // ?query= is passed over
 	DropDescription  bool `json:"drop_description"`  // neither echoed nor searched; the books keep it
 	GoneAfterDelete  bool `json:"gone_after_delete"` // a deleted order answers 404 and leaves the lists

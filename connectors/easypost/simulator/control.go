@@ -27,6 +27,8 @@ func (s *Simulator) Control() http.Handler {
 	c.Handle("POST /orders/{id}/hold", s.controlMove(s.Hold))
 	c.Handle("POST /orders/{id}/release", s.controlMove(s.Release))
 	c.Handle("POST /orders/{id}/ship", s.controlShip)
+	c.Handle("POST /orders/{id}/close", s.controlMove(s.CloseShort))
+	c.Handle("POST /orders/{id}/relabel", s.controlRelabel)
 	c.Handle("POST /trackers/{id}/step", s.controlTracker)
 	c.Create("POST /faults", s.controlFault)
 	c.Handle("DELETE /faults", func(*http.Request) (any, error) { s.ClearFaults(); return simkit.Done(nil) })
@@ -112,6 +114,17 @@ func (s *Simulator) controlShip(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return s.moved(r, s.Ship(r.PathValue("id"), in.Packages...))
+}
+
+func (s *Simulator) controlRelabel(r *http.Request) (any, error) {
+	var in struct {
+		Code string `json:"tracking_code"`
+		With string `json:"with"`
+	}
+	if err := simkit.Read(r, &in); err != nil {
+		return nil, err
+	}
+	return s.moved(r, s.Relabel(r.PathValue("id"), in.Code, in.With))
 }
 
 func (s *Simulator) controlTracker(r *http.Request) (any, error) {

@@ -20,9 +20,11 @@ var (
 // Package is a parcel to send with Ship.
 type Package struct {
 	// Items are units by barcode; nil means everything that has not left yet.
-	Items        map[string]int64 `json:"items"`
-	Carrier      string           `json:"carrier"`       // "" is chosen for you
-	TrackingCode string           `json:"tracking_code"` // "" is made up, from the seed
+	Items   map[string]int64 `json:"items"`
+	Carrier string           `json:"carrier"` // "" is chosen for you
+	// TrackingCode "" is made up, from the seed. One that an earlier package has says
+	// that this is more of the same parcel.
+	TrackingCode string `json:"tracking_code"`
 }
 
 // moved is a copy of an order that may be changed and then committed.
@@ -190,6 +192,39 @@ func (s *Simulator) send(b *book, o, next *order, leaving []int, packages []Pack
 	for _, t := range c.Trackers {
 		s.trackerEvent(b, t, "tracker.created", "")
 	}
+}
+
+// closeShort ends an order of which a part has left: the rest never will, and its
+// stock is free again.
+func (s *Simulator) closeShort(b *book, o *order, at time.Time) error {
+	if o.State != Processing || o.LastShip.IsZero() {
+		return fmt.Errorf("%w: %s", ErrWrongStep, o.State)
+	}
+	next := o.moved(at)
+	next.State, next.Reserved = Shipped, nil
+	next.Picks = slices.DeleteFunc(next.Picks, func(p pick) bool { return p.TrackerID == "" })
+	s.commit(b, &change{Orders: []*order{next}})
+	s.orderEvent(b, next, "fulfillment.order.updated", o.State)
+	return nil
+}
+
+// relabel voids the label of a parcel and gives it another. The order shows the
+// trackers of both.
+func (s *Simulator) relabel(b *book, o *order, at time.Time, code, with string) error {
+	i := slices.IndexFunc(o.Picks, func(p pick) bool { return p.TrackerID != "" && b.trackers[p.TrackerID].Code == code })
+	if i < 0 {
+		return fmt.Errorf("tracking code %s: %w", code, ErrNotFound)
+	}
+	old := b.trackers[o.Picks[i].TrackerID]
+	s.advance(b, old, at, "cancelled")
+	next := o.moved(at)
+	t := b.newParcel(next, b.counts["trk_"]+1, i, Package{Carrier: old.Carrier, TrackingCode: with})
+	next.Picks[i].TrackerID = t.ID
+	next.Voided = append(slices.Clone(o.Voided), old.ID)
+	s.commit(b, &change{Orders: []*order{next}, Trackers: []*tracker{t}})
+	s.orderEvent(b, next, "fulfillment.order.updated", o.State)
+	s.trackerEvent(b, t, "tracker.created", "")
+	return nil
 }
 
 // unstock takes shipped units from where they were promised.

@@ -154,9 +154,11 @@ const (
 )
 
 // page reads the paging parameters: offset is applied before paging, and limit
-// caps what one answer returns. Values that make no sense count as absent.
+// caps what one answer returns, or all that the pages from the offset on hold.
+// Values that make no sense count as absent.
 func (b Behaviour) page(q url.Values) (skip, n int) {
 	perPage := min(atoi(q.Get("per_page"), 1, defaultPerPage), maxPerPage)
+	limit := atoi(q.Get("limit"), 1, maxOffset)
 	page := atoi(q.Get("page"), 0, 0)
 	if b.OneBasedPages {
 		page = max(0, page-1)
@@ -164,7 +166,15 @@ func (b Behaviour) page(q url.Values) (skip, n int) {
 	if b.IgnorePage {
 		page = 0
 	}
-	return atoi(q.Get("offset"), 0, 0) + page*perPage, min(perPage, atoi(q.Get("limit"), 1, perPage))
+	offset := atoi(q.Get("offset"), 0, 0)
+	if b.IgnoreOffset {
+		offset = 0
+	}
+	left := limit
+	if b.LimitCapsTotal {
+		left = max(0, limit-page*perPage)
+	}
+	return offset + page*perPage, min(perPage, left)
 }
 
 // maxOffset keeps products of page numbers far from overflow.

@@ -43,6 +43,7 @@ type order struct {
 	Lines     []line        `json:"lines"`
 	Reserved  []reservation `json:"reserved,omitempty"` // promised, not yet shipped
 	Picks     []pick        `json:"picks,omitempty"`
+	Voided    []string      `json:"voided,omitempty"` // ids of trackers whose label another one replaced
 }
 
 func (o *order) place() (time.Time, string) { return o.Created, o.ID }

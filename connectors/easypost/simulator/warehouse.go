@@ -104,6 +104,17 @@ func (s *Simulator) Ship(orderID string, packages ...Package) error {
 	})
 }
 
+// CloseShort ends an order of which a part has left: the rest never will.
+func (s *Simulator) CloseShort(orderID string) error {
+	return s.onOrder(orderID, "close", s.closeShort)
+}
+
+// Relabel voids the label with a tracking code and gives the parcel another; with
+// "" one that is made up, from the seed.
+func (s *Simulator) Relabel(orderID, code, with string) error {
+	return s.onOrder(orderID, "relabel", func(b *book, o *order, now time.Time) error { return s.relabel(b, o, now, code, with) })
+}
+
 // CancelAtWarehouse cancels an order of which nothing has left, also a picked one.
 func (s *Simulator) CancelAtWarehouse(orderID string) error {
 	return s.onOrder(orderID, "cancel", func(b *book, o *order, now time.Time) error {

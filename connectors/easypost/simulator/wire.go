@@ -191,6 +191,7 @@ type orderSnapshot struct {
 	order    *order
 	products map[string]*product
 	trackers []*tracker // one a pick; nil for a pick that has not left
+	voided   []*tracker
 	returns  []*document
 }
 
@@ -201,6 +202,9 @@ func (b *book) snapshot(o *order) orderSnapshot {
 	}
 	for i, p := range o.Picks {
 		s.trackers[i] = b.trackers[p.TrackerID]
+	}
+	for _, id := range o.Voided {
+		s.voided = append(s.voided, b.trackers[id])
 	}
 	for _, d := range b.returnsOf[o.ID] {
 		if doc := b.documents[d]; !doc.Deleted {
@@ -328,7 +332,7 @@ func (r render) trackers(s orderSnapshot) []wireTracker {
 		return nil
 	}
 	var out []wireTracker
-	for _, t := range s.trackers {
+	for _, t := range slices.Concat(s.voided, s.trackers) {
 		if t != nil {
 			out = append(out, r.tracker(t))
 		}

@@ -1,0 +1,233 @@
+package csv
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"orderferry/connectors"
+)
+
+// putAway moves the files that were done to where they belong: what they held is
+// committed, since their cursor came back.
+func (v *visit) putAway() error {
+	for _, d := range v.cur.Done {
+		folder := archiveFolder
+		if len(d.Bad) > 0 {
+			folder = problemsFolder
+		}
+		if err := v.fs.mkdir(v.in.at(folder)); err != nil {
+			return err
+		}
+		to, err := v.moveTo(path.Join(v.in.folder, folder), d)
+		if err != nil {
+			return err
+		}
+		if d.Snapshot {
+			last := strings.TrimPrefix(to, v.in.folder+"/")
+			if last == "" { // moved already, and the cursor of that was lost
+				if last, err = v.putBefore(folder, d.fileRef); err != nil {
+					return err
+				}
+			}
+			v.cur.Last = cmp.Or(last, v.cur.Last)
+		}
+	}
+	v.cur.Done = nil
+	return nil
+}
+
+// moveTo moves a file under a free name, and returns that; "" when the file is gone.
+func (v *visit) moveTo(folder string, d doneFile) (string, error) {
+	now, err := v.fs.stat(v.in.at(d.Name))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !d.is(now) {
+		return "", nil // moved already, or another file by now
+	}
+	if err != nil {
+		return "", err
+	}
+	// A mirror puts back what lies there: a second one is of no use.
+	was, err := v.putBefore(path.Base(folder), d.fileRef)
+	if err != nil {
+		return "", err
+	}
+	if was != "" {
+		return v.in.at(was), v.fs.remove(v.in.at(d.Name))
+	}
+	for n := 1; n < 1000; n++ {
+		to := path.Join(folder, d.putAs(n))
+		if _, err := v.fs.stat(to); err == nil {
+			continue
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		if len(d.Bad) > 0 {
+			// First: a file in problems always says why it is there.
+			if err := v.fs.create(to+reasonsSuffix, reasons(d)); err != nil {
+				return "", err
+			}
+		}
+		err := v.fs.rename(v.in.at(d.Name), to)
+		if !errors.Is(err, fs.ErrExist) {
+			return to, err
+		}
+	}
+	return "", fmt.Errorf("%s holds a thousand files named like %s: clear it", folder, d.Name)
+}
+
+// putAs is the nth name to put a file under: its own, and then with its time, so
+// that a partner who always writes the same name never runs out of them.
+func (r fileRef) putAs(n int) string {
+	if n == 1 {
+		return r.Name
+	}
+	ext := path.Ext(r.Name)
+	return fmt.Sprintf("%s~%d%s", strings.TrimSuffix(r.Name, ext), time.Unix(0, r.Mod).UnixMilli()+int64(n-2), ext)
+}
+
+// putBefore returns the name in a folder, below the inbox's, under which a version
+// of a file was put away; "" for none.
+func (v *visit) putBefore(folder string, r fileRef) (string, error) {
+	for n := 1; n < 1000; n++ {
+		at := path.Join(folder, r.putAs(n))
+		f, err := v.fs.stat(v.in.at(at))
+		switch {
+		case n > 1 && errors.Is(err, fs.ErrNotExist):
+			return "", nil
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return "", err
+		case err == nil && f.size == r.Size && f.changed.UnixNano() == r.Mod:
+			if hash, err := hashFile(v.fs, v.in.at(at)); err != nil || hash == r.Hash {
+				return at, err
+			}
+		}
+	}
+	return "", nil
+}
+
+// reasonsSuffix ends the name of what stands beside a file in problems.
+const reasonsSuffix = ".why"
+
+// reasons lists the bad rows for people and for report.
+func reasons(d doneFile) []byte {
+	var b strings.Builder
+	b.WriteString("Drop the mended file in first, as a whole; remove this one then.\n")
+	for _, r := range d.Bad {
+		fmt.Fprintf(&b, "line %d: %s\n", r.Line, strings.Join(strings.Fields(r.Message), " "))
+	}
+	if d.More > 0 {
+		fmt.Fprintf(&b, "line 0: and %d more rows\n", d.More)
+	}
+	return []byte(b.String())
+}
+
+// report lists all that could not be read and still stands: the files in
+// problems until somebody removes them, and the rows of what is being read.
+func (v *visit) report() error {
+	all, err := v.fs.list(v.in.at(problemsFolder))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	there := make(map[string]bool, len(all))
+	for _, f := range all {
+		there[f.name] = true
+	}
+	var u unreadList
+	for _, f := range v.barred {
+		u.add(f.name, 0, "it can't be opened: want a regular file that we may read")
+	}
+	for _, f := range all {
+		data, beside := strings.CutSuffix(f.name, reasonsSuffix)
+		switch {
+		case !slices.ContainsFunc(slices.Concat(v.in.layouts, v.in.also), func(l *layout) bool { return l.matches(data) }):
+		case beside && !there[data]:
+			// Its file was removed: that settles it.
+			if v.readOnly {
+				continue
+			}
+			if err := v.fs.remove(path.Join(v.in.at(problemsFolder), f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		case !beside && !there[f.name+reasonsSuffix]:
+			u.add(f.name, 0, "the file is in "+v.in.at(problemsFolder)+" and nothing says why: look at it, and remove it")
+		case !beside:
+			if err := v.reportReasons(&u, f.name); err != nil {
+				return err
+			}
+		}
+	}
+	read := slices.Clone(v.cur.Done)
+	for _, h := range v.cur.Held {
+		read = append(read, h.doneFile)
+	}
+	for _, d := range read {
+		for _, b := range d.Bad {
+			u.add(d.Name, b.Line, b.Message)
+		}
+	}
+	inOrder(v.cur.Bad)
+	for _, b := range v.cur.Bad {
+		u.add(v.cur.Reading[b.File].Name, b.Line, b.Message)
+	}
+	v.page.unread = u.list
+	return nil
+}
+
+// mostReasons is how many bytes of a file of reasons are read.
+const mostReasons = 1 << 20
+
+func (v *visit) reportReasons(u *unreadList, name string) error {
+	f, err := v.fs.open(path.Join(v.in.at(problemsFolder), name+reasonsSuffix))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil // somebody mends it just now
+	case barred(err):
+		u.add(name, 0, "what is beside it can't be opened, and would say why: look at it, and remove it")
+		return nil
+	case err != nil:
+		return err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(io.LimitReader(f, mostReasons))
+	lines.Buffer(nil, mostReasons+1) // the partner may write there: no line is too long
+	for lines.Scan() {
+		head, message, _ := strings.Cut(lines.Text(), ": ")
+		var line int
+		if _, err := fmt.Sscanf(head, "line %d", &line); err == nil {
+			u.add(name, line, message)
+		}
+	}
+	return lines.Err()
+}
+
+// unreadList collects what can't be read, one entry a line of a file.
+type unreadList struct {
+	list []connectors.Unread
+	at   map[connectors.Unread]int
+}
+
+func (u *unreadList) add(subject string, line int, message string) {
+	if u.at == nil {
+		u.at = make(map[connectors.Unread]int)
+	}
+	key := connectors.Unread{Subject: subject, Line: line}
+	if i, ok := u.at[key]; ok {
+		if !strings.Contains(u.list[i].Message, message) {
+			u.list[i].Message += "; " + message
+		}
+		return
+	}
+	if len(u.list) == maxUnread {
+		u.list[maxUnread-1] = connectors.Unread{Subject: "(more)", Message: "there are more problems than are listed here: see the folder " + problemsFolder}
+		return
+	}
+	u.at[key] = len(u.list)
+	u.list = append(u.list, connectors.Unread{Subject: subject, Line: line, Message: message})
+}
