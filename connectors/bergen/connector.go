@@ -360,10 +360,11 @@ func (c *connection) countedFrom(ctx context.Context, op string) (int, error) {
 	var codes [2][]string
 	for number := range codes {
 		got, _, err := c.batch(ctx, op, getBatch, number)
-		if ctx.Err() != nil || exchange.KindIs(err, relay.Unauthorised, relay.Throttled) {
+		switch {
+		case err == nil:
+		case ctx.Err() != nil, exchange.KindIs(err, relay.Unauthorised, relay.Throttled):
 			return 0, err
-		}
-		if err != nil { // perhaps because there is no such batch
+		default: // perhaps there is no such batch
 			return c.firstBatch, nil
 		}
 		for _, row := range got.items() {
