@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -247,6 +248,56 @@ func TestTheNightlyResendLeavesAPersonsHold(t *testing.T) {
 	require.Empty(t, w.books())
 	resend.Actor, resend.Clock = "operator clerk", false
 	require.Equal(t, activities.SubmitResult{Accepted: 1}, do[activities.SubmitResult](w, w.acts.ResendHeld, resend))
+}
+
+// An order whose row others have in hand just then is not passed over: a person's
+// release would be lost, and the clock comes back a day later.
+func TestAResendWaitsForWhoeverHasTheOrder(t *testing.T) {
+	for name, clock := range map[string]bool{"asked for": false, "by the clock": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, setup{})
+			require.NoError(t, w.depot.SetStock(mugCode, "EAST", 0))
+			number := w.sell()
+			w.pull()
+			w.submit()
+			d := w.want(number, relay.OrderHeld)
+			tx, err := w.sql.Begin(t.Context())
+			require.NoError(t, err)
+			defer func() { _ = tx.Rollback(context.Background()) }()
+			_, err = tx.Exec(t.Context(), `select from orders where id = $1 for update`, d.ID)
+			require.NoError(t, err)
+			done := make(chan error, 1)
+			go func() {
+				_, err := try[activities.SubmitResult](w, w.acts.ResendHeld, activities.ResendInput{JobInput: depotJob(), Order: d.ID, Actor: "test", Clock: clock})
+				done <- err
+			}()
+			require.Eventually(t, func() bool {
+				var waits bool
+				err := w.sql.QueryRow(t.Context(), `select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`).Scan(&waits)
+				return err == nil && waits
+			}, time.Minute, 2*time.Millisecond)
+			require.NoError(t, tx.Rollback(t.Context()))
+			require.NoError(t, <-done)
+			w.want(number, relay.OrderNew)
+		})
+	}
+}
+
+// A person can let go what the filter leaves out by now: it is skipped with the reason.
+func TestAPersonReleasesWhatTheFilterLeavesOut(t *testing.T) {
+	w := newWorld(t, setup{})
+	number := w.sellTo("United States", "US")
+	w.pull()
+	d := w.want(number, relay.OrderNew)
+	_, err := w.ledger.HoldOrder(t.Context(), d.ID, relay.Hold{Reason: relay.HoldOperator}, "operator clerk")
+	require.NoError(t, err)
+	w.filter(relay.Filter{Countries: []string{"CA"}})
+	w.pull()
+	w.want(number, relay.OrderHeld)
+	do[activities.SubmitResult](w, w.acts.ResendHeld, activities.ResendInput{JobInput: depotJob(), Order: d.ID, Actor: "operator clerk"})
+	w.want(number, relay.OrderNew)
+	w.submit()
+	w.want(number, relay.OrderSkipped)
 }
 
 // A step that was queued, or is tried again, when the merchant is paused sends nothing.

@@ -266,23 +266,25 @@ func (j *job) readStock(ctx context.Context, source connectors.InventorySource, 
 		return false, err
 	}
 	if at.Began.IsZero() {
-		at.Began = time.Now()
+		if at.Began, err = j.store.Now(ctx); err != nil {
+			return false, err
+		}
 	}
 	var codes []relay.ItemCode
 	var unread []connectors.Unread
 	partial, changes := false, false
 	for more := true; more; {
-		observed := time.Now()
+		observed, err := j.store.Now(ctx)
+		if err != nil {
+			return false, err
+		}
 		page, err := source.PullInventory(ctx, connectors.InventoryQuery{Cursor: at.Place, Limit: 1000})
 		if err != nil {
 			return false, err
 		}
 		changed, err := j.store.RecordLevels(ctx, j.conn.ID, page.Levels, string(page.Meaning), observed)
-		if errors.Is(err, store.ErrReadOn) {
-			return false, &relay.Error{Kind: relay.Unavailable, Op: "pull inventory", Code: "overtaken", Err: err}
-		}
 		if err != nil {
-			return false, err
+			return false, overtaken(err)
 		}
 		r.Levels, r.Changed = r.Levels+len(page.Levels), r.Changed+changed
 		partial, changes = partial || page.Partial, changes || page.Changes
@@ -309,5 +311,13 @@ func (j *job) readStock(ctx context.Context, source connectors.InventorySource, 
 	if changes {
 		codes = nil
 	}
-	return true, j.store.RecordLevelsRead(ctx, j.conn.ID, store.LevelsReading{Began: at.Began, Codes: codes, Place: at.Place})
+	return true, overtaken(j.store.RecordLevelsRead(ctx, j.conn.ID, store.LevelsReading{Began: at.Began, Codes: codes, Place: at.Place}))
+}
+
+// overtaken lets a reading that another one overtook begin anew.
+func overtaken(err error) error {
+	if errors.Is(err, store.ErrReadOn) {
+		return &relay.Error{Kind: relay.Unavailable, Op: "pull inventory", Code: "overtaken", Err: err}
+	}
+	return err
 }

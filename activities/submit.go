@@ -126,11 +126,10 @@ func (a *Activities) ResendHeld(ctx context.Context, in ResendInput) (SubmitResu
 		return s.result, err
 	}
 	if len(claimed.Submissions)+claimed.Held+claimed.Skipped == 0 {
-		if in.Clock {
-			return s.result, nil
-		}
-		// It may be on hold because nobody knows whether the warehouse has it: then it is looked for anew.
-		released, err := s.store.Release(ctx, []relay.OrderID{in.Order}, s.actor, "to be looked for again", relay.HoldUnknownOutcome)
+		// It may be on hold because nobody knows whether the warehouse has it: then it is
+		// looked for anew. Or others had it in hand just then, or its filter leaves it out:
+		// then it goes the way of all that are ready.
+		released, err := s.store.Release(ctx, []relay.OrderID{in.Order}, s.actor, "to be looked for or sent again", q.Reasons...)
 		if err != nil || len(released) == 0 {
 			return s.result, err
 		}

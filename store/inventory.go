@@ -120,9 +120,22 @@ type LevelsReading struct {
 
 // RecordLevelsRead notes that a whole reading has ended. All figures stand as of
 // its beginning: those that it named were read later, and those that a reading of
-// changes did not name had not changed by then.
+// changes did not name had not changed by then. ErrReadOn, and nothing is written,
+// when a reading that began later has ended.
 func (s *Store) RecordLevelsRead(ctx context.Context, warehouse ConnectionID, r LevelsReading) error {
 	err := s.begin(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `select from connections where id = $1 for no key update`, warehouse); err != nil { // as its pages do
+			return err
+		}
+		var late bool
+		err := tx.QueryRow(ctx, `
+			select coalesce((select value::timestamptz > $2 from cursors where connection_id = $1 and name = $3), false)`, warehouse, r.Began, levelsRead).Scan(&late)
+		if err != nil {
+			return err
+		}
+		if late {
+			return ErrReadOn
+		}
 		b := &pgx.Batch{}
 		b.Queue(`
 			delete from inventory_levels v where warehouse_id = $1 and observed_at < $3 and cardinality($2::text[]) > 0

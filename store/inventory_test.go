@@ -626,6 +626,7 @@ func TestALevelOfAnEarlierReading(t *testing.T) {
 	require.NoError(t, record(late, level("CAP", "E", 4)), "nothing newer is known of it")
 	b.reading("available", level("MUG", "E", 0), level("CAP", "E", 4))
 	require.ErrorIs(t, record(late, level("CAP", "E", 5)), store.ErrReadOn, "a whole reading has found it unchanged")
+	require.ErrorIs(t, b.RecordLevelsRead(t.Context(), b.depot(), store.LevelsReading{Began: late, Codes: []relay.ItemCode{"CAP"}}), store.ErrReadOn, "nor does it end after that one")
 	require.Equal(t, levelOf("MUG", 0, 0), b.toSend("shop")["MUG"])
 	require.Equal(t, levelOf("CAP", 4, 0), b.toSend("shop")["CAP"])
 }

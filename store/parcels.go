@@ -109,13 +109,21 @@ func (p *parcel) beyond(contents []relay.Item) (more []relay.Item) {
 	return more
 }
 
-// parcel finds the one that a report is about; nil for one that is not known.
-func (o *shippingOrder) parcel(p relay.Package) *parcel {
+// parcel finds the one that a report is about; nil for one that is not known. A
+// report of all parcels names each once: a number under another carrier's name is the
+// parcel of that number which is not named by its own.
+func (o *shippingOrder) parcel(p relay.Package, r Progress) *parcel {
 	if known := o.withKey(p.Key()); known != nil {
 		return known
 	}
-	if i := slices.IndexFunc(o.parcels, func(known *parcel) bool { return known.Same(p) }); i >= 0 {
-		return o.parcels[i]
+	number := relay.Package{TrackingNumber: p.TrackingNumber}
+	renamed := func(known *parcel) bool {
+		return r.Full && known.Same(number) && !slices.ContainsFunc(r.Packages, func(other relay.Package) bool { return other.Key() == known.key })
+	}
+	for _, is := range []func(*parcel) bool{func(known *parcel) bool { return known.Same(p) }, renamed} {
+		if i := slices.IndexFunc(o.parcels, is); i >= 0 {
+			return o.parcels[i]
+		}
 	}
 	return nil
 }
@@ -133,7 +141,7 @@ func (w *shipmentWriter) takePackages(o *shippingOrder, r Progress) (news bool) 
 		if p.Carrier, p.TrackingNumber = plain(p.Carrier), plain(p.TrackingNumber); p.TrackingNumber == "" {
 			continue
 		}
-		known := o.parcel(p)
+		known := o.parcel(p, r)
 		if known != nil {
 			w.nameCarrier(o, known, p.Carrier)
 		}

@@ -308,6 +308,21 @@ func TestRelabelled(t *testing.T) {
 	}
 }
 
+// A carrier by another name makes no other parcel of a number, where all are told.
+func TestTheCarrierIsRenamed(t *testing.T) {
+	b := newBench(t)
+	id := b.atWarehouse(1).Order.ID
+	b.progress(store.Progress{Order: id, Working: true, Full: true, Packages: []relay.Package{parcel("1Z", item("MUG", 1))}})
+	b.tell()
+	kinds := b.kinds(id)
+	ground := parcel("1Z", item("MUG", 1))
+	ground.Carrier = "USPS Ground"
+	require.Equal(t, store.Recorded{}, b.progress(store.Progress{Order: id, Working: true, Full: true, Packages: []relay.Package{ground}}))
+	require.Equal(t, kinds, b.kinds(id))
+	both := b.progress(store.Progress{Order: id, Working: true, Full: true, Packages: []relay.Package{parcel("1Z", item("MUG", 1)), ground}})
+	require.Equal(t, 1, both.Packages, "two carriers may have one number")
+}
+
 // However little by little it is known what is in which parcel, and whatever was told
 // meanwhile: in the end the cart knows of each line what the parcels hold, and at no
 // time more.

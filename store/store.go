@@ -179,6 +179,14 @@ func asJSON(v any) (string, error) {
 // into lists the states that may become to, for guards.
 func into(to relay.OrderState) []relay.OrderState { return relay.MovesInto(to) }
 
+// Now is the time by the database's clock, which all workers share.
+func (s *Store) Now(ctx context.Context) (now time.Time, err error) {
+	if err = s.pool.QueryRow(ctx, `select clock_timestamp()`).Scan(&now); err != nil {
+		return now, fmt.Errorf("read the ledger's clock: %w", err)
+	}
+	return now, nil
+}
+
 func nullTime(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil

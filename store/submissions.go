@@ -909,7 +909,8 @@ func (s *Store) Contested(ctx context.Context, warehouse ConnectionID, order rel
 		select exists (select from orders o where o.id <> $2 and o.warehouse_id in (select id from same) and o.warehouse_order_id = $3)
 			or exists (select from submissions s where s.order_id <> $2 and s.warehouse_id in (select id from same) and s.warehouse_order_id = $3)
 			or exists (select from orders o where o.id <> $2 and o.merchant_id in (select merchant_id from same) and o.warehouse_id in (select id from same)
-				and o.reference = (select reference from orders where id = $2) and o.state in ('submitting', 'in_doubt'))`,
+				and o.reference = (select reference from orders where id = $2)
+				and exists (select from submissions s where s.order_id = o.id and s.state in ('open', 'in_doubt')))`,
 		warehouse, order, id).Scan(&contested)
 	if err != nil {
 		return false, fmt.Errorf("look up a warehouse order: %w", err)

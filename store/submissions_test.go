@@ -650,7 +650,12 @@ func TestContested(t *testing.T) {
 	require.False(t, contested("W-1"), "it bears another number")
 	b.exec(`update orders set reference = 'SO-2' where merchant_id = 'birch'`)
 	require.True(t, contested("W-1"), "it may be what is being sent for the other")
-	b.record(store.Outcome{Submission: theirs.Submissions[0].ID, Order: theirs.Submissions[0].Order.ID, Accepted: "W-1"})
+	sub := theirs.Submissions[0]
+	b.record(unknown(sub))
+	require.NoError(t, b.RecordLooks(t.Context(), "test", []store.Look{{Submission: sub.ID, Order: sub.Order.ID, Hold: unknownOutcome()}}))
+	b.want(sub.Order.ID, relay.OrderHeld)
+	require.True(t, contested("W-1"), "nobody knows what became of the other")
+	b.record(store.Outcome{Submission: sub.ID, Order: sub.Order.ID, Accepted: "W-1"})
 	require.True(t, contested("W-1"))
 	require.False(t, contested("W-2"), "the other has its own by now")
 	b.exec(`update connections set base_url = 'https://elsewhere.example.test' where merchant_id = 'birch'`)
