@@ -36,6 +36,9 @@ type Connector struct {
 	CheckBaseURL func(string) error
 	Settings     []Setting
 	Credentials  []Setting
+	// Divisible tells that a cart's orders stay where they were read, so that carts of one
+	// account may also divide them by their filters. A file is read by one only.
+	Divisible bool
 	// Advice is the shortest interval that the vendor or the field advises for
 	// each job of this connection; going below it earns a warning, not a refusal.
 	Advice map[relay.Job]time.Duration

@@ -230,6 +230,22 @@ func (f Filter) skipsLines(lines []Line, say func(string, ...any)) {
 	}
 }
 
+// Apart reports whether no order passes both filters, as its cart shows it at one time.
+// Only what people divide a shop by counts: a status or a payment comes to be another by itself.
+func (f Filter) Apart(other Filter) bool {
+	return disjoint(f.Locations, other.Locations) || allListed(other.NotTags, f.Tags) || allListed(f.NotTags, other.Tags)
+}
+
+// disjoint reports whether two lists ask for different words. An empty one asks for none.
+func disjoint(a, b []string) bool {
+	return len(a) > 0 && len(b) > 0 && !slices.ContainsFunc(a, func(w string) bool { return listed(b, w) })
+}
+
+// allListed reports whether there are words, and a list has each.
+func allListed(list, words []string) bool {
+	return len(words) > 0 && !slices.ContainsFunc(words, func(w string) bool { return !listed(list, w) })
+}
+
 // unread reports whether the connector could not read something of a part of the order.
 func (o CartOrder) unread(part string) bool {
 	return slices.ContainsFunc(o.Problems, func(p Problem) bool { return strings.HasPrefix(p.Field, part) })

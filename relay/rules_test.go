@@ -21,6 +21,26 @@ func sold() relay.CartOrder {
 	}
 }
 
+func TestFiltersApart(t *testing.T) {
+	for name, c := range map[string]struct {
+		one, other relay.Filter
+		want       bool
+	}{
+		"all and all":              {},
+		"other locations":          {relay.Filter{Locations: []string{"31", "33"}}, relay.Filter{Locations: []string{"32"}}, true},
+		"a location in common":     {relay.Filter{Locations: []string{"EAST", "33"}}, relay.Filter{Locations: []string{"32", " east "}}, false},
+		"a location and all":       {relay.Filter{Locations: []string{"31"}}, relay.Filter{}, false},
+		"tags that are left out":   {relay.Filter{Tags: []string{"retail", " VIP "}}, relay.Filter{NotTags: []string{"vip", "Retail", "b2b"}}, true},
+		"not all are left out":     {relay.Filter{Tags: []string{"retail", "vip"}}, relay.Filter{NotTags: []string{"vip"}}, false},
+		"both leave the same out":  {relay.Filter{NotTags: []string{"vip"}}, relay.Filter{NotTags: []string{"vip"}}, false},
+		"an order may have both":   {relay.Filter{Tags: []string{"vip"}}, relay.Filter{Tags: []string{"retail"}}, false},
+		"a payment is no division": {relay.Filter{Payments: []string{"paid"}}, relay.Filter{Payments: []string{"unpaid"}}, false},
+	} {
+		require.Equal(t, c.want, c.one.Apart(c.other), name)
+		require.Equal(t, c.want, c.other.Apart(c.one), name)
+	}
+}
+
 func TestFilterSkips(t *testing.T) {
 	at := sold().PlacedAt
 	for name, c := range map[string]struct {

@@ -249,6 +249,7 @@ func TestWhatAWarehouseAnswersToACancel(t *testing.T) {
 				w, err := b.Waiting(t.Context(), "acme")
 				require.NoError(t, err)
 				require.WithinDuration(t, time.Now().Add(time.Hour), w.NextCancel, time.Minute)
+				require.WithinDuration(t, time.Now().Add(time.Hour), *b.summary(sub.Order.ID).RetryAt, time.Minute)
 				return
 			}
 			kinds := b.kinds(sub.Order.ID)

@@ -98,21 +98,24 @@ func (s *Store) saveMerchant(ctx context.Context, tx pgx.Tx, m relay.Merchant, c
 // while orders are under way on it: nobody would follow them any more. Nor may
 // the warehouse's address change, or a setting by which orders are found, while an
 // order may or may not be there: it would be looked for in the wrong place, and sent
-// twice (promise 1).
+// twice (promise 1). A cart whose orders go into a test, and still do, may become a
+// test itself: its mode only says what its account is for.
 func refuseStranding(ctx context.Context, tx pgx.Tx, m relay.Merchant, names []string) error {
 	next := map[relay.ConnectionName]relay.Connection{m.Warehouse.Name: m.Warehouse}
 	for _, c := range m.Carts {
 		next[c.Name] = c
 	}
 	rows, err := tx.Query(ctx, `
-		select c.name, c.mode, c.base_url, c.settings, count(*),
+		select c.name, c.mode, c.base_url, c.settings,
+			c.role = 'cart' and exists (select from connections w where w.merchant_id = c.merchant_id and w.role = 'warehouse' and w.removed_at is null and w.mode = 'test'),
+			count(*),
 			count(*) filter (where exists (select from submissions s where s.order_id = o.id and s.warehouse_id = c.id and s.state in ('open', 'in_doubt')))
 		from connections c join orders o on o.cart_id = c.id or o.warehouse_id = c.id
 		where c.merchant_id = $1 and c.removed_at is null
 			and (o.state in ('submitting', 'in_doubt', 'at_warehouse', 'cancel_requested', 'shipped') or (o.state = 'held' and o.warehouse_order_id is not null)
 				or (o.state in ('new', 'held') and (o.cart_id = c.id
 					or exists (select from submissions s where s.order_id = o.id and s.warehouse_id = c.id and s.state in ('open', 'in_doubt')))))
-		group by c.name, c.mode, c.base_url, c.settings`, m.ID)
+		group by c.id`, m.ID)
 	if err != nil {
 		return err
 	}
@@ -120,15 +123,16 @@ func refuseStranding(ctx context.Context, tx pgx.Tx, m relay.Merchant, names []s
 	var mode relay.Mode
 	var address string
 	var settings map[string]string
+	var besideTest bool // a cart beside a warehouse that is a test
 	var n, doubtful int
 	var refused error
-	_, err = pgx.ForEachRow(rows, []any{&name, &mode, &address, &settings, &n, &doubtful}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&name, &mode, &address, &settings, &besideTest, &n, &doubtful}, func() error {
 		was := settings
 		settings = nil // else the next row is read into the same map
 		switch now, kept := next[name]; {
 		case !slices.Contains(names, string(name)):
 			refused = errors.Join(refused, fmt.Errorf("connection %s can't be taken away: %s", name, underWay(m.ID, n)))
-		case kept && now.Mode != mode:
+		case kept && now.Mode != mode && !(besideTest && now.Mode == relay.ModeTest && m.Warehouse.Mode == relay.ModeTest):
 			refused = errors.Join(refused, fmt.Errorf("connection %s can't change from mode %s to %s: %s", name, mode, now.Mode, underWay(m.ID, n)))
 		case kept && now.BaseURL != address && doubtful > 0:
 			refused = errors.Join(refused, fmt.Errorf("connection %s can't change its base_url: %s being sent or looked for there; wait until each is settled, ferry order list --merchant %s --state submitting,in_doubt,held tells how they stand", name, manyAre(doubtful), m.ID))

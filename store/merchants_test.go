@@ -79,6 +79,33 @@ func TestAConnectionIsTakenAwayWhenNothingIsUnderWayOnIt(t *testing.T) {
 	require.ErrorContains(t, err, "give the new one another name")
 }
 
+// A file of before live carts were refused beside a test warehouse says so of its cart
+// once it is onboarded again, whatever is under way.
+func TestACartBesideATestWarehouseBecomesATest(t *testing.T) {
+	b := newBench(t, "shop", "outlet")
+	before := storetest.Merchant("acme", "shop", "outlet")
+	before.Warehouse.Mode = relay.ModeTest
+	b.m = storetest.Save(t, b.Store, before)
+	b.atWarehouse(1)
+	b.takeIn(anOrder(2))
+	tested := storetest.Merchant("acme", "shop", "outlet")
+	tested.Warehouse.Mode, tested.Carts[0].Mode, tested.Carts[1].Mode = relay.ModeTest, relay.ModeTest, relay.ModeTest
+	storetest.Save(t, b.Store, tested)
+
+	_, err := b.SaveMerchant(t.Context(), before, nil)
+	require.ErrorContains(t, err, "connection shop can't change from mode test to live: 2 orders are under way on it")
+}
+
+// What a live shop has sold must not be sent into a test.
+func TestACartGoesNoFurtherWithItsWarehouse(t *testing.T) {
+	b := newBench(t)
+	b.takeIn(anOrder(1))
+	tested := storetest.Merchant("acme")
+	tested.Warehouse.Mode, tested.Carts[0].Mode = relay.ModeTest, relay.ModeTest
+	_, err := b.SaveMerchant(t.Context(), tested, nil)
+	require.ErrorContains(t, err, "connection shop can't change from mode live to test: 1 order is under way on it")
+}
+
 func TestPauseAndStop(t *testing.T) {
 	b := newBench(t)
 	read := func() store.Merchant {

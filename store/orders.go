@@ -40,7 +40,8 @@ type OrderSummary struct {
 	CancelAskedAt    *time.Time             `json:"cancel_asked_at,omitempty"`
 	// AnswerDue is by when a warehouse that has only received the order should say yes or no.
 	AnswerDue *time.Time `json:"answer_due,omitempty"`
-	// RetryAt is when a new order may be sent that could not be; nil: at once.
+	// RetryAt is when a new order may be sent that could not be, one in doubt is looked
+	// for, or its warehouse is asked for a cancel; nil: at once.
 	RetryAt *time.Time `json:"retry_at,omitempty"`
 }
 
@@ -81,7 +82,7 @@ const unshipped = `o.state in ('at_warehouse', 'shipped') and o.answer_due is nu
 const summaryColumns = `o.id, o.merchant_id, c.name, o.number, o.reference, o.state, coalesce(o.warehouse_order_id, ''), coalesce(o.warehouse_status, ''),
 	o.hold_reason, o.hold_fields, coalesce(o.hold_code, ''), coalesce(o.hold_words, ''), o.first_held_at, o.held_at, o.hold_attempts, o.placed_at, o.created_at, o.updated_at, o.cancel_requested_at,
 	case o.state when 'skipped' then coalesce(o.skip_reason, '') else '' end, o.answer_due, o.accepted_at,
-	case o.state when 'new' then o.retry_at end`
+	case o.state when 'new' then o.retry_at when 'in_doubt' then o.next_look_at when 'cancel_requested' then o.cancel_next_at end`
 
 func scanSummary(row pgx.CollectableRow) (o OrderSummary, err error) {
 	var reason *relay.HoldReason

@@ -328,6 +328,7 @@ func TestInDoubt(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, due)
 	require.InDelta(t, 5400, list[float64](b, `select extract(epoch from next_look_at - now())::float8 from orders where id = $1`, sub.Order.ID)[0], 60)
+	require.WithinDuration(t, time.Now().Add(90*time.Minute), *b.summary(sub.Order.ID).RetryAt, time.Minute)
 }
 
 func TestReopenSendsTheSameToken(t *testing.T) {

@@ -359,12 +359,11 @@ func (c *connection) Check(ctx context.Context) (connectors.Report, error) {
 func (c *connection) countedFrom(ctx context.Context, op string) (int, error) {
 	var codes [2][]string
 	for number := range codes {
-		got, _, err := c.batch(ctx, op, getBatch, number)
+		got, ok, err := c.tryBatch(ctx, op, getBatch, number)
 		switch {
-		case err == nil:
-		case ctx.Err() != nil, exchange.KindIs(err, relay.Unauthorised, relay.Throttled):
+		case err != nil:
 			return 0, err
-		default: // perhaps there is no such batch
+		case !ok:
 			return c.firstBatch, nil
 		}
 		for _, row := range got.items() {

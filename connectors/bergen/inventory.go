@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"orderferry/connectors"
+	"orderferry/connectors/exchange"
 	"orderferry/relay"
 )
 
@@ -292,7 +293,8 @@ func (c *connection) readChunk(ctx context.Context, op string, codes []string, s
 }
 
 // batches reads batch after batch, to the number that the latest names. whole is
-// false when one of them had nothing, though it was to be there: rows moved.
+// false when one of them had nothing, though it was to be there: rows moved. That
+// nothing changed may be told as one batch.
 func (c *connection) batches(ctx context.Context, op string, o operation, each func(batch int, row itemXML), args ...any) (whole bool, err error) {
 	whole = true
 	for n := range maxBatches {
@@ -308,7 +310,7 @@ func (c *connection) batches(ctx context.Context, op string, o operation, each f
 			return false, &relay.Error{Kind: relay.Unavailable, Op: op, Status: status, Err: err}
 		}
 		if n < total && len(got.items()) == 0 {
-			whole = false
+			whole = o.name == getChangesBatch.name && total == 1
 			if err := c.miscounted(ctx, op, o, total, args...); err != nil {
 				return false, err
 			}
@@ -326,6 +328,18 @@ func (c *connection) batch(ctx context.Context, op string, o operation, number i
 		err = readError(op, status, got.failures())
 	}
 	return got, status, err
+}
+
+// tryBatch asks for a batch that there need not be: ok is false when it is refused.
+func (c *connection) tryBatch(ctx context.Context, op string, o operation, number int, args ...any) (got stockAnswer, ok bool, err error) {
+	got, _, err = c.batch(ctx, op, o, number, args...)
+	switch {
+	case err == nil:
+		return got, true, nil
+	case ctx.Err() != nil, exchange.KindIs(err, relay.Unauthorised, relay.Throttled):
+		return stockAnswer{}, false, err
+	}
+	return stockAnswer{}, false, nil
 }
 
 // total is the number of batches. Without one nothing tells whether there are more.
@@ -349,7 +363,7 @@ func (c *connection) miscounted(ctx context.Context, op string, o operation, tot
 	if c.firstBatch == 1 {
 		outside = 0
 	}
-	got, _, err := c.batch(ctx, op, o, outside, args...)
+	got, _, err := c.tryBatch(ctx, op, o, outside, args...)
 	if err != nil || len(got.items()) == 0 {
 		return err
 	}

@@ -344,6 +344,35 @@ func mustParse(t *testing.T, cursor string) position {
 	return p
 }
 
+// Nothing changed: one batch, which is empty, and no other to ask for.
+func TestNoChangesInOneBatch(t *testing.T) {
+	v := newVendor(t)
+	v.on(getBatch, stockOf(getBatch, 1, item(nj2, "A", 1, 0)))
+	outside := getChangesBatch.notes(1, "Error", "Failed: batch number 0 is out of range")
+	refused := getChangesBatch.notes(2, "AuthenticationError", "Authentication failed")
+	allowed := true
+	v.on(getChangesBatch, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !strings.Contains(bodyOf(r), "<batchNumber>0<"):
+			stockOf(getChangesBatch, 1)(w, r)
+		case allowed:
+			outside(w, r)
+		default:
+			refused(w, r)
+		}
+	})
+	c := v.open(nil)
+	_, full := drain(t, c, "", 10)
+	got, changes := drain(t, c, full.Cursor, 10)
+	require.Empty(t, got)
+	require.True(t, changes.Changes)
+	require.False(t, changes.Partial)
+
+	allowed = false
+	_, err := c.PullInventory(t.Context(), connectors.InventoryQuery{Cursor: changes.Cursor})
+	require.ErrorIs(t, err, relay.Unauthorised, "that says nothing of the batch")
+}
+
 // Another process goes on with the pages: codes that came or went meanwhile put
 // none into two pages.
 func TestAnotherProcessGoesOn(t *testing.T) {

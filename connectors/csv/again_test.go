@@ -57,6 +57,41 @@ func TestProfileMendedInsteadOfTheFile(t *testing.T) {
 	require.Len(t, u, 1, "the parcel is lost")
 }
 
+// Of acknowledgements, what could not be read before is heard then, and nothing else.
+func TestProfileMendedInsteadOfTheAcknowledgements(t *testing.T) {
+	for name, removedFirst := range map[string]bool{"dropped in again": false, "removed first": true} {
+		t.Run(name, func(t *testing.T) {
+			const text = "order,status,message\nSO-1,rejected,\nSO-2,declined,\n"
+			f := newFolder(t)
+			w := f.warehouse(nil)
+			d := &depot{t: t, source: w}
+			f.handOver(w, "SO-1", "aaaaaaaaaaaaaaaa")
+			f.handOver(w, "SO-2", "aaaaaaaaaaaaaaaa")
+			f.write("out/ack_1.csv", text)
+			u, unread := d.pull()
+			require.Equal(t, []string{"SO-1"}, numbers(u))
+			require.Equal(t, []string{"ack_1.csv:3"}, subjects(unread))
+			d.pull()
+			mended := f.warehouse(connectors.Values{"profile": `
+extends: standard
+acknowledgements:
+  read: ["ack_*.csv"]
+  columns: [order, {field: status, words: {refused: [rejected, declined]}}, message]
+`})
+			d.source = mended
+			if removedFirst {
+				f.remove("out/problems/ack_1.csv")
+			}
+			f.write("out/ack_1.csv", text)
+			f.handOver(mended, "SO-1", "bbbbbbbbbbbbbbbb")
+			u, _ = d.pull()
+			require.Equal(t, []string{"SO-2"}, numbers(u), "SO-1 was refused before it was handed over again")
+			u, _ = d.pull()
+			require.Empty(t, u)
+		})
+	}
+}
+
 // A snapshot was put away, and the cursor behind it lost: it is still what the next one is compared with.
 func TestLastSnapshotAfterACrash(t *testing.T) {
 	f := newFolder(t)
@@ -139,6 +174,59 @@ func TestFileThatGrows(t *testing.T) {
 			f.handOver(w, c.news[0], relay.Token(strings.Repeat("bcde"[i:i+1], 16)))
 		}
 	}
+}
+
+// And while something that it tells waits for the ledger.
+func TestFileThatGrowsWhileItWaits(t *testing.T) {
+	d := newDoubts(t, "SO-1", "SO-2")
+	w := d.f.warehouse(nil)
+	const heading, first, bad = "order,status,message", "OTHER-1,rejected,", "OTHER-2,perhaps,"
+	d.f.handOver(w, "OTHER-1", "aaaaaaaaaaaaaaaa")
+	d.f.write("out/ack_1.csv", lines(heading, first, "SO-1,accepted,", bad))
+	told, _ := d.pull()
+	require.Equal(t, []string{"OTHER-1 rejected"}, told)
+	d.f.handOver(w, "OTHER-1", "bbbbbbbbbbbbbbbb")
+	d.f.write("out/ack_1.csv", lines(heading, first, "SO-1,accepted,", bad, "SO-2,accepted,", "OTHER-3,accepted,"))
+	told, unread := d.pull()
+	require.Equal(t, []string{"OTHER-3 accepted"}, told)
+	require.Equal(t, []string{"ack_1.csv:4"}, subjects(unread))
+	d.f.write("out/ack_1.csv", lines(heading, first, "SO-1,accepted,", bad, "SO-2,accepted,", "OTHER-3,accepted,", "SO-1,rejected,"))
+	told, _ = d.pull()
+	require.Empty(t, told)
+	d.knows["SO-1"], d.knows["SO-2"] = true, true
+	told, unread = d.pull()
+	require.Equal(t, []string{"SO-1 rejected", "SO-2 accepted"}, told)
+	require.Equal(t, []string{"ack_1.csv:4"}, subjects(unread))
+	told, _ = d.pull()
+	require.Empty(t, told)
+	require.Equal(t, []string{"ack_1.csv", "ack_1.csv.why"}, d.f.names("out/problems"))
+}
+
+// As many orders wait in it as may.
+func TestFullFileThatGrowsWhileItWaits(t *testing.T) {
+	d := newDoubts(t)
+	text, want := "order,status,message\n", []string{"SO-000 rejected"}
+	for n := range maxLater {
+		number := fmt.Sprintf("SO-%03d", n)
+		sent := filepath.Join(d.f.dir, "sent", number)
+		require.NoError(t, os.MkdirAll(sent, 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(sent, orderFile), nil, 0o644)) // just now
+		text += number + ",accepted,\n"
+		if n > 0 {
+			want = append(want, number+" accepted")
+		}
+	}
+	d.f.write("out/ack_1.csv", text)
+	told, _ := d.pull()
+	require.Empty(t, told)
+	d.f.write("out/ack_1.csv", text+"SO-000,rejected,\nOTHER-1,accepted,\n")
+	told, _ = d.pull()
+	require.Equal(t, []string{"OTHER-1 accepted"}, told)
+	for n := range maxLater {
+		d.knows[relay.WarehouseOrderID(fmt.Sprintf("SO-%03d", n))] = true
+	}
+	told, _ = d.pull()
+	require.Equal(t, want, told)
 }
 
 // A mirror puts back a file that is no such file at all.

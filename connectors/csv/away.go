@@ -115,7 +115,7 @@ func (v *visit) putBefore(folder string, r fileRef) (string, error) {
 // reasonsSuffix ends the name of what stands beside a file in problems.
 const reasonsSuffix = ".why"
 
-// reasons lists the bad rows for people and for report.
+// reasons lists the bad rows, for people and for reasonsOf.
 func reasons(d doneFile) []byte {
 	var b strings.Builder
 	b.WriteString("Drop the mended file in first, as a whole; remove this one then.\n")
@@ -176,6 +176,15 @@ func (v *visit) report() error {
 	for _, b := range v.cur.Bad {
 		u.add(v.cur.Reading[b.File].Name, b.Line, b.Message)
 	}
+	// What waits for long is said too, or it would wait in silence.
+	for _, h := range v.cur.Held {
+		for _, l := range h.Groups {
+			u.addOverdue(h.Name, l)
+		}
+	}
+	for _, l := range v.cur.Later {
+		u.addOverdue(v.cur.Reading[l.File].Name, l)
+	}
 	v.page.unread = u.list
 	return nil
 }
@@ -184,33 +193,50 @@ func (v *visit) report() error {
 const mostReasons = 1 << 20
 
 func (v *visit) reportReasons(u *unreadList, name string) error {
-	f, err := v.fs.open(path.Join(v.in.at(problemsFolder), name+reasonsSuffix))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil // somebody mends it just now
-	case barred(err):
+	bad, err := v.in.reasonsOf(v.fs, name)
+	if barred(err) {
 		u.add(name, 0, "what is beside it can't be opened, and would say why: look at it, and remove it")
 		return nil
-	case err != nil:
-		return err
 	}
-	defer f.Close()
-	lines := bufio.NewScanner(io.LimitReader(f, mostReasons))
+	for _, b := range bad {
+		u.add(name, b.Line, b.Message)
+	}
+	return err
+}
+
+// reasonsOf reads which rows of a file in problems are bad; none where somebody
+// removed the reasons just now.
+func (in *inbox) reasonsOf(f files, name string) (bad []badRow, err error) {
+	r, err := f.open(path.Join(in.at(problemsFolder), name+reasonsSuffix))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	lines := bufio.NewScanner(io.LimitReader(r, mostReasons))
 	lines.Buffer(nil, mostReasons+1) // the partner may write there: no line is too long
 	for lines.Scan() {
 		head, message, _ := strings.Cut(lines.Text(), ": ")
 		var line int
 		if _, err := fmt.Sscanf(head, "line %d", &line); err == nil {
-			u.add(name, line, message)
+			bad = append(bad, badRow{Line: line, Message: message})
 		}
 	}
-	return lines.Err()
+	return bad, lines.Err()
 }
 
 // unreadList collects what can't be read, one entry a line of a file.
 type unreadList struct {
 	list []connectors.Unread
 	at   map[connectors.Unread]int
+}
+
+func (u *unreadList) addOverdue(name string, l laterGroup) {
+	if l.Overdue {
+		u.add(name, l.Line, "order: "+wantKnown)
+	}
 }
 
 func (u *unreadList) add(subject string, line int, message string) {

@@ -159,7 +159,7 @@ func TestCodesAreNeverChanged(t *testing.T) {
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, relay.Invalid, refused.Kind)
 	require.Equal(t, []relay.Problem{{Field: "lines[1].sku", Value: "-RED-M",
-		Message: `begins with "-", so that a spreadsheet would run it: want another code, or guard: none for this column of the profile`}}, refused.Fields)
+		Message: `begins with "-", so that a spreadsheet would run it: want another code, or guard: none in the profile, for this column or as a whole`}}, refused.Fields)
 	r := prepared(t, `
 extends: standard
 orders:

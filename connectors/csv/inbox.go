@@ -111,6 +111,7 @@ type doneFile struct {
 type laterGroup struct {
 	Key string `json:"k"`
 	mark
+	Overdue bool `json:"o,omitempty"`
 }
 
 // heldFile is a file of which groups can't be told yet. It stays where it is.
@@ -166,10 +167,17 @@ type taker struct {
 type fate int
 
 const (
-	told  fate = iota
-	later      // it can't be told yet
-	never      // it says nothing new
-	alien      // it is of an order that nobody here knows: people are called
+	told    fate = iota
+	later        // it can't be told yet
+	overdue      // it can't be told yet, for so long that people are called
+	never        // it says nothing new
+	alien        // it is of an order that nobody here knows: people are called
+)
+
+// What is wrong with an order that nobody here knows, and with one that is overdue.
+const (
+	wantHanded = "want the number of an order that was handed over here"
+	wantKnown  = "want the number of an order that the ledger knows. This one was handed over here, and the ledger has not heard of it: wait until it has, or remove the order's folder in sent if it never will"
 )
 
 // read reads a page of at most limit groups.
@@ -304,8 +312,9 @@ func (v *visit) settled() ([]file, error) {
 		return nil, err
 	}
 	v.checkReading(all)
-	v.cur.Held = slices.DeleteFunc(v.cur.Held, func(h heldFile) bool { // one that changed is another file
-		return !slices.ContainsFunc(all, h.is) || v.in.layoutOf(h.Name) == nil
+	v.cur.Held = slices.DeleteFunc(v.cur.Held, func(h heldFile) bool { // one that changed is another file, unless it grew
+		there := slices.ContainsFunc(all, func(f file) bool { return h.is(f) || f.name == h.Name && f.size > h.Size })
+		return !there || v.in.layoutOf(h.Name) == nil
 	})
 	maps.DeleteFunc(v.in.held, func(name string, _ *batch) bool {
 		return !slices.ContainsFunc(v.cur.Held, func(h heldFile) bool { return h.Name == name })
@@ -489,7 +498,11 @@ func barred(err error) bool { return errors.Is(err, fs.ErrPermission) || errors.
 // done notes that a file was read to its end.
 func (v *visit) done(d doneFile, rows int) {
 	v.finish(d)
-	v.cur.Seen = append(v.cur.Seen, seenFile{d.fileRef, rows, len(d.Bad) > 0})
+	seen := seenFile{fileRef: d.fileRef, Rows: rows, Bad: len(d.Bad) > 0}
+	for _, b := range d.Bad {
+		seen.Lines = append(seen.Lines, b.Line)
+	}
+	v.cur.Seen = append(v.cur.Seen, seen)
 	v.cur.Seen = v.cur.Seen[max(0, len(v.cur.Seen)-maxSeen):]
 }
 
@@ -560,9 +573,12 @@ func (v *visit) apply(b *batch, g group) (verdict, error) {
 	if v.cur.Only != nil && !slices.ContainsFunc(v.cur.Only, func(l laterGroup) bool { return l.At == g.from.At }) {
 		return goOn, nil // it was told
 	}
-	if f.Told > 0 {
+	if f.Told > 0 && v.cur.Only == nil { // what is taken up was not told
 		if g.rows = slices.DeleteFunc(g.rows, func(e entry) bool { return e.at < f.Told }); len(g.rows) == 0 {
 			return goOn, nil
+		}
+		if v.waitsIn(f, g) {
+			return goOn, nil // and is taken up with what it says now
 		}
 	}
 	becomes, err := v.judged(f, g)
@@ -572,14 +588,12 @@ func (v *visit) apply(b *batch, g group) (verdict, error) {
 	case becomes == never:
 		return v.count(), nil // to find that out may have taken questions
 	case becomes == alien:
-		for _, e := range g.rows {
-			e.fault("order", "want the number of an order that was handed over here")
-			v.bad(e)
-		}
-		return v.count(), nil
-	case becomes == later && v.mayHold():
-		v.cur.Later = append(v.cur.Later, laterGroup{g.key, g.from})
+		return v.reject(g, wantHanded), nil
+	case (becomes == later || becomes == overdue) && v.mayHold():
+		v.cur.Later = append(v.cur.Later, laterGroup{g.key, g.from, becomes == overdue})
 		return goOn, nil
+	case becomes == overdue: // it must not stop all behind it
+		return v.reject(g, wantKnown), nil
 	case becomes == later:
 		v.waits = true
 		return notYet, nil
@@ -590,6 +604,15 @@ func (v *visit) apply(b *batch, g group) (verdict, error) {
 	}
 	v.cur.Rows += len(g.rows) - len(bad)
 	return v.count(), nil
+}
+
+// reject notes that no row of a group can be told.
+func (v *visit) reject(g group, why string) verdict {
+	for _, e := range g.rows {
+		e.fault("order", why)
+		v.bad(e)
+	}
+	return v.count()
 }
 
 // count takes one of the groups that the page may hold.
@@ -606,6 +629,8 @@ func (v *visit) judged(f fileRef, g group) (fate, error) {
 		return told, nil
 	case v.waitsBefore(f, g.key):
 		return later, nil
+	case f.Again != 0 && v.unheard(f, g):
+		f.Again = 0
 	}
 	return v.judge(v.fs, f, g)
 }
@@ -640,12 +665,13 @@ func (v *visit) end(b *batch) {
 		if len(d.Bad) > 0 {
 			d.More = v.cur.More
 		}
-		var groups []laterGroup
+		groups := v.grown(&d)
 		for _, l := range v.cur.Later {
 			if l.File == i {
-				groups = append(groups, laterGroup{l.Key, mark{At: l.At, Line: l.Line, Torn: l.Torn}})
+				groups = append(groups, laterGroup{l.Key, mark{At: l.At, Line: l.Line, Torn: l.Torn}, l.Overdue})
 			}
 		}
+		slices.SortFunc(groups, func(a, b laterGroup) int { return cmp.Compare(a.At, b.At) })
 		if len(groups) > 0 {
 			v.hold(heldFile{d, v.cur.Rows, groups})
 			v.in.held[f.Name] = b

@@ -7,6 +7,8 @@ type seenFile struct {
 	fileRef
 	Rows int  `json:"r"`
 	Bad  bool `json:"b,omitempty"` // rows of it could not be
+	// Lines are those of the bad rows that were noted one by one.
+	Lines []int `json:"l,omitempty"`
 }
 
 // toldBefore reports whether a file says nothing new, and notes what of it is not.
@@ -36,7 +38,14 @@ func (v *visit) toldBefore(k kind, r *fileRef) (again bool, err error) {
 // told is how much of a file was read under the same name, before the partner
 // wrote on.
 func (v *visit) told(r fileRef) (int64, error) {
-	for _, s := range slices.Backward(v.cur.Seen) {
+	var before []fileRef
+	for _, s := range v.cur.Seen {
+		before = append(before, s.fileRef)
+	}
+	for _, h := range v.cur.Held {
+		before = append(before, h.fileRef)
+	}
+	for _, s := range slices.Backward(before) {
 		if s.Name != r.Name || s.Size >= r.Size {
 			continue
 		}
@@ -46,6 +55,35 @@ func (v *visit) told(r fileRef) (int64, error) {
 		}
 	}
 	return 0, nil
+}
+
+// waitsIn reports whether a group waits already in what a file was before it grew.
+func (v *visit) waitsIn(f fileRef, g group) bool {
+	return slices.ContainsFunc(v.cur.Held, func(h heldFile) bool {
+		return h.Name == f.Name && h.Size == f.Told && slices.ContainsFunc(h.Groups, func(l laterGroup) bool { return l.At == g.from.At })
+	})
+}
+
+// grown adds to what was read of a file what was bad in it when the partner wrote on
+// while something of it waited, and returns what still does.
+//
+// Promise 1: read anew as a whole, it would refuse orders that were handed over since.
+func (v *visit) grown(d *doneFile) []laterGroup {
+	i := slices.IndexFunc(v.cur.Held, func(h heldFile) bool { return h.Name == d.Name })
+	if i < 0 {
+		return nil
+	}
+	h := v.cur.Held[i]
+	v.cur.Held = slices.Delete(v.cur.Held, i, i+1)
+	if d.Told != h.Size {
+		return nil // another file under its name
+	}
+	news := slices.DeleteFunc(d.Bad, func(b badRow) bool { return slices.Contains(h.Bad, b) })
+	d.Bad, d.More = append(slices.Clone(h.Bad), news...), d.More+h.More
+	if extra := len(d.Bad) - maxBad; extra > 0 {
+		d.Bad, d.More = d.Bad[:maxBad], d.More+extra
+	}
+	return slices.Clone(h.Groups)
 }
 
 // repeats reports whether all that a file says was read before. A version of a
@@ -79,6 +117,19 @@ func (v *visit) repeats(k kind, r *fileRef) bool {
 		return false
 	}
 	return true
+}
+
+// unheard reports whether what a group says in the end is news, though the file's
+// content is not: it was bad wherever it was read before. The profile was mended since,
+// or the ledger has learned of the order.
+func (v *visit) unheard(r fileRef, g group) bool {
+	last, ok := g.last()
+	if !ok {
+		return false
+	}
+	same := slices.DeleteFunc(slices.Clone(v.cur.Seen), func(s seenFile) bool { return s.Hash != r.Hash || s.Size != r.Size })
+	heard := slices.ContainsFunc(same, func(s seenFile) bool { return !slices.Contains(s.Lines, last.line) })
+	return len(same) > 0 && !heard
 }
 
 // readBefore reports whether this very version of a file was read.

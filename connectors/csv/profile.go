@@ -44,7 +44,7 @@ type layout struct {
 	heading bool
 	comma   bool // decimals have a comma
 	zone    *time.Location
-	guard   string // put before a cell that a spreadsheet would run
+	guard   string // put before a cell that a spreadsheet would run; guardNone for nothing
 	records []record
 	typed   bool // the first cell of a row names its record
 	// Of shipments: a file tells whole orders, so an order that it names has shipped in full.
@@ -79,6 +79,9 @@ type column struct {
 	read      bool
 	write     bool
 }
+
+// guardNone has cells written as they are.
+const guardNone = "none"
 
 // fields are what the columns of each kind may hold: of the record, and of its lines.
 var fields = map[kind]struct{ head, line, need []string }{
@@ -148,6 +151,8 @@ type (
 		Decimal   string  `yaml:"decimal"`
 		Zone      string  `yaml:"zone"`
 		Guard     string  `yaml:"guard"`
+		// Of acknowledgements and shipments.
+		OtherOrders *bool `yaml:"other_orders"`
 	}
 	layoutText struct {
 		Form        formText     `yaml:",inline"`
@@ -156,7 +161,6 @@ type (
 		Columns     []columnText `yaml:"columns"`
 		Records     []recordText `yaml:"records"`
 		WholeOrders bool         `yaml:"whole_orders"`
-		OtherOrders bool         `yaml:"other_orders"`
 		Tells       string       `yaml:"tells"`
 		Missing     string       `yaml:"missing"`
 	}
@@ -275,7 +279,7 @@ func (f formText) over(below formText) formText {
 	return formText{
 		Separator: cmp.Or(f.Separator, below.Separator), Quotes: cmp.Or(f.Quotes, below.Quotes), Encoding: cmp.Or(f.Encoding, below.Encoding),
 		LineEnds: cmp.Or(f.LineEnds, below.LineEnds), Comment: cmp.Or(f.Comment, below.Comment), Heading: cmp.Or(f.Heading, below.Heading),
-		Decimal: cmp.Or(f.Decimal, below.Decimal), Zone: cmp.Or(f.Zone, below.Zone), Guard: cmp.Or(f.Guard, below.Guard),
+		Decimal: cmp.Or(f.Decimal, below.Decimal), Zone: cmp.Or(f.Zone, below.Zone), Guard: cmp.Or(f.Guard, below.Guard), OtherOrders: cmp.Or(f.OtherOrders, below.OtherOrders),
 	}
 }
 
@@ -293,7 +297,7 @@ func choice(key, s string, words ...string) (string, error) {
 var separators = map[string]byte{"comma": ',', "semicolon": ';', "tab": '\t', "pipe": '|'}
 
 func (t *layoutText) layout(k kind, common formText) (*layout, error) {
-	l := &layout{kind: k, read: t.Read, write: t.Write, whole: t.WholeOrders, others: t.OtherOrders}
+	l := &layout{kind: k, read: t.Read, write: t.Write, whole: t.WholeOrders}
 	f := t.Form.over(common)
 	separator, err1 := choice("separator", f.Separator, "comma", "semicolon", "tab", "pipe")
 	quotes, err2 := choice("quotes", f.Quotes, string(quoteNeeded), string(quoteAll), string(quoteNone))
@@ -314,6 +318,7 @@ func (t *layoutText) layout(k kind, common formText) (*layout, error) {
 		l.dialect.comment = *f.Comment
 	}
 	l.heading, l.comma, l.zone, l.guard = f.Heading == nil || *f.Heading, decimal == "comma", zone, cmp.Or(f.Guard, "'")
+	l.others = f.OtherOrders != nil && *f.OtherOrders
 	l.changes, l.missingZero = tells == "changes", missing == "zero"
 	if err := l.addRecords(t); err != nil {
 		return nil, err
@@ -372,11 +377,11 @@ func (t columnText) column(l *layout, r record) (column, error) {
 	} else if only != "both" {
 		c.read, c.write = only == "read", only == "write"
 	}
-	guard, err := choice("guard", t.Guard, "needed", "none")
+	guard, err := choice("guard", t.Guard, "needed", guardNone)
 	if err != nil {
 		return c, err
 	}
-	c.unguarded = guard == "none"
+	c.unguarded = guard == guardNone || l.guard == guardNone
 	if !timeFormat(c.format) {
 		return c, fmt.Errorf("format: %q: want iso8601, unix, or a pattern of YYYY, YY, MM, M, DD, D, hh, mm and ss", clip(c.format, 40))
 	}

@@ -237,6 +237,31 @@ shipments:
 	require.Equal(t, []string{"shp_1.csv:3", "shp_1.csv:5", "shp_1.csv:7"}, subjects(unread))
 }
 
+// What a merchant needs to say of all files is said without copying a layout, and a
+// kind may say otherwise.
+func TestWordsForTheWholeProfile(t *testing.T) {
+	p, err := parseProfile(`
+extends: standard
+other_orders: true
+acknowledgements: {read: ["ack_*.csv"], other_orders: false, columns: [order]}
+`)
+	require.NoError(t, err)
+	require.True(t, p.shipments.others)
+	require.False(t, p.acknowledgements.others)
+
+	d := newDoubts(t)
+	d.profile = "extends: standard\nother_orders: true"
+	d.f.write("out/shp_1.csv", lines(shipHeading, shipment("1042", "1Z1"), shipment("OTHER-1", "1Z2")))
+	_, unread := d.pull()
+	require.Empty(t, unread)
+
+	o := anOrder("SO-1")
+	o.Items[1].Code, o.ShipTo.Name = "-RED-M", "=A1"
+	r := prepared(t, "extends: standard\nguard: none", o)
+	require.Contains(t, string(r.Content), ",-RED-M,,6,")
+	require.Contains(t, string(r.Content), ",=A1,")
+}
+
 func TestBadProfiles(t *testing.T) {
 	const orders, shipments = "orders: {read: ['a*'], write: 'a_{order}_{token}', columns: [order, sku, quantity]}\n", "shipments: {read: ['s*'], write: 's_{key}', columns: [order, tracking]}\n"
 	require.NoError(t, checkWarehouseProfile(orders+shipments))

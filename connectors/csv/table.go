@@ -170,9 +170,14 @@ func (t *table) next() (entry, error) {
 	return e, nil
 }
 
+// ignores reports whether a row is of no interest. One whose cells are all empty is
+// none: spreadsheets leave such rows at a file's end.
 func (t *table) ignores(r row) bool {
 	if r.err != nil {
 		return false
+	}
+	if !slices.ContainsFunc(r.cells, func(s string) bool { return s != "" }) {
+		return true
 	}
 	kind, ok := t.record(r.cells)
 	return ok && t.l.records[kind].ignore
@@ -298,6 +303,16 @@ type group struct {
 	from mark
 	rows []entry
 	torn bool // a row beside it could not be read, and may have been one of it
+}
+
+// last is the last row that could be read.
+func (g group) last() (e entry, ok bool) {
+	for _, row := range g.rows {
+		if len(row.faults) == 0 {
+			e, ok = row, true
+		}
+	}
+	return e, ok
 }
 
 // left is the entry that says what of a torn group is left out: half of it would be

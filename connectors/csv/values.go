@@ -125,7 +125,7 @@ func (l *layout) guarded(c column, s string) (string, error) {
 	case c.unguarded || s == "" || !strings.ContainsRune("=+-@\t\r", rune(s[0])) || plainNumber.MatchString(s):
 		return s, nil
 	case codes[c.field]:
-		return s, fmt.Errorf("begins with %q, so that a spreadsheet would run it: want another code, or guard: none for this column of the profile", s[:1])
+		return s, fmt.Errorf("begins with %q, so that a spreadsheet would run it: want another code, or guard: none in the profile, for this column or as a whole", s[:1])
 	}
 	return l.guard + s, nil
 }

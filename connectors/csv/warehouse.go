@@ -225,8 +225,8 @@ func (w *warehouse) CancelOrder(ctx context.Context, id relay.WarehouseOrderID) 
 	return connectors.CancelAnswer{Result: connectors.CancelPending, Evidence: "asked by the file " + name + "; the warehouse has not answered"}, nil
 }
 
-// doubtful is for how long what files tell of an order waits for the ledger to
-// know that the order was handed over; in doubt, it is looked for within minutes.
+// doubtful is for how long an order that was handed over may be unknown to the ledger
+// before people are called; in doubt, it is looked for within minutes.
 const doubtful = 24 * time.Hour
 
 // PullShipments reads acknowledgements and shipments. Its cursor goes over files,
@@ -303,12 +303,11 @@ func (w *warehouse) judge(ctx context.Context, q connectors.ShipmentsQuery) func
 				return told, err
 			}
 		}
-		inDoubt := slices.ContainsFunc(handed, func(h handedOver) bool { return time.Since(h.at) < doubtful })
 		strange := l != nil && !l.others
 		switch {
 		case repeated && !handedBetween(handed, from):
 			return never, nil
-		case sure || !inDoubt && !strange:
+		case sure || len(handed) == 0 && !strange:
 			return told, nil
 		case !ours: // no order was ever handed over under such a number
 			return alien, nil
@@ -317,10 +316,13 @@ func (w *warehouse) judge(ctx context.Context, q connectors.ShipmentsQuery) func
 		switch {
 		case err != nil || there[0]:
 			return told, err
-		case inDoubt:
+		case len(handed) == 0:
+			return alien, nil
+		case slices.ContainsFunc(handed, func(h handedOver) bool { return time.Since(h.at) < doubtful }):
 			return later, nil
 		}
-		return alien, nil
+		// Promise 3: the ledger finds it as soon as it looks for it, and hears of it then.
+		return overdue, nil
 	}
 }
 
@@ -328,17 +330,13 @@ func (w *warehouse) judge(ctx context.Context, q connectors.ShipmentsQuery) func
 type answer struct{ number, status, message string }
 
 // lastAnswer is the row that counts of those of one order.
-func lastAnswer(g group) (a answer, ok bool) {
-	for _, e := range g.rows {
-		if len(e.faults) == 0 {
-			a, ok = answer{strings.ToUpper(e.key), e.values["status"], e.values["message"]}, true
-		}
-	}
-	return a, ok
+func lastAnswer(g group) (answer, bool) {
+	e, ok := g.last()
+	return answer{strings.ToUpper(e.key), e.values["status"], e.values["message"]}, ok
 }
 
-// standing are the answers in files that lie in problems: told already, and not to be
-// told again when the mended file is dropped in as a whole.
+// standing are the answers in files that lie in problems, but for the bad rows: told
+// already, and not to be told again when the mended file is dropped in as a whole.
 //
 // Promise 1: an order that was refused by such a file may have been handed over
 // again since, and nothing in the mended one is about that.
@@ -357,7 +355,15 @@ func (w *warehouse) standing(f files) (map[answer]bool, error) {
 		if l == nil || l.kind != kindAcknowledgements {
 			continue
 		}
+		untold, err := w.inbox.reasonsOf(f, bad.name)
+		if err != nil && !barred(err) {
+			return nil, err
+		}
 		if err := eachGroup(f, path.Join(dir, bad.name), l, func(g group) {
+			// A row may be good by now: the profile was mended, or the ledger knows its order.
+			g.rows = slices.DeleteFunc(g.rows, func(e entry) bool {
+				return slices.ContainsFunc(untold, func(b badRow) bool { return b.Line == e.line })
+			})
 			if a, ok := lastAnswer(g); ok {
 				out[a] = true
 			}

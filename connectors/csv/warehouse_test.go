@@ -1,6 +1,7 @@
 package csv
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -674,6 +675,42 @@ func TestBadRowsLoseNoGoodOnes(t *testing.T) {
 	require.Equal(t, []string{"shp_1.csv"}, f.names("out/archive"))
 }
 
+// Spreadsheets leave rows of separators alone at a file's end. They are no rows, and
+// keep nothing from being told.
+func TestRowsOfEmptyCells(t *testing.T) {
+	f := newFolder(t)
+	f.write("out/shp_1.csv", lines(shipHeading, shipment("SO-1", "1Z1"), ",,,,,,,,", `"",,,,,,,, `, shipment("SO-1", "1Z2"), ",,,,,,,,"))
+	f.write("out/inv_1.csv", lines("sku,quantity", "MUG,40", ",", ","))
+	f.write("in/ord_1.csv", lines("order,sku,quantity", "SO-1,MUG,1", ",,", ",,,"))
+	updates, unread := (&depot{t: t, source: f.warehouse(nil)}).pull()
+	require.Empty(t, unread)
+	require.Len(t, updates, 1)
+	require.Len(t, updates[0].Packages, 2)
+	cursor := ""
+	levels, page := reading(t, f.warehouse(nil), &cursor, 10)
+	require.Empty(t, page.Unread)
+	require.False(t, page.Partial)
+	require.Equal(t, []relay.InventoryLevel{level("MUG", "", 40)}, levels)
+	orders, unread := (&shop{t: t, source: f.open("csv-cart", nil).(connectors.OrderSource), limit: 10}).pull()
+	require.Empty(t, unread)
+	require.Len(t, orders, 1)
+	require.Empty(t, orders[0].Problems)
+
+	// Also where the first cell says what a row is.
+	f = newFolder(t)
+	f.write("in/ord_1.csv", `"PH","A-1"`+"\r\n"+`"PD","A-1","1","MUG","1"`+"\r\n,,,,\r\n")
+	orders, unread = (&shop{t: t, source: f.open("csv-cart", connectors.Values{"profile": `
+extends: dropstream
+orders:
+  read: ["ord_*.csv"]
+  records:
+    - {type: PH, columns: [order]}
+    - {type: PD, of: line, columns: [order, line, sku, quantity]}
+`}).(connectors.OrderSource), limit: 10}).pull()
+	require.Empty(t, unread)
+	require.Empty(t, orders[0].Problems)
+}
+
 func TestParcelsThatTellTheOrderIsComplete(t *testing.T) {
 	f := newFolder(t)
 	f.write("out/shp_1.csv", lines("order,tracking,done", "SO-1,1Z1,no", "SO-2,1Z2,yes"))
@@ -706,6 +743,8 @@ type doubts struct {
 	q     connectors.ShipmentsQuery
 	knows map[relay.WarehouseOrderID]bool
 	asked map[relay.WarehouseOrderID]bool
+	// profile is that of the warehouse; "" for the standard one.
+	profile string
 }
 
 func newDoubts(t *testing.T, handed ...string) *doubts {
@@ -722,11 +761,22 @@ func newDoubts(t *testing.T, handed ...string) *doubts {
 	return d
 }
 
+// age has everything handed over two days ago, as after a weekend on which all was down.
+func (d *doubts) age(numbers ...string) {
+	d.t.Helper()
+	old := time.Now().Add(-2 * doubtful)
+	for _, number := range numbers {
+		for _, name := range d.f.names(filepath.Join("sent", number)) {
+			require.NoError(d.t, os.Chtimes(filepath.Join(d.f.dir, "sent", number, name), old, old))
+		}
+	}
+}
+
 // pull reads all there is, each page in another process.
 func (d *doubts) pull() (told []string, unread []connectors.Unread) {
 	d.t.Helper()
 	for range 100 {
-		p, err := d.f.warehouse(nil).PullShipments(d.t.Context(), d.q)
+		p, err := d.f.warehouse(connectors.Values{"profile": cmp.Or(d.profile, "standard")}).PullShipments(d.t.Context(), d.q)
 		require.NoError(d.t, err)
 		d.q.Cursor = p.Cursor
 		for _, u := range p.Updates {
@@ -838,6 +888,83 @@ shipments: {read: ["shp_*.csv"], other_orders: true, columns: [order, tracking]}
 `}).PullShipments(t.Context(), d.q)
 	require.NoError(t, err)
 	require.Empty(t, p.Unread)
+}
+
+// Promise 3: the answer to an order that was handed over is heard, however late the
+// ledger learns of the order; and meanwhile people hear that it waits.
+func TestAnswerWaitsForTheLedger(t *testing.T) {
+	for name, profile := range map[string]string{
+		"standard": "standard",
+		"other orders too": `
+extends: standard
+acknowledgements:
+  read: ["ack_*.csv"]
+  other_orders: true
+  columns: [order, {field: status, words: {accepted: [accepted], refused: [rejected]}}, message]
+`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDoubts(t, "SO-1")
+			d.profile = profile
+			d.age("SO-1")
+			d.f.write("out/ack_1.csv", lines("order,status,message", "OTHER-1,accepted,", "SO-1,rejected,no such street"))
+			said, unread := d.pull()
+			require.Equal(t, []string{"OTHER-1 accepted"}, said)
+			want := []connectors.Unread{{Subject: "ack_1.csv", Line: 3, Message: "order: " + wantKnown}}
+			require.Equal(t, want, unread)
+			said, unread = d.pull()
+			require.Empty(t, said)
+			require.Equal(t, want, unread)
+			require.Equal(t, []string{"ack_1.csv"}, d.f.names("out"))
+
+			d.knows["SO-1"] = true
+			said, unread = d.pull()
+			require.Equal(t, []string{"SO-1 rejected"}, said)
+			require.Empty(t, unread)
+			d.pull()
+			require.Equal(t, []string{"ack_1.csv"}, d.f.names("out/archive"))
+		})
+	}
+}
+
+// More answers than may wait, of orders that the ledger may never learn of: they stop
+// nothing behind them. Whoever drops the file in again has them heard.
+func TestMoreAnswersThanMayWaitForTheLedger(t *testing.T) {
+	for name, removedFirst := range map[string]bool{"dropped in again": false, "removed first": true} {
+		t.Run(name, func(t *testing.T) {
+			d := newDoubts(t)
+			var numbers, want []string
+			text := "order,status,message\n"
+			for n := range maxLater + 20 {
+				number := fmt.Sprintf("SO-%03d", n)
+				require.NoError(t, os.MkdirAll(filepath.Join(d.f.dir, "sent", number), 0o755))
+				d.f.write("sent/"+number+"/"+orderFile, "handed over long ago")
+				numbers, want, text = append(numbers, number), append(want, number+" accepted"), text+number+",accepted,\n"
+			}
+			d.f.write("out/ack_1.csv", text)
+			d.f.write("out/ack_2.csv", lines("order,status,message", "OTHER-1,accepted,"))
+			told, unread := d.pull()
+			require.Equal(t, []string{"OTHER-1 accepted"}, told)
+			require.Len(t, unread, len(numbers))
+
+			for _, n := range numbers {
+				d.knows[relay.WarehouseOrderID(n)] = true
+			}
+			told, _ = d.pull()
+			require.Equal(t, want[:maxLater], told)
+			_, unread = d.pull()
+			require.Len(t, unread, 20)
+			require.Contains(t, d.f.names("out/problems"), "ack_1.csv")
+			if removedFirst {
+				d.f.remove("out/problems/ack_1.csv")
+			}
+			d.f.write("out/ack_1.csv", text)
+			told, _ = d.pull()
+			require.Equal(t, want[maxLater:], told)
+			told, _ = d.pull()
+			require.Empty(t, told)
+		})
+	}
 }
 
 // The ledger finds the order between two files of one page: what the first says of

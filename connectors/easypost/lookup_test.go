@@ -153,6 +153,17 @@ func TestFindIsUncertainUnlessTheSpanWasRead(t *testing.T) {
 		c.client.pageSize = 30
 		require.True(t, find(t, c, lookupOf(anOrder()))[0].Certain, "one page has them all")
 	})
+	t.Run("offset ignored, and the first order leaves the list", func(t *testing.T) {
+		v := newVendor(t)
+		listed := rows[:25]
+		v.on("GET /orders", func(w http.ResponseWriter, r *http.Request) {
+			r.URL.RawQuery = strings.Replace(r.URL.RawQuery, "offset=", "beyond=", 1)
+			pages(listed, "orders", 0, false)(w, r)
+			listed = rows[1:25]
+		})
+		c := v.open(connectors.Values{"page_size": "10", "lookup_by_query": "false"})
+		require.False(t, find(t, c, lookupOf(anOrder()))[0].Certain, "the same rows again are no end")
+	})
 	t.Run("no times", func(t *testing.T) {
 		v := newVendor(t)
 		bare := make([]obj, 40)

@@ -17,7 +17,7 @@ import (
 type listCursor struct {
 	Page   int    `json:"page"` // counted from the setting's first
 	Offset int    `json:"offset,omitempty"`
-	First  string `json:"first,omitempty"` // the first row of the first answer
+	First  string `json:"first,omitempty"` // the first row of the latest answer by offset
 	// Tail are the last rows of the latest answer: the next by offset begins with them.
 	Tail   []string `json:"tail,omitempty"`
 	ByPage bool     `json:"by_page,omitempty"`
@@ -65,7 +65,7 @@ func (l *listCursor) next(ids []string, size int) bool {
 		l.Unsure = true
 		l.turnPage()
 		return true
-	case ids[0] == l.First: // the first rows again: offsets are not heeded
+	case slices.Contains(ids, l.First): // the rows of the answer before again: offsets are not heeded
 		l.turnPage()
 		return true
 	case at < 0:
@@ -83,7 +83,7 @@ func (l *listCursor) last() string { return l.Tail[len(l.Tail)-1] }
 func (l *listCursor) advance(ids []string) {
 	fresh := len(ids) - overlap(len(ids))
 	l.Offset += fresh
-	l.Tail = ids[fresh:]
+	l.First, l.Tail = ids[0], ids[fresh:]
 }
 
 // begin is next for the first rows.
@@ -92,7 +92,7 @@ func (l *listCursor) begin(ids []string, size int) bool {
 		l.Page++
 		return l.Page == 1 // nothing under the first number: it may count from one
 	}
-	l.First, l.Full = ids[0], len(ids) >= size
+	l.Full = len(ids) >= size
 	if l.advance(ids); l.Offset == 0 {
 		l.turnPage()
 	}

@@ -41,6 +41,7 @@ func describe(name, title string) connectors.Connector {
 		BaseURL:     apiURL,
 		Settings:    settings(),
 		Credentials: credentials(),
+		Divisible:   true,
 		// 300 requests per 300 s have to do for all jobs of a connection (section 5.1).
 		Advice: map[relay.Job]time.Duration{
 			relay.PullOrders:    time.Minute,

@@ -90,7 +90,7 @@ var (
 func testConnectors() []connectors.Connector {
 	return []connectors.Connector{
 		{
-			Name: "shop", Title: "Shop", Role: connectors.Cart, BaseURL: "https://shop.example",
+			Name: "shop", Title: "Shop", Role: connectors.Cart, BaseURL: "https://shop.example", Divisible: true,
 			Credentials: []connectors.Setting{{Name: "token", Doc: "the access token", Required: true}},
 			Advice:      map[relay.Job]time.Duration{relay.PullOrders: time.Minute},
 			Open:        func(cfg connectors.Config) (connectors.Connection, error) { return &shopFront{cfg: cfg}, nil },

@@ -41,8 +41,9 @@ func (a *app) orderListCommand() *cobra.Command {
 		Short: "List orders",
 		Long: `List a merchant's orders, those first that were seen first or, with --latest, last.
 An order on hold tells the reason and what comes next, one that is skipped why the
-cart's filter leaves it out, a new one when it goes or why it waits. What a warehouse
-or a check wrote is shown with --words only, for it may quote an address.
+cart's filter leaves it out, a new one when it goes or why it waits, and one in doubt
+or to be cancelled what is asked of the warehouse and when. What a warehouse or a
+check wrote is shown with --words only, for it may quote an address.
 
 A list that is longer than --limit goes on with --after and its last order.`,
 		Example: `  ferry order list --merchant acme
@@ -175,8 +176,10 @@ type orderView struct {
 	AcceptedAt       *time.Time             `json:"accepted_at,omitempty"` // by the warehouse
 	// AnswerDue is by when a warehouse that has only received the order should say yes or no.
 	AnswerDue *time.Time `json:"answer_due,omitempty"`
-	// Of a new order: why it is not sent for now, and when it may be if it could not be sent.
-	Waits   string     `json:"waits,omitempty"`
+	// Waits is why a new order is not sent for now.
+	Waits string `json:"waits,omitempty"`
+	// RetryAt is when a new order may be sent that could not be, one in doubt is looked
+	// for, or its warehouse is asked for a cancel.
 	RetryAt *time.Time `json:"retry_at,omitempty"`
 }
 
@@ -193,10 +196,14 @@ func newOrderView(o store.OrderSummary, m store.Merchant, now time.Time, words b
 	return v
 }
 
-// status is how the warehouse calls it, or that it has not answered yet; of a new
-// order, when it goes.
-func (v orderView) status() string {
-	if v.State == relay.OrderNew {
+// next is what comes next of an order that waits for a step of ours, and when.
+func (v orderView) next() string {
+	at := ""
+	if v.RetryAt != nil {
+		at = ", next at " + stampOf(v.RetryAt)
+	}
+	switch v.State {
+	case relay.OrderNew:
 		switch {
 		case v.Waits != "":
 			return "waits: " + v.Waits
@@ -204,6 +211,18 @@ func (v orderView) status() string {
 			return "could not be sent: again at " + stampOf(v.RetryAt)
 		}
 		return "goes with the next batch"
+	case relay.OrderInDoubt:
+		return "whether it arrived is not known: looked for at the warehouse" + at
+	case relay.OrderCancelRequested:
+		return "the warehouse is asked to cancel it" + at
+	}
+	return ""
+}
+
+// status is how the warehouse calls it, or that it has not answered yet.
+func (v orderView) status() string {
+	if v.State == relay.OrderNew { // no warehouse has it
+		return ""
 	}
 	if v.AnswerDue == nil {
 		return v.WarehouseStatus
@@ -222,7 +241,7 @@ func (v ordersView) text(p *page) {
 	}
 	var rows [][]string
 	for _, o := range v.Orders {
-		what := cmp.Or(o.SkipReason, o.status())
+		what := cmp.Or(o.SkipReason, o.next(), o.status())
 		if o.Hold != nil {
 			what = o.Hold.brief + "; " + o.Hold.next()
 		}
@@ -296,20 +315,16 @@ func newOrderDetail(d store.OrderDetail, m store.Merchant, now time.Time, addres
 }
 
 func (v orderDetail) text(p *page) {
-	next, status := "", v.status()
-	if v.State == relay.OrderNew { // no warehouse has it
-		next, status = status, ""
-	}
 	p.pairs(
 		[2]string{"order", string(v.Reference)},
 		[2]string{"number", v.Number},
 		[2]string{"merchant", string(v.Merchant)},
 		[2]string{"cart", string(v.Cart)},
 		[2]string{"state", string(v.State)},
-		[2]string{"next", next},
+		[2]string{"next", v.next()},
 		[2]string{"skipped because", v.SkipReason},
 		[2]string{"warehouse order", string(v.WarehouseOrderID)},
-		[2]string{"warehouse status", status},
+		[2]string{"warehouse status", v.status()},
 		[2]string{"ship method", string(v.ShipMethod)},
 		[2]string{"placed", stampOf(v.PlacedAt)},
 		[2]string{"seen", stampOf(v.SeenAt)},

@@ -38,8 +38,8 @@ func (a *app) orderTestCommand() *cobra.Command {
 		Long: `Send an order that is only a test, and follow it until it has come as far as asked.
 It is put as a file where a csv-cart of the merchant finds its orders, and goes the
 way of every order from there. Only a merchant whose warehouse is in test mode may
-be tested so: a live warehouse would ship it. The address is a public building's
-unless another is given.
+be tested so: a live warehouse would ship it. Its carts have mode: test as well, or
+its file is refused. The address is a public building's unless another is given.
 
 Each step is printed as it comes. The exit code is 1 when the order is held,
 skipped or cancelled, or has not come as far within the time given.`,
@@ -146,7 +146,7 @@ func fileCart(m store.Merchant) (store.Connection, error) {
 			return c, nil
 		}
 	}
-	return store.Connection{}, usagef("merchant %s has no cart on files, by which test orders come: add one under carts in its file, such as {name: tests, connector: csv-cart, base_url: \"file:///srv/ferry/tests\"}", m.ID)
+	return store.Connection{}, usagef("merchant %s has no cart on files, by which test orders come: add one under carts in its file, such as {name: tests, connector: csv-cart, mode: test, base_url: \"file:///srv/ferry/tests\"}", m.ID)
 }
 
 // drop writes the order as the file of a warehouse: where such a warehouse

@@ -86,7 +86,7 @@ func TestTestOrderIsRefusedWhereItWouldShip(t *testing.T) {
 		says   string
 	}{
 		"live":        {func(w *world) { w.ledger.tests.Warehouse.Mode = relay.ModeLive }, nil, "its warehouse warehouse is in mode live, and would ship the order"},
-		"no files":    {func(w *world) { w.ledger.tests.Connections[0].Connector = "shop" }, nil, "has no cart on files, by which test orders come: add one under carts in its file, such as {name: tests, connector: csv-cart,"},
+		"no files":    {func(w *world) { w.ledger.tests.Connections[0].Connector = "shop" }, nil, "has no cart on files, by which test orders come: add one under carts in its file, such as {name: tests, connector: csv-cart, mode: test, base_url:"},
 		"same number": {func(w *world) { w.ledger.fares[0] = w.ledger.fares[3] }, []string{"--number", "T1"}, "--number T1: the merchant has an order of this number already"},
 		"units":       {nil, []string{"--sku", "MUG=0"}, `--sku "MUG=0": want a SKU, or SKU=2 for two units`},
 		"until":       {nil, []string{"--until", "held"}, "want at_warehouse, shipped or confirmed"},

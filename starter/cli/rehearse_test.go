@@ -406,6 +406,19 @@ func TestAccountOfAnotherMerchantIsRefused(t *testing.T) {
 	}
 }
 
+// Merchants may divide a shop by their filters, where no order passes both.
+func TestAccountDividedWithAnotherMerchant(t *testing.T) {
+	for filter, taken := range map[string]bool{"{locations: [32]}": false, "{locations: [31, 32]}": true, "{}": true} {
+		w := rehearsing(t, &shopFront{}, &depotFront{})
+		w.ledger.merchants[0].Connections[0].Rules.Filter.Locations = []string{"31"}
+		w.stdin = strings.Replace(merchantYAML, "id: acme", "id: fresh", 1)
+		w.stdin = strings.Replace(w.stdin, "connector: shop\n", "connector: shop\n    filter: "+filter+"\n", 1)
+		code, stdout, stderr := w.ferry(t, "merchant", "onboard", "--file", "-")
+		require.Equal(t, taken, code != 0, stdout+stderr)
+		require.Equal(t, taken, strings.Contains(stderr, "the same account as cart main of merchant acme"), stdout+stderr)
+	}
+}
+
 func TestOnboardingKeepsAPauseAndBeginsOneFirst(t *testing.T) {
 	w := answering(t)
 	w.ledger.merchants[0].PausedAt = evening

@@ -53,6 +53,24 @@ func TestANewOrderSaysWhenItGoes(t *testing.T) {
 	}
 }
 
+// An order that the warehouse is asked about says what is asked, and when.
+func TestAnOrderInQuestionSaysWhatComesNext(t *testing.T) {
+	next := noon.Add(time.Minute)
+	for state, says := range map[relay.OrderState]string{
+		relay.OrderInDoubt:         "whether it arrived is not known: looked for at the warehouse, next at 2026-11-21T12:01:00Z",
+		relay.OrderCancelRequested: "the warehouse is asked to cancel it, next at 2026-11-21T12:01:00Z",
+	} {
+		for _, args := range [][]string{{"list"}, {"show", "--reference", "1043-7ZK2Q1"}} {
+			w := answering(t)
+			o := &w.ledger.orders[2].OrderSummary
+			o.State, o.RetryAt = state, &next
+			code, stdout, stderr := w.ferry(t, append([]string{"order", args[0], "--merchant", "acme"}, args[1:]...)...)
+			require.Zero(t, code, stderr)
+			require.Contains(t, stdout, says)
+		}
+	}
+}
+
 func TestAReleaseThatSendsNothingSaysSo(t *testing.T) {
 	w := answering(t)
 	w.engine.answers[workflows.ReleaseOrders] = workflows.ReleaseAnswer{Released: 1, Waits: "the merchant is paused"}

@@ -18,7 +18,7 @@ import (
 func registry() []connectors.Connector {
 	return []connectors.Connector{
 		{
-			Name: "shop", Title: "Shop", Role: connectors.Cart, BaseURL: "https://api.shop.example",
+			Name: "shop", Title: "Shop", Role: connectors.Cart, BaseURL: "https://api.shop.example", Divisible: true,
 			Settings: []connectors.Setting{
 				{Name: "location", Doc: "the shop's stock location", Required: true, Parts: true},
 				{Name: "page", Doc: "orders a page", Default: "250", Check: connectors.IntBetween(1, 250)},
@@ -210,13 +210,25 @@ func TestOneAccountIsOneCart(t *testing.T) {
 		return printed(faults)
 	}
 	const found = "merchant.yaml:7:3: carts[1]: the same account as the cart on line 3, and every order would be shipped twice: "
-	require.Equal(t, []string{found + "want one cart an account, or another settings.location at each"},
-		second("  settings: {location: L1, page: 10}\n  credentials: {token: abc}\n"))
+	const want = "want one cart an account, or another settings.location at each, " +
+		"or filters that no order passes both of: filter.locations with none in common, or filter.tags that are all among the other's filter.not_tags"
+	require.Equal(t, []string{found + want}, second("  settings: {location: L1, page: 10}\n  credentials: {token: abc}\n"))
+	require.Equal(t, []string{found + want}, second("  settings: {location: L1}\n  credentials: {token: abc}\n  filter: {tags: [vip]}\n"), "the first reads all")
 	require.Empty(t, second("  settings: {location: L2}\n  credentials: {token: abc}\n"), "the locations share no order")
 	require.Empty(t, second("  settings: {location: L1}\n  credentials: {token: abd}\n"), "another account")
 	require.Empty(t, second("  base_url: https://eu.shop.example\n  settings: {location: L1}\n  credentials: {token: abc}\n"), "another server")
 	require.Equal(t, []string{"merchant.yaml:10:24: carts[1].credentials.token: environment variable NONE is not set"},
 		second("  settings: {location: L1}\n  credentials: {token: \"${NONE}\"}\n"), "what it would be is not known")
+
+	for _, divided := range [][2]string{{"locations: [31]", "locations: [32]"}, {"tags: [vip]", "not_tags: [vip]"}} {
+		_, faults := parse(strings.Replace(small, "warehouse:", "  filter: {"+divided[0]+`}
+- name: other
+  connector: shop
+  settings: {location: L1}
+  credentials: {token: abc}
+  filter: {`+divided[1]+"}\nwarehouse:", 1))
+		require.Empty(t, faults)
+	}
 }
 
 func TestEveryFaultHasItsPlace(t *testing.T) {

@@ -109,9 +109,13 @@ func TestTwoCartsThatAnswerAsOneAccount(t *testing.T) {
 		first, second relay.Connection
 		clean         bool
 	}{
-		"one account":       {relay.Connection{}, relay.Connection{}, false},
-		"all and a part":    {relay.Connection{}, relay.Connection{Settings: map[string]string{"location": "31"}}, false},
-		"parts of it":       {relay.Connection{Settings: map[string]string{"location": "30"}}, relay.Connection{Settings: map[string]string{"location": "31"}}, true},
+		"one account":    {relay.Connection{}, relay.Connection{}, false},
+		"all and a part": {relay.Connection{}, relay.Connection{Settings: map[string]string{"location": "31"}}, false},
+		"parts of it":    {relay.Connection{Settings: map[string]string{"location": "30"}}, relay.Connection{Settings: map[string]string{"location": "31"}}, true},
+		"by filters of files": {
+			relay.Connection{Rules: relay.Rules{Filter: relay.Filter{Locations: []string{"30"}}}},
+			relay.Connection{Rules: relay.Rules{Filter: relay.Filter{Locations: []string{"31"}}}}, false,
+		},
 		"on another server": {relay.Connection{}, relay.Connection{BaseURL: "https://eu.shop.example"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
