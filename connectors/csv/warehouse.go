@@ -457,8 +457,9 @@ func (l *layout) answers(number string, g group) (updates []connectors.OrderUpda
 
 // shipped reads the parcels of one order. Rows of one tracking number are one
 // parcel; the very same row twice is one row. A parcel of which a row is bad is left
-// out as a whole, since half of its contents would be told as all; and so are all
-// parcels beside a row that may be of any of them.
+// out as a whole. Beside a row that can't be read, and may be one of the order's, what is
+// there is told: waiting for a person would hold up what has left, and what the mended
+// file adds is told then.
 func (l *layout) shipped(number string, g group, at time.Time) (updates []connectors.OrderUpdate, bad []entry) {
 	u := connectors.OrderUpdate{ID: relay.WarehouseOrderID(number), Progress: connectors.PartShipped, Adds: true}
 	if l.whole {
@@ -500,16 +501,13 @@ func (l *layout) shipped(number string, g group, at time.Time) (updates []connec
 			p.Items = addItem(p.Items, *item)
 		}
 	}
-	if g.torn && len(order) > 0 {
-		return nil, append(bad, g.left("the order's parcels"))
-	}
 	for _, key := range order {
 		if !spoiled[key] {
 			u.Packages = append(u.Packages, *parcels[key])
 		}
 	}
-	if len(bad) > 0 {
-		u.Progress = connectors.PartShipped // more is to come when the file is mended
+	if len(bad) > 0 || g.torn {
+		u.Progress = connectors.PartShipped // more may come when the file is mended
 	}
 	if len(u.Packages) == 0 {
 		return nil, bad

@@ -586,7 +586,7 @@ func TestShipments(t *testing.T) {
 
 // A row of which nobody knows whose it is may be the other half of a parcel, or
 // another parcel of an order that is told as a whole.
-func TestNothingIsToldOfAnOrderBesideARowOfNobodys(t *testing.T) {
+func TestAnOrderBesideARowOfNobodysIsNotWhole(t *testing.T) {
 	for name, c := range map[string]struct{ whole, bad, mended string }{
 		"half a parcel":    {"false", "SO-1,UPS,1Z1,T\xe9l\xe9,1", "SO-1,UPS,1Z1,Télé,1"},
 		"half of an order": {"true", "SO-1,UPS,\"1Z2,CAP,1", "SO-1,UPS,1Z2,CAP,1"},
@@ -603,8 +603,9 @@ shipments:
 			const heading, first, other = "order,carrier,tracking,sku,quantity", "SO-1,UPS,1Z1,MUG,1", "SO-2,UPS,1Z3,MUG,1"
 			f.write("out/shp_1.csv", lines(heading, other, first, c.bad))
 			updates, unread := d.pull()
-			require.Equal(t, []string{"SO-2"}, numbers(updates))
-			require.Equal(t, []string{"shp_1.csv:3", "shp_1.csv:4"}, subjects(unread))
+			require.Equal(t, []string{"SO-2", "SO-1"}, numbers(updates))
+			require.Equal(t, connectors.PartShipped, updates[1].Progress, "there may be more of it")
+			require.Equal(t, []string{"shp_1.csv:4"}, subjects(unread))
 			f.write("out/shp_1.csv", lines(heading, other, first, c.mended))
 			updates, _ = d.pull()
 			require.Equal(t, []string{"SO-2", "SO-1"}, numbers(updates))
@@ -642,11 +643,11 @@ func TestBadRowsLoseNoGoodOnes(t *testing.T) {
 		}
 		return out
 	}
-	require.Equal(t, []string{"SO-1 1Z1", "SO-7 1Z7"}, told(updates))
+	require.Equal(t, []string{"SO-1 1Z1", "SO-4 1Z5", "SO-7 1Z7"}, told(updates))
 	want := []connectors.Unread{
 		{Subject: "shp_1.csv", Line: 3, Message: "tracking: 9.4001E+21 is in scientific notation, so that digits are lost: have the column saved as text"},
 		{Subject: "shp_1.csv", Line: 4, Message: "a quote is not closed"},
-		{Subject: "shp_1.csv", Line: 5, Message: "quantity: want a whole number, 1 or more; the order's parcels can't be told: a row beside can't be read, and may be a part of it; mend the file and drop it in again"},
+		{Subject: "shp_1.csv", Line: 5, Message: "quantity: want a whole number, 1 or more"},
 		{Subject: "shp_1.csv", Line: 8, Message: "the row has 2 cells: want 9"},
 		{Subject: "shp_1.csv", Line: 9, Message: "shipped_at: want an ISO 8601 time such as 2026-03-07T09:30:00Z"},
 	}
