@@ -113,6 +113,7 @@ func (o Options) withDefaults() Options {
 type Activities struct {
 	store     *store.Store
 	registry  map[string]connectors.Connector
+	divisible []string // names those of the registry whose accounts may be divided
 	transport http.RoundTripper
 	log       *slog.Logger
 	opt       Options
@@ -134,11 +135,15 @@ type openConnection struct {
 // New makes the steps. The transport carries all requests to vendors.
 func New(s *store.Store, registry []connectors.Connector, transport http.RoundTripper, log *slog.Logger, opt Options) *Activities {
 	byName := make(map[string]connectors.Connector, len(registry))
+	var divisible []string
 	for _, c := range registry {
 		byName[c.Name] = c
+		if c.Divisible {
+			divisible = append(divisible, c.Name)
+		}
 	}
 	return &Activities{
-		store: s, registry: byName, transport: transport, log: log, opt: opt.withDefaults(),
+		store: s, registry: byName, divisible: divisible, transport: transport, log: log, opt: opt.withDefaults(),
 		open: make(map[store.ConnectionID]openConnection), books: newMappingBooks(mostMappings),
 	}
 }

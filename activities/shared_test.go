@@ -129,3 +129,34 @@ func TestTheFoldersOfAnOrderInDoubtStay(t *testing.T) {
 	require.ErrorContains(t, err, "connection depot can't change its settings.sent_folder")
 	require.Equal(t, relay.OrderAtWarehouse, birch.submitted(id).State, "it was found there")
 }
+
+// Promise 1: an order whose location changes at the shop comes to the cart of the
+// account's other part as well. It is sent by the one that had it first.
+func TestAnOrderOfADividedAccountIsSentByOneCart(t *testing.T) {
+	w := newWorld(t, setup{})
+	first := w.sell(mugs(1)...)
+	w.pull()
+	w.submitUntil(first, relay.OrderAtWarehouse)
+
+	acme, err := w.ledger.Merchant(t.Context(), "acme")
+	require.NoError(t, err)
+	birch := acme.Merchant
+	birch.ID = "birch"
+	_, err = w.ledger.SaveMerchant(t.Context(), birch, map[relay.ConnectionName]map[string]string{
+		"shop": {"access_token": shopToken}, "depot": {"production_key": depotKey},
+	})
+	require.NoError(t, err)
+	_, err = w.ledger.ImportAliases(t.Context(), "birch", []relay.Alias{{SKU: "MUG", Code: mugCode}}, true, "test")
+	require.NoError(t, err)
+	second := w.sell(mugs(1)...)
+	do[activities.PullOrdersResult](w, w.acts.PullOrders, activities.JobInput{Merchant: "birch", Connection: "shop"})
+	got := do[activities.SubmitResult](w, w.acts.SubmitOrders, activities.JobInput{Merchant: "birch", Connection: "depot"})
+	require.Equal(t, 1, got.Accepted)
+	require.Equal(t, 1, got.Held)
+	require.Len(t, w.books(), 2)
+
+	w.pull()
+	require.Equal(t, 1, w.submit().Held)
+	require.Equal(t, "bad_order: already_sent birch/shop "+second, w.want(second, relay.OrderHeld).Hold.Headline())
+	require.Len(t, w.books(), 2, "each of the two orders once")
+}

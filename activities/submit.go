@@ -175,7 +175,7 @@ func (a *Activities) submitter(ctx context.Context, in JobInput, name string) (*
 }
 
 func (s *submitter) claim(ctx context.Context, q store.ClaimQuery) (store.Claimed, error) {
-	q.Owner, q.Lease, q.Actor = s.owner, s.opt.Lease, s.actor
+	q.Owner, q.Lease, q.Actor, q.Divisible = s.owner, s.opt.Lease, s.actor, s.divisible
 	for {
 		q.Merchant = s.merchant
 		clear(s.prepared)

@@ -56,6 +56,8 @@ type ClaimQuery struct {
 	// for one of Reasons still, where any are given.
 	Held    []relay.OrderID
 	Reasons []relay.HoldReason
+	// Divisible names the connectors whose accounts may be divided among carts.
+	Divisible []string
 	// Actor is who is named in the trail.
 	Actor string
 }
@@ -107,6 +109,10 @@ func (s *Store) Claim(ctx context.Context, q ClaimQuery, prepare func(o relay.Or
 		if err := takeOverEdits(ctx, tx, q.Actor, orders); err != nil {
 			return err
 		}
+		elsewhere, err := sentByOthers(ctx, tx, q.Divisible, orders)
+		if err != nil {
+			return err
+		}
 		var holds []holdRow
 		var skips []verdict
 		var claims []Claim
@@ -119,6 +125,9 @@ func (s *Store) Claim(ctx context.Context, q ClaimQuery, prepare func(o relay.Or
 			if c.Skip != "" {
 				skips = append(skips, verdict{o.ID, c.Skip})
 				continue
+			}
+			if h, sent := elsewhere[o.ID]; sent {
+				c.Hold = &h
 			}
 			if c.Hold != nil {
 				holds = append(holds, holdRow{order: o.ID, hold: *c.Hold})
