@@ -241,6 +241,23 @@ func TestShippedOrGoneAtTheCart(t *testing.T) {
 	require.ElementsMatch(t, []string{"shipped_elsewhere SO-1 gone", "gone_at_cart SO-2 gone"}, w.found()[:2], "closed when it is not found again")
 }
 
+// An order that was unlocked at its cart while our warehouse has it ships unless
+// somebody is called.
+func TestNotReadyAtTheCartAnyMore(t *testing.T) {
+	w := newWorld(t, setup{})
+	number := w.sell()
+	w.pull()
+	w.submitUntil(number, relay.OrderAtWarehouse)
+	require.NoError(t, w.shop.Revert("acme", number))
+	w.pull()
+	require.Equal(t, 1, w.reconcileShop().Found)
+	require.Equal(t, []string{"not_ready_at_cart SO-1 open"}, w.found())
+	w.want(number, relay.OrderAtWarehouse)
+	require.NoError(t, w.shop.Finalize("acme", number))
+	require.Zero(t, w.reconcileShop().Found)
+	require.Equal(t, []string{"not_ready_at_cart SO-1 gone"}, w.found())
+}
+
 func (w *world) external(number string) (id string) {
 	w.t.Helper()
 	require.NoError(w.t, w.sql.QueryRow(w.t.Context(), `select external_id from orders where number = $1`, number).Scan(&id))

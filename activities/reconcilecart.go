@@ -66,7 +66,7 @@ func (c *reconciler) unknownOrders(ctx context.Context, at string) (part, error)
 
 // missedCancels looks at every order that was not shipped yet by its id in the
 // cart, and cancels what is cancelled there. What the warehouse may have already
-// and the cart merely does not show as open is reported: that is no cancel.
+// and the cart merely does not show as ready is reported: that is no cancel.
 func (c *reconciler) missedCancels(ctx context.Context, at string) (part, error) {
 	source, ok := c.vendor.(connectors.CancellationSource)
 	if !ok {
@@ -116,6 +116,13 @@ func (c *reconciler) missedCancels(ctx context.Context, at string) (part, error)
 		cancelled = append(cancelled, k)
 		if c.overdue(k.At) || k.Status == connectors.GoneAtCart { // of which nobody knows since when
 			found.discrepancies = append(found.discrepancies, d)
+		}
+	}
+	for _, u := range page.Unready { // what was not sent is skipped by the ordinary pull
+		if o, watched := underWay[u.ID]; watched && o.Sent {
+			found.discrepancies = append(found.discrepancies, store.Discrepancy{
+				Kind: store.FindingNotReady, Subject: string(o.Reference), Order: o.Order, Detail: map[string]any{"cart_says": u.Why},
+			})
 		}
 	}
 	var r PullOrdersResult

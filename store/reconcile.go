@@ -22,6 +22,7 @@ const (
 	FindingCancelMissed     FindingKind = "cancel_missed"     // cancelled there for long, and going on here
 	FindingShippedElsewhere FindingKind = "shipped_elsewhere" // shipped there, though not by our warehouse, which has it
 	FindingGoneAtCart       FindingKind = "gone_at_cart"      // the cart does not know it any more; our warehouse has it
+	FindingNotReady         FindingKind = "not_ready_at_cart" // unlocked, unpaid or moved there since; our warehouse has it
 	FindingUntold           FindingKind = "shipment_untold"   // shipped for long, and the cart did not take its tracking
 	FindingNotConfirmed     FindingKind = "not_confirmed"     // the cart has all tracking, and the order had not ended
 	FindingStockDrift       FindingKind = "stock_drift"       // the cart shows another level than it was told
