@@ -49,6 +49,8 @@ type Options struct {
 	Track time.Duration
 	// Overdue is for how long books may differ before Reconcile says so. Default 1 h.
 	Overdue time.Duration
+	// Tell bounds an attempt to send a message about alerts. Default 2 min.
+	Tell time.Duration
 	// Mail sends e-mail about alerts. nil: no mail server is configured.
 	Mail *notify.Mailer
 	// Bell wakes workflows that a step's result does not reach. nil: they look by themselves.
@@ -105,6 +107,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Overdue <= 0 {
 		o.Overdue = time.Hour
+	}
+	if o.Tell <= 0 {
+		o.Tell = 2 * time.Minute
 	}
 	return o
 }
@@ -272,7 +277,7 @@ func (j *job) refused(ctx context.Context, err error) bool {
 	if !errors.Is(err, relay.Unauthorised) {
 		return false
 	}
-	j.log.Error("the credentials are refused; the connection stops until it is onboarded again or resumed", "error", err)
+	j.log.Error("the credentials are refused; the connection stops until it is onboarded with others or resumed", "error", err)
 	if serr := j.store.StopConnection(context.WithoutCancel(ctx), j.conn.ID, j.merchant.SettingsVersion, err.Error()); serr != nil {
 		j.log.Error("could not mark the connection stopped", "error", serr)
 	}

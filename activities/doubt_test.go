@@ -2,13 +2,17 @@ package activities_test
 
 import (
 	"context"
+	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"orderferry/activities"
@@ -86,8 +90,28 @@ func TestTakenTwice(t *testing.T) {
 	w := newWorld(t, setup{behave: depotsim.Behaviour{Timestamps: depotsim.Milliseconds}})
 	number := w.sell()
 	w.pull()
+	w.atDepot(w.takenTwice())
+	d := w.submitUntil(number, relay.OrderAtWarehouse)
+	all := w.depot.Orders(depotsim.Production)
+	require.Len(t, all, 2)
+	kept, other := all[0], all[1]
+	// Within one millisecond neither is the older.
+	if kept.ID != string(d.WarehouseOrderID) && kept.CreatedAt.Truncate(time.Millisecond).Equal(other.CreatedAt.Truncate(time.Millisecond)) {
+		kept, other = other, kept
+	}
+	require.Equal(t, kept.ID, string(d.WarehouseOrderID), "the oldest")
+	require.NotEqual(t, depotsim.Refunded, kept.State)
+	require.Equal(t, depotsim.Refunded, other.State)
+	require.Equal(t, []string{"pending", "cancelled"}, w.duplicates(number))
+	require.Contains(t, w.said.String(), "took an order more than once")
+}
+
+// takenTwice has the warehouse take the next order twice, and answer neither time.
+func (w *world) takenTwice() func(http.ResponseWriter, *http.Request) bool {
+	transport := &http.Transport{}
+	w.t.Cleanup(transport.CloseIdleConnections)
 	var bodies atomic.Int32
-	double := func(rw http.ResponseWriter, r *http.Request) bool {
+	return func(rw http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/orders") || bodies.Add(1) > 1 {
 			return false
 		}
@@ -101,7 +125,7 @@ func TestTakenTwice(t *testing.T) {
 				return false
 			}
 			again.Header = r.Header.Clone()
-			answer, err := http.DefaultTransport.RoundTrip(again)
+			answer, err := transport.RoundTrip(again)
 			if err != nil {
 				return false
 			}
@@ -110,21 +134,68 @@ func TestTakenTwice(t *testing.T) {
 		rw.WriteHeader(http.StatusInternalServerError)
 		return true
 	}
-	w.wrap.Store(&double)
-	t.Cleanup(http.DefaultTransport.(*http.Transport).CloseIdleConnections)
-	d := w.submitUntil(number, relay.OrderAtWarehouse)
-	all := w.depot.Orders(depotsim.Production)
-	require.Len(t, all, 2)
-	kept, other := all[0], all[1]
-	// Within one millisecond neither is the older.
-	if kept.ID != string(d.WarehouseOrderID) && kept.CreatedAt.Truncate(time.Millisecond).Equal(other.CreatedAt.Truncate(time.Millisecond)) {
-		kept, other = other, kept
+}
+
+// atDepot has requests of the warehouse answered by the first of some that does.
+func (w *world) atDepot(answer ...func(http.ResponseWriter, *http.Request) bool) {
+	first := func(rw http.ResponseWriter, r *http.Request) bool {
+		return slices.ContainsFunc(answer, func(f func(http.ResponseWriter, *http.Request) bool) bool { return f(rw, r) })
 	}
-	require.Equal(t, kept.ID, string(d.WarehouseOrderID), "the oldest")
-	require.NotEqual(t, depotsim.Refunded, kept.State)
-	require.Equal(t, depotsim.Refunded, other.State)
-	require.Contains(t, w.kinds(number), store.EventDuplicate)
-	require.Contains(t, w.said.String(), "took an order more than once")
+	w.wrap.Store(&first)
+}
+
+// mortal is a ledger that takes no more entries of trails from the moment on at
+// which the warehouse is asked to cancel: as when the worker dies there.
+func (w *world) mortal() (atCancel func(http.ResponseWriter, *http.Request) bool, dead func() bool) {
+	var died atomic.Bool
+	return func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodDelete && died.CompareAndSwap(false, true) {
+			_, err := w.sql.Exec(r.Context(), `alter table order_events add constraint dead check (false) not valid`)
+			assert.NoError(w.t, err)
+		}
+		return false
+	}, died.Load
+}
+
+func (w *world) revive() {
+	w.t.Helper()
+	w.exec(`alter table order_events drop constraint dead`)
+	w.newEnv()
+}
+
+// A worker that died once the second order was cancelled leaves no duplicate to be
+// found: it was written down before.
+func TestTakenTwiceThoughTheWorkerDied(t *testing.T) {
+	w := newWorld(t, setup{behave: depotsim.Behaviour{Timestamps: depotsim.Milliseconds}})
+	number := w.sell()
+	w.pull()
+	atCancel, dead := w.mortal()
+	w.atDepot(w.takenTwice(), atCancel)
+	w.until(dead, func() {
+		_, err := try[activities.SubmitResult](w, w.acts.SubmitOrders, depotJob())
+		require.Equal(t, dead(), err != nil)
+		w.leasesEnd()
+	})
+	require.Len(t, w.books(), 1, "of two")
+	require.Equal(t, []string{"pending"}, w.duplicates(number))
+	w.revive()
+	w.submitUntil(number, relay.OrderAtWarehouse)
+	require.Equal(t, []string{"pending"}, w.duplicates(number), "for a person to see what became of it")
+}
+
+// duplicates are the answers to the cancels of an order's duplicates, as its trail has them.
+func (w *world) duplicates(number string) (answers []string) {
+	w.t.Helper()
+	events, err := w.ledger.History(w.t.Context(), w.order(number).ID)
+	require.NoError(w.t, err)
+	for _, e := range events {
+		var d struct{ Cancelled map[string]string }
+		if e.Kind == store.EventDuplicate {
+			require.NoError(w.t, json.Unmarshal(e.Detail, &d))
+			answers = slices.AppendSeq(answers, maps.Values(d.Cancelled))
+		}
+	}
+	return answers
 }
 
 // A worker died between sending an order and writing the answer down. Its
@@ -208,6 +279,7 @@ func TestCancelInDoubt(t *testing.T) {
 			w.inject(depotsim.Fault{Route: "list_orders", Kind: depotsim.Error503, Count: 100})
 			w.submit()
 			w.want(number, relay.OrderInDoubt)
+			require.Contains(t, w.kinds(number), store.EventLookFailed)
 			got := w.cancel(number)
 			require.Equal(t, "pending", got.Result)
 			w.depot.ClearFaults()

@@ -66,7 +66,10 @@ func (a *Activities) Reconcile(ctx context.Context, in JobInput) (ReconcileResul
 			c.result.Submit = true
 			c.tellCart()
 		}
-		return c.reconcile(ctx)
+		if err := c.reconcile(ctx); !errors.Is(err, errRunEnded) {
+			return err
+		}
+		return nil
 	})
 	c.result.Stopped = stopped
 	return c.result, err
@@ -142,20 +145,14 @@ func (c *reconciler) reconcile(ctx context.Context) (err error) {
 			return err
 		}
 		c.progress = string(b)
-		run, err := c.store.RecordCompared(ctx, c.conn, c.run.ID, c.actor, store.Compared{
+		if err := c.record(ctx, store.Compared{
 			Checked: found.checked, Discrepancies: found.discrepancies, Progress: c.progress, Ended: i == len(list), Partial: p.Partial,
-		})
-		if errors.Is(err, store.ErrNotFound) {
-			return nil // another attempt of this step ended the run
-		}
-		if err != nil {
+		}); err != nil {
 			return err
 		}
-		c.run = run
-		c.result.Checked, c.result.Found, c.result.Repaired = run.Checked, run.Found, run.Repaired
 		switch {
-		case run.EndedAt != nil:
-			c.log.Info("books compared", "checked", run.Checked, "found", run.Found, "repaired", run.Repaired)
+		case c.run.EndedAt != nil:
+			c.log.Info("books compared", "checked", c.run.Checked, "found", c.run.Found, "repaired", c.run.Repaired)
 			c.prune(ctx)
 			return nil
 		case c.spent():
@@ -163,6 +160,22 @@ func (c *reconciler) reconcile(ctx context.Context) (err error) {
 			return nil
 		}
 	}
+}
+
+// errRunEnded tells that another attempt of this step ended the run.
+var errRunEnded = errors.New("the run has ended")
+
+func (c *reconciler) record(ctx context.Context, part store.Compared) error {
+	run, err := c.store.RecordCompared(ctx, c.conn, c.run.ID, c.actor, part)
+	if errors.Is(err, store.ErrNotFound) {
+		return errRunEnded
+	}
+	if err != nil {
+		return err
+	}
+	c.run = run
+	c.result.Checked, c.result.Found, c.result.Repaired = run.Checked, run.Found, run.Repaired
+	return nil
 }
 
 // prune forgets what ended long ago, once for each merchant. What is left over, or

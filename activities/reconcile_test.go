@@ -280,6 +280,7 @@ func TestShippedButNotTold(t *testing.T) {
 	}
 	w.wrapShop.Store(&no)
 	require.Equal(t, 1, w.pushShipments().Failed)
+	require.Contains(t, w.lastDetail(number), "HTTP 422", "the trail names the answer")
 	w.wrapShop.Store(nil)
 	require.Zero(t, w.pushShipments().Done, "it waits")
 	require.Zero(t, w.reconcileShop().Found, "not for long")
@@ -292,6 +293,13 @@ func TestShippedButNotTold(t *testing.T) {
 	require.Equal(t, activities.PushResult{Done: 1, Confirmed: 1}, w.pushShipments(), "due now")
 	require.Zero(t, w.reconcileShop().Found)
 	require.Equal(t, []string{"shipment_untold SO-1 gone"}, w.found())
+}
+
+func (w *world) lastDetail(number string) string {
+	w.t.Helper()
+	events, err := w.ledger.History(w.t.Context(), w.order(number).ID)
+	require.NoError(w.t, err)
+	return string(events[len(events)-1].Detail)
 }
 
 // c. The cart has all tracking, but the order did not end.
@@ -308,6 +316,45 @@ func TestToldButNotConfirmed(t *testing.T) {
 	require.Equal(t, []string{"not_confirmed SO-1 mended"}, w.found())
 	w.want(number, relay.OrderConfirmed)
 	require.Zero(t, w.reconcileShop().Found)
+}
+
+// c. The cart lost what it had taken, or somebody voided it there: it is told
+// nothing again, and that is said until it shows the order as shipped. What shipped
+// short is open there, too.
+func TestTheCartLostAFulfillment(t *testing.T) {
+	w := newWorld(t, setup{})
+	lost, short, kept := w.sell(), w.sell(), w.sell()
+	w.pull()
+	w.submit()
+	for _, number := range []string{lost, kept} {
+		require.NoError(t, w.depot.Ship(string(w.order(number).WarehouseOrderID)))
+	}
+	there := string(w.order(short).WarehouseOrderID)
+	require.NoError(t, w.depot.Ship(there, depotsim.Package{Items: map[string]int64{mugCode: 1}}))
+	require.NoError(t, w.depot.CloseShort(there))
+	w.pullShipments()
+	w.pushShipments()
+	for _, number := range []string{lost, short, kept} {
+		w.want(number, relay.OrderConfirmed)
+	}
+	o, err := w.shop.Order("acme", lost)
+	require.NoError(t, err)
+	for _, f := range o.Fulfillments {
+		w.atShop(http.MethodDelete, fmt.Sprintf("/fulfillments/%d", f.ID), "")
+	}
+	require.Zero(t, w.reconcileShop().Found, "it was told just now, and may show it soon")
+
+	w.opt.Overdue = time.Nanosecond
+	w.use(w.with(w.opt))
+	for range 2 { // also at the version that the first run took in
+		require.Equal(t, 1, w.reconcileShop().Found)
+		require.Equal(t, []string{"unshipped_at_cart SO-1 open"}, w.found())
+	}
+	require.Equal(t, activities.PushResult{}, w.pushShipments())
+	w.want(lost, relay.OrderConfirmed)
+	require.NoError(t, w.shop.ShipByHand("acme", lost, "1Z9"))
+	require.Zero(t, w.reconcileShop().Found)
+	require.Equal(t, []string{"unshipped_at_cart SO-1 gone"}, w.found())
 }
 
 // e. Somebody changed stock at the cart behind our back.
@@ -333,6 +380,48 @@ func TestStockDrift(t *testing.T) {
 	do[activities.PullInventoryResult](w, w.acts.PullInventory, depotJob())
 	require.Equal(t, activities.ReconcileResult{Checked: 1}, w.reconcileShop())
 	require.Equal(t, 1, do[activities.PushResult](w, w.acts.PushInventory, shopJob()).Done)
+}
+
+// e. A level that the cart does not take is said until it does. SKUs that it does
+// not sell, and failures that may pass, are not.
+func TestStockThatTheCartRefuses(t *testing.T) {
+	w := newWorld(t, setup{aliases: []relay.Alias{{SKU: "TOTE", Code: toteCode}, {SKU: "MUG", Code: mugCode}, {SKU: "NOT-SOLD", Code: mugCode}}})
+	w.stocked()
+	drift := func(onHand string) {
+		require.NoError(t, w.shop.SetStock("acme", "TOTE", shopsim.Stock{OnHand: onHand}))
+	}
+	var status atomic.Int32
+	no := func(rw http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPost || status.Load() == 0 {
+			return false
+		}
+		http.Error(rw, `{"errors":{"base":["not now"]}}`, int(status.Load()))
+		return true
+	}
+	w.wrapShop.Store(&no)
+
+	drift("7")
+	status.Store(http.StatusServiceUnavailable)
+	require.Zero(t, w.reconcileShop().Found, "it may pass")
+	require.Equal(t, 1, w.reconcileShop().Found, "it did not")
+	require.Equal(t, []string{"stock_drift TOTE open"}, w.found())
+	status.Store(0)
+	require.Zero(t, w.reconcileShop().Found, "it took it")
+	require.Equal(t, []string{"stock_drift TOTE gone"}, w.found())
+
+	drift("8")
+	status.Store(http.StatusUnprocessableEntity)
+	for range 2 {
+		got := w.reconcileShop()
+		require.Equal(t, 1, got.Found)
+		require.Zero(t, got.Repaired)
+		require.Equal(t, []string{"stock_drift TOTE gone", "stock_drift TOTE open"}, w.found())
+	}
+	status.Store(0)
+	w.exec(`update sent_levels set retry_at = now()`)
+	require.Equal(t, 1, do[activities.PushResult](w, w.acts.PushInventory, shopJob()).Done)
+	require.Zero(t, w.reconcileShop().Found)
+	require.Equal(t, []string{"stock_drift TOTE gone", "stock_drift TOTE gone"}, w.found())
 }
 
 // f. Accepted, and the ledger forgot: the state of a submission as a backup of
@@ -420,6 +509,7 @@ func TestDuplicateAtTheWarehouse(t *testing.T) {
 			require.Contains(t, w.kinds(number), store.EventDuplicate)
 			w.want(number, relay.OrderAtWarehouse)
 			if shipped {
+				require.Equal(t, []string{"too_late"}, w.duplicates(number))
 				require.Zero(t, got.Repaired)
 				require.Equal(t, []string{"duplicate " + other.ID + " open"}, w.found())
 				trail := w.kinds(number)
@@ -428,9 +518,48 @@ func TestDuplicateAtTheWarehouse(t *testing.T) {
 				return
 			}
 			require.Equal(t, 1, got.Repaired)
+			require.Equal(t, []string{"pending", "cancelled"}, w.duplicates(number))
 			require.Equal(t, []string{"duplicate " + other.ID + " mended"}, w.found())
 			require.Len(t, w.books(), 1)
 			require.Equal(t, string(ours), w.books()[0].ID)
+			require.Zero(t, w.reconcileDepot().Found)
+		})
+	}
+}
+
+// f. A worker that died once it had cancelled leaves nothing to be found: it was
+// written down before.
+func TestUnwantedAtTheWarehouseThoughTheWorkerDied(t *testing.T) {
+	for kind, last := range map[store.FindingKind]store.EventKind{
+		store.FindingDuplicate: store.EventDuplicate, store.FindingNotCancelled: store.EventCancelPending,
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			w := newWorld(t, setup{})
+			number := w.sell()
+			w.pull()
+			if kind == store.FindingDuplicate {
+				w.sendTwice()
+			}
+			w.submit()
+			if kind == store.FindingNotCancelled {
+				w.exec(`update orders set state = 'cancelled', cancel_requested_at = now()`)
+				w.exec(`update submissions set state = 'withdrawn'`)
+			}
+			there := len(w.books())
+			atCancel, dead := w.mortal()
+			w.atDepot(atCancel)
+			_, err := try[activities.ReconcileResult](w, w.acts.Reconcile, depotJob())
+			require.Error(t, err)
+			require.True(t, dead())
+			require.Len(t, w.books(), there-1)
+			trail := w.kinds(number)
+			require.Equal(t, last, trail[len(trail)-1])
+			w.revive()
+			got := w.reconcileDepot()
+			require.Equal(t, 1, got.Found, "by the run that died")
+			require.Zero(t, got.Repaired, "as far as anybody knows")
+			require.Len(t, w.found(), 1)
+			require.Equal(t, trail, w.kinds(number))
 			require.Zero(t, w.reconcileDepot().Found)
 		})
 	}
@@ -640,10 +769,15 @@ func TestReconcileInTurns(t *testing.T) {
 
 // hasty are steps whose time is always up at once.
 func (w *world) hasty() *activities.Activities {
-	transport := &http.Transport{}
-	w.t.Cleanup(transport.CloseIdleConnections)
 	opt := w.opt
 	opt.Budget = time.Nanosecond
+	return w.with(opt)
+}
+
+// with are steps with other options.
+func (w *world) with(opt activities.Options) *activities.Activities {
+	transport := &http.Transport{}
+	w.t.Cleanup(transport.CloseIdleConnections)
 	return activities.New(w.ledger, append(tradegecko.Connectors(), easypost.Connector()), transport, slog.New(slog.NewJSONHandler(w.said, nil)), opt)
 }
 

@@ -14,18 +14,22 @@ import (
 
 // unknownOrders reads all orders that are ready at the cart, and takes those in
 // that the ledger does not hold. They go the way of any other order, but the
-// cursor of the ordinary pull stays where it is.
+// cursor of the ordinary pull stays where it is. An order that is confirmed must
+// not be among them: then the cart lost, or somebody voided, what it was told. It
+// is told nothing again, for only a person knows why.
 func (c *reconciler) unknownOrders(ctx context.Context, at string) (part, error) {
 	source, ok := c.vendor.(connectors.OrderSource)
 	if !ok {
 		return part{}, nil
 	}
 	versions := make(map[relay.ExternalID]time.Time) // of all orders in the page
+	var ready []relay.ExternalID                     // those of a list; what a file tells need not be so any more
 	page, err := source.PullOrders(ctx, connectors.OrdersQuery{
 		Cursor: at, Limit: pageSize, Earliest: c.run.BeganAt.Add(-lookBack), ReadOnly: true, // the ordinary pull reads them all the same
 		Known: func(ctx context.Context, stamps []connectors.Stamp) ([]bool, error) {
 			for _, s := range stamps {
 				versions[s.ID] = s.UpdatedAt
+				ready = append(ready, s.ID)
 			}
 			return c.known(ctx, stamps)
 		},
@@ -59,6 +63,13 @@ func (c *reconciler) unknownOrders(ctx context.Context, at string) (part, error)
 		found.discrepancies = append(found.discrepancies, store.Discrepancy{
 			Kind: store.FindingUnknownOrder, Subject: string(o.Reference), Order: o.Order, Detail: map[string]any{"cart_order": o.ExternalID}, Repaired: true,
 		})
+	}
+	unshipped, err := c.store.Confirmed(ctx, c.conn.ID, ready, c.run.BeganAt.Add(-c.opt.Overdue))
+	if err != nil {
+		return part{}, err
+	}
+	for _, o := range unshipped {
+		found.discrepancies = append(found.discrepancies, store.Discrepancy{Kind: store.FindingUnshipped, Subject: string(o.Reference), Order: o.Order})
 	}
 	c.result.Submit = c.result.Submit || taken.New+taken.Changed+taken.Unskipped+len(missed) > 0
 	return found, nil
@@ -166,8 +177,8 @@ func (c *reconciler) unconfirmedOrders(ctx context.Context, _ string) (part, err
 }
 
 // driftedLevels tells the cart again what it was told last of every SKU: a level
-// that changes by it had drifted. Levels that are to be told anew are left to
-// push_inventory.
+// that changes by it had drifted, and one that the cart refuses is reported until
+// it is taken. Levels that are to be told anew are left to push_inventory.
 func (c *reconciler) driftedLevels(ctx context.Context, at string) (part, error) {
 	sink, ok := c.vendor.(connectors.InventorySink)
 	if !ok {
@@ -177,7 +188,7 @@ func (c *reconciler) driftedLevels(ctx context.Context, at string) (part, error)
 	if err != nil {
 		return part{}, err
 	}
-	q.After, q.Keep = relay.SKU(at), store.CartLevel.Stands
+	q.After, q.Keep = relay.SKU(at), store.CartLevel.Told
 	page, err := c.store.CartLevels(ctx, q)
 	if err != nil {
 		return part{}, err
@@ -199,15 +210,25 @@ func (c *reconciler) driftedLevels(ctx context.Context, at string) (part, error)
 		c.tellCart()
 	}
 	for i, o := range outcomes {
-		if o.Err == nil && o.Before != o.After {
-			d := store.Discrepancy{Kind: store.FindingStockDrift, Subject: string(levels[i].SKU),
-				Detail: map[string]any{"was": o.Before.String(), "is": o.After.String()}, Repaired: true}
-			if at := levels[i].Location; at != "" {
-				d.Subject += " at " + at // a finding is told apart by its subject
-				d.Detail["location"] = at
-			}
-			found.discrepancies = append(found.discrepancies, d)
+		level := page.Levels[i]
+		d := store.Discrepancy{Kind: store.FindingStockDrift, Subject: string(level.SKU), Repaired: o.Err == nil, Detail: map[string]any{}}
+		switch kind := relay.KindOf(o.Err); {
+		case o.Err == nil && (o.Before == o.After || !level.Stands()):
+			continue // or it was refused before, and is taken now
+		case o.Err == nil:
+			d.Detail["was"], d.Detail["is"] = o.Before.String(), o.After.String()
+		case kind == relay.NotFound: // the cart does not sell it
+			continue
+		case level.Stands() && (kind == relay.Unavailable || kind == relay.Throttled || kind == relay.Unknown):
+			continue // it may pass: push_inventory tells it again soon
+		default:
+			d.Detail["error"] = o.Err.Error()
 		}
+		if level.Location != "" {
+			d.Subject += " at " + level.Location // a finding is told apart by its subject
+			d.Detail["location"] = level.Location
+		}
+		found.discrepancies = append(found.discrepancies, d)
 	}
 	return found, nil
 }

@@ -191,42 +191,61 @@ func (c *reconciler) cancelUnwanted(ctx context.Context, list []listed) ([]store
 	if err != nil {
 		return nil, err
 	}
+	canceller, able := c.vendor.(connectors.Canceller)
 	discrepancies := make([]store.Discrepancy, len(list))
+	var ask []int
 	for i, l := range list {
-		var answer connectors.CancelAnswer
+		answer := connectors.CancelAnswer{Result: connectors.CancelTooLate}
 		switch {
 		case owned[i] && l.ID != l.WarehouseOrderID && l.ID != l.Led:
 			// Adopted for its content by an order that looks like it: cancelling it would lose that one.
-			answer = connectors.CancelAnswer{Result: connectors.CancelTooLate, Evidence: "another order has it"}
+			answer.Evidence = "another order has it"
 		case l.Progress == connectors.PartShipped || l.Progress == connectors.FullShipped:
-			answer = connectors.CancelAnswer{Result: connectors.CancelTooLate, Evidence: "it has shipped"}
+			answer.Evidence = "it has shipped"
+		case !able:
+			answer.Result, answer.Evidence = connectors.CancelPending, cantCancel
 		default:
-			if answer, err = c.askCancel(ctx, l.ID); err != nil {
-				return nil, err
-			}
+			answer.Result = connectors.CancelPending
+			ask = append(ask, i)
 		}
-		d := &discrepancies[i]
-		if l.WarehouseOrderID != "" && l.WarehouseOrderID != l.ID {
-			*d = l.differs(store.FindingDuplicate)
-			d.Event, d.EventDetail = store.EventDuplicate, map[string]any{"cancelled": map[relay.WarehouseOrderID]connectors.CancelResult{l.ID: answer.Result}}
-		} else {
-			*d = l.differs(store.FindingNotCancelled)
-			d.Event, d.EventDetail = cancelEvent(answer.Result), map[string]any{"warehouse_order": l.ID, "evidence": answer.Evidence}
+		discrepancies[i] = l.unwanted(answer)
+	}
+	if len(ask) > 0 {
+		// First it is written: once cancelled, they are no discrepancies to whoever
+		// goes on after we died.
+		if err := c.record(ctx, store.Compared{Discrepancies: discrepancies, Progress: c.progress}); err != nil {
+			return nil, err
 		}
-		d.Repaired = answer.Result == connectors.CancelDone
-		d.Detail["cancel"], d.Detail["evidence"] = answer.Result, answer.Evidence
-		c.log.Error("the warehouse has an order that must not ship", "order", l.Reference, "warehouse_order", l.ID, "finding", d.Kind, "cancel", answer.Result)
+	}
+	for _, i := range ask {
+		answer, err := c.askCancel(ctx, canceller, list[i].ID)
+		if err != nil {
+			return nil, err
+		}
+		discrepancies[i] = list[i].unwanted(answer)
+	}
+	for i, d := range discrepancies {
+		c.log.Error("the warehouse has an order that must not ship", "order", list[i].Reference, "warehouse_order", list[i].ID, "finding", d.Kind, "cancel", d.Detail["cancel"])
 	}
 	return discrepancies, nil
 }
 
+// unwanted tells of an order that its own order does not want, and how its cancel stands.
+func (l listed) unwanted(answer connectors.CancelAnswer) store.Discrepancy {
+	d := l.differs(store.FindingNotCancelled)
+	d.Event, d.EventDetail = cancelEvent(answer.Result), map[string]any{"warehouse_order": l.ID, "evidence": answer.Evidence}
+	if l.WarehouseOrderID != "" && l.WarehouseOrderID != l.ID {
+		d = l.differs(store.FindingDuplicate)
+		d.Event, d.EventDetail = store.EventDuplicate, map[string]any{"cancelled": map[relay.WarehouseOrderID]connectors.CancelResult{l.ID: answer.Result}}
+	}
+	d.Repaired = answer.Result == connectors.CancelDone
+	d.Detail["cancel"], d.Detail["evidence"] = answer.Result, answer.Evidence
+	return d
+}
+
 // askCancel asks for a cancel. Only refused credentials are an error: what can't
 // be cancelled now is reported, and asked again by the next run.
-func (c *reconciler) askCancel(ctx context.Context, id relay.WarehouseOrderID) (connectors.CancelAnswer, error) {
-	canceller, ok := c.vendor.(connectors.Canceller)
-	if !ok {
-		return connectors.CancelAnswer{Result: connectors.CancelPending, Evidence: "this warehouse can't cancel: ask a person there"}, nil
-	}
+func (c *reconciler) askCancel(ctx context.Context, canceller connectors.Canceller, id relay.WarehouseOrderID) (connectors.CancelAnswer, error) {
 	answer, err := canceller.CancelOrder(ctx, id)
 	if errors.Is(err, relay.Unauthorised) || ctx.Err() != nil {
 		return answer, err

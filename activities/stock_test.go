@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -450,6 +451,50 @@ func TestKitsThatAreBundlesAtTheCart(t *testing.T) {
 	require.Equal(t, "993 on hand, 993 available", mugs())
 	stock()
 	require.Equal(t, "993 on hand, 993 available", mugs())
+}
+
+// Two carts that divide an account by their filters are at one location: one of them
+// leaves its stock alone, or each would write over what the other set.
+func TestACartOfADividedAccountLeavesItsStockAlone(t *testing.T) {
+	w := newWorld(t, setup{})
+	m, err := w.ledger.Merchant(t.Context(), "acme")
+	require.NoError(t, err)
+	vip := m.Merchant.Carts[0]
+	vip.Name, vip.Rules.Filter.Tags, vip.Rules.Stock.Sites = "vip", []string{"vip"}, []string{}
+	m.Merchant.Carts[0].Rules.Filter.NotTags = []string{"vip"}
+	m.Merchant.Carts = append(m.Merchant.Carts, vip)
+	_, err = w.ledger.SaveMerchant(t.Context(), m.Merchant, map[relay.ConnectionName]map[string]string{
+		"shop": {"access_token": shopToken}, "vip": {"access_token": shopToken}, "depot": {"production_key": depotKey},
+	})
+	require.NoError(t, err)
+	totes := func() string {
+		list, err := w.shop.Stock("acme")
+		require.NoError(t, err)
+		i := slices.IndexFunc(list, func(s shopsim.StockView) bool { return s.SKU == "TOTE" })
+		return list[i].OnHand
+	}
+	vipJob := activities.JobInput{Merchant: "acme", Connection: "vip"}
+
+	w.sellTo("United States", "US")
+	w.sellTo("United States", "US")
+	number := w.sellTo("United States", "US", "vip")
+	w.pull()
+	do[activities.PullOrdersResult](w, w.acts.PullOrders, vipJob)
+	require.Equal(t, 3, w.submit().Accepted)
+	w.pullInventory()
+	require.Equal(t, activities.PushResult{Done: 2}, do[activities.PushResult](w, w.acts.PushInventory, shopJob()))
+	require.Equal(t, "999", totes(), "997 are available, and 2 owed to orders of this cart")
+	require.Equal(t, activities.PushResult{}, do[activities.PushResult](w, w.acts.PushInventory, vipJob))
+	require.Equal(t, "999", totes())
+
+	found, err := w.ledger.FindOrders(t.Context(), "acme", number) // the other cart skips it
+	require.NoError(t, err)
+	i := slices.IndexFunc(found, func(o store.OrderSummary) bool { return o.Cart == "vip" })
+	require.NoError(t, w.depot.Ship(string(found[i].WarehouseOrderID)))
+	w.pullShipments()
+	require.Equal(t, 1, do[activities.PushResult](w, w.acts.PushShipments, vipJob).Confirmed)
+	require.Equal(t, activities.PushResult{}, do[activities.PushResult](w, w.acts.PushInventory, shopJob()), "its figure did not change")
+	require.Equal(t, "998", totes(), "what the other had open is missing until then")
 }
 
 // sampleHeap notes the most that the heap held until it is stopped, in MB.

@@ -356,7 +356,7 @@ func (s *submitter) lookForDoubtful(ctx context.Context, only relay.OrderID) err
 			s.log.Warn("could not look for orders in doubt", "orders", len(subs), "error", err)
 			looks := make([]store.Look, len(subs))
 			for i, sub := range subs {
-				looks[i] = store.Look{Submission: sub.ID, Order: sub.Order.ID, Send: sub.Sends, Again: 30 * time.Second, Failed: true}
+				looks[i] = store.Look{Submission: sub.ID, Order: sub.Order.ID, Send: sub.Sends, Again: 30 * time.Second, Failed: err.Error()}
 				if sub.InDoubtFor > time.Hour {
 					looks[i] = store.Look{Submission: sub.ID, Order: sub.Order.ID, Send: sub.Sends, Hold: undecided("the warehouse could not be searched")}
 				}
@@ -515,11 +515,23 @@ func (s *submitter) cancelDuplicates(ctx context.Context, sub store.Submission, 
 	if len(extra) == 0 {
 		return nil
 	}
+	canceller, able := s.vendor.(connectors.Canceller)
+	words := string(connectors.CancelPending)
+	if !able {
+		words = cantCancel
+	}
 	answers := make(map[relay.WarehouseOrderID]string, len(extra))
 	for _, m := range extra {
-		answers[m.ID] = "this warehouse can't cancel: ask a person there"
-		if c, ok := s.vendor.(connectors.Canceller); ok {
-			answer, err := c.CancelOrder(ctx, m.ID)
+		answers[m.ID] = words
+	}
+	// First it is written: once cancelled, they are no duplicates to whoever looks
+	// after we died, and nobody would ever be called.
+	if err := s.store.RecordDuplicates(ctx, s.actor, sub.Order.ID, answers); err != nil {
+		return err
+	}
+	if able {
+		for _, m := range extra {
+			answer, err := canceller.CancelOrder(ctx, m.ID)
 			answers[m.ID] = string(answer.Result)
 			if err != nil {
 				answers[m.ID] = err.Error()
@@ -529,6 +541,9 @@ func (s *submitter) cancelDuplicates(ctx context.Context, sub store.Submission, 
 	s.log.Error("the warehouse took an order more than once; all but the oldest were cancelled", "order", sub.Order.Reference, "answers", answers)
 	return s.store.RecordDuplicates(ctx, s.actor, sub.Order.ID, answers)
 }
+
+// cantCancel stands in for the answer of a warehouse that takes no cancels.
+const cantCancel = "this warehouse can't cancel: ask a person there"
 
 // cancelStrays cancels what the warehouse accepted though another send of the
 // same order had been accepted before: its yes came too late to count.

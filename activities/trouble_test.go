@@ -34,7 +34,7 @@ func TestRefusedKeysStopTheConnection(t *testing.T) {
 	require.Equal(t, activities.PullShipmentsResult{Stopped: true}, w.pullShipments())
 	require.Equal(t, activities.PullInventoryResult{Stopped: true}, do[activities.PullInventoryResult](w, w.acts.PullInventory, depotJob()))
 	require.Empty(t, w.books())
-	w.onboard(nil, nil)
+	require.NoError(t, w.ledger.ResumeConnections(t.Context(), "acme", "depot"))
 	require.Empty(t, stopped())
 	w.exec(`update orders set retry_at = null`)
 	require.Equal(t, 1, w.submit().Accepted)

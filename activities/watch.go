@@ -31,6 +31,7 @@ type WatchResult struct {
 type WatchInput struct {
 	Merchant relay.MerchantID `json:"merchant"`
 	Failing  []FailingJob     `json:"failing,omitempty"`
+	Paused   []PausedJob      `json:"paused,omitempty"`
 }
 
 // FailingJob is a job whose last runs failed.
@@ -42,6 +43,13 @@ type FailingJob struct {
 	Why        string               `json:"why"` // the last failure, in brief
 }
 
+// PausedJob is a job that a person paused by itself, or with its connection.
+type PausedJob struct {
+	Connection relay.ConnectionName `json:"connection"`
+	Job        relay.Job            `json:"job"`
+	Since      time.Time            `json:"since"`
+}
+
 // Watch looks in the ledger for what people should know, opens, raises and
 // closes alerts, and sends the messages that are due.
 func (a *Activities) Watch(ctx context.Context, in WatchInput) (WatchResult, error) {
@@ -50,13 +58,16 @@ func (a *Activities) Watch(ctx context.Context, in WatchInput) (WatchResult, err
 	if err != nil {
 		return WatchResult{}, err
 	}
-	var failing []relay.Trouble
+	var jobs []relay.Trouble
 	for _, f := range in.Failing {
-		failing = append(failing, relay.Trouble{
+		jobs = append(jobs, relay.Trouble{
 			Cause: relay.NewAlertCause(relay.CauseJob, string(f.Connection), string(f.Job)), Count: int64(f.Fails), Since: f.Since, Fault: f.Why,
 		})
 	}
-	changed, err := a.store.LookAfterAlerts(ctx, m, a.opt.Contents, failing...)
+	for _, p := range in.Paused {
+		jobs = append(jobs, relay.Trouble{Cause: relay.NewAlertCause(relay.CausePaused, string(p.Connection), string(p.Job)), Count: 1, Since: p.Since})
+	}
+	changed, err := a.store.LookAfterAlerts(ctx, m, a.opt.Contents, jobs...)
 	if err != nil {
 		return WatchResult{}, err
 	}
@@ -82,10 +93,7 @@ func (a *Activities) Watch(ctx context.Context, in WatchInput) (WatchResult, err
 
 // alertLease is for how long a message is kept for whoever sends it: longer than
 // sending may take. Then it comes again, with the same key.
-const (
-	alertLease = 3 * time.Minute
-	alertSend  = 2 * time.Minute
-)
+func (o Options) alertLease() time.Duration { return o.Tell * 3 / 2 }
 
 // alertTries bounds how long a message is tried, from its first hour on every hour.
 const alertTries = 24 * time.Hour
@@ -96,7 +104,7 @@ const alertTries = 24 * time.Hour
 func (a *Activities) sendAlerts(ctx context.Context, m store.Merchant, r *WatchResult) error {
 	var resting []relay.AlertChannel
 	for deadline := time.Now().Add(a.opt.Budget); time.Now().Before(deadline); {
-		msg, ok, err := a.store.ClaimAlertMessage(ctx, m.ID, resting, alertLease)
+		msg, ok, err := a.store.ClaimAlertMessage(ctx, m.ID, resting, a.opt.alertLease())
 		if err != nil || !ok {
 			return err
 		}
@@ -148,7 +156,7 @@ var errNoMailServer = &relay.Error{Kind: relay.Unavailable, Op: "send e-mail", E
 // sendAlert sends a message by its channel, and returns which recipients of an
 // e-mail got it.
 func (a *Activities) sendAlert(ctx context.Context, m store.Merchant, msg relay.AlertMessage) (delivered []string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, alertSend)
+	ctx, cancel := context.WithTimeout(ctx, a.opt.Tell)
 	defer cancel()
 	policy := m.Alerts
 	switch {

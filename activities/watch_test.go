@@ -201,6 +201,12 @@ func (w *world) age(by string) {
 	w.exec(`update orders set first_held_at = now() - $1::interval where state = 'held'`, by)
 }
 
+// rest moves back by two days when people were last told of an alert.
+func (w *world) rest() {
+	w.t.Helper()
+	w.exec(`update alerts set opened_at = opened_at - interval '2 days', raised_at = raised_at - interval '2 days'`)
+}
+
 // dueNow lets messages that wait be tried at once.
 func (w *world) dueNow() {
 	w.t.Helper()
@@ -216,6 +222,7 @@ func TestPeopleAreCalledAsAHoldAges(t *testing.T) {
 
 	for level, by := range []string{"25 hours", "73 hours", "169 hours"} {
 		w.age(by)
+		w.rest()
 		want := activities.WatchResult{Raised: 1, Sent: 2}
 		if level == 0 {
 			want = activities.WatchResult{Opened: 1, Sent: 2}
@@ -233,7 +240,7 @@ func TestPeopleAreCalledAsAHoldAges(t *testing.T) {
 
 	mails := p.letters()
 	require.Len(t, mails, 4)
-	for i, say := range []string{"for more than 1 day", "for more than 3 days", "for more than 7 days", "over: 1 order on hold"} {
+	for i, say := range []string{" for 1d01h", " for 3d01h", " for 7d01h", "over: 1 order on hold"} {
 		require.Equal(t, "ops@example.com", mails[i].to)
 		require.Contains(t, mails[i].subject, "[orderferry acme] ")
 		require.Contains(t, mails[i].subject, say)
@@ -282,6 +289,7 @@ func TestMessagesThatAreNotTaken(t *testing.T) {
 
 	// What the webhook refuses for good is not posted again; the others hear of it.
 	w.age("73 hours")
+	w.rest()
 	p.answer.Store(http.StatusGone)
 	require.Equal(t, activities.WatchResult{Raised: 1, Sent: 1, Failed: 1}, w.watch())
 	p.answer.Store(0)
@@ -291,6 +299,7 @@ func TestMessagesThatAreNotTaken(t *testing.T) {
 
 	// A day is enough.
 	w.age("169 hours")
+	w.rest()
 	p.answer.Store(http.StatusBadGateway)
 	require.Equal(t, activities.WatchResult{Raised: 1, Sent: 1, Failed: 1}, w.watch())
 	w.exec(`update alert_messages set created_at = now() - interval '25 hours', next_at = now() where sent_at is null and gave_up_at is null`)
@@ -450,9 +459,29 @@ func TestPeopleAreCalledForAJobThatFails(t *testing.T) {
 	require.Zero(t, look(50*time.Minute))
 	require.Equal(t, activities.WatchResult{Opened: 1, Sent: 2}, look(61*time.Minute))
 	require.Zero(t, look(2*time.Hour))
+	w.rest()
 	require.Equal(t, activities.WatchResult{Raised: 1, Sent: 2}, look(73*time.Hour))
 	require.Equal(t, activities.WatchResult{Closed: 1, Sent: 2}, look(0))
 	mail := p.letters()[0]
 	require.Contains(t, mail.body, "pull_orders of connection shop fails for 1h01m: pull orders: unavailable, HTTP 503")
 	require.Contains(t, mail.body, "ferry connection test --merchant acme --connection shop")
+}
+
+// And of jobs that a person paused; people are called as for a merchant that is paused.
+func TestPeopleAreCalledForAForgottenPause(t *testing.T) {
+	p := newPostbox(t)
+	w := newAlertWorld(t, p)
+	look := func(paused ...time.Duration) activities.WatchResult {
+		in := activities.WatchInput{Merchant: "acme"}
+		for _, d := range paused {
+			in.Paused = append(in.Paused, activities.PausedJob{Connection: "shop", Job: relay.PullOrders, Since: time.Now().Add(-d)})
+		}
+		return do[activities.WatchResult](w, w.acts.Watch, in)
+	}
+	require.Zero(t, look(23*time.Hour))
+	require.Equal(t, activities.WatchResult{Opened: 1, Sent: 2}, look(25*time.Hour))
+	require.Equal(t, activities.WatchResult{Closed: 1, Sent: 2}, look())
+	mail := p.letters()[0]
+	require.Contains(t, mail.body, "pull_orders of connection shop is paused for 1d01h")
+	require.Contains(t, mail.body, "ferry merchant resume --merchant acme --connection shop --job pull_orders")
 }

@@ -27,7 +27,9 @@ type OrdersQuery struct {
 	Earliest time.Time
 	// Known tells, for each stamp in turn, whether the ledger already holds that
 	// order at that version, so that its lines and addresses need not be fetched
-	// again. nil: nothing is known.
+	// again. nil: nothing is known. It is asked of what is ready to ship now, and of
+	// nothing else: an order among it that is confirmed here is reported when the
+	// books are compared.
 	Known func(ctx context.Context, stamps []Stamp) ([]bool, error)
 	// ReadOnly is of a reading beside the ordinary one, as a rehearsal and a
 	// comparison of books are. A source that changes something where it reads, as one

@@ -37,7 +37,8 @@ type Connector struct {
 	Settings     []Setting
 	Credentials  []Setting
 	// Divisible tells that a cart's orders stay where they were read, so that carts of one
-	// account may also divide them by their filters. A file is read by one only.
+	// account may also divide them by their filters. A file is read by one only. Of such a
+	// cart the setting that Parts names the location whose stock it sets.
 	Divisible bool
 	// Advice is the shortest interval that the vendor or the field advises for
 	// each job of this connection; going below it earns a warning, not a refusal.

@@ -192,7 +192,7 @@ var began = time.Date(2026, 3, 1, 5, 0, 0, 0, time.UTC)
 func onHold(news relay.AlertNews) relay.AlertNotice {
 	return relay.AlertNotice{News: news, Alert: relay.Alert{
 		ID: 12, Merchant: "acme", Cause: "hold/insufficient_inventory", Level: 2, Since: began, OpenedAt: began.Add(24 * time.Hour),
-		Headline: "12 orders on hold for insufficient_inventory for more than 3 days, the oldest SO-1042 for 3d04h",
+		Headline: "12 orders on hold for insufficient_inventory for more than 1 day, the oldest SO-1042 for 3d04h",
 	}}
 }
 
@@ -216,7 +216,7 @@ func TestMailOverSTARTTLSWithLogin(t *testing.T) {
 	require.True(t, got.tls)
 	require.Equal(t, "ferry", got.auth)
 	require.Equal(t, "ops@example.com", got.to)
-	require.Equal(t, "[orderferry acme] 12 orders on hold for insufficient_inventory for more than 3 days, the oldest SO-1042 for 3d04h", got.Header.Get("Subject"))
+	require.Equal(t, "[orderferry acme] 12 orders on hold for insufficient_inventory for more than 1 day, the oldest SO-1042 for 3d04h", got.Header.Get("Subject"))
 	require.Equal(t, `"Ops" <orderferry@example.com>`, got.Header.Get("From"))
 	require.Equal(t, "<ops@example.com>", got.Header.Get("To"))
 	require.Equal(t, "<alert_KEY@example.com>", got.Header.Get("Message-Id"))

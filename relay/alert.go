@@ -72,6 +72,18 @@ func (p AlertPolicy) Level(age time.Duration) int {
 	return level
 }
 
+// Rest is for how long people are told of an open alert no more than once: a day,
+// or the first age where that is less.
+func (p AlertPolicy) Rest() time.Duration {
+	return time.Duration(min(Age(24*time.Hour), p.Ages()[0]))
+}
+
+// Unwatched reports whether a merchant's alerts were last looked after so long ago
+// that nobody seems to: three intervals, and never less than a restart may take.
+func (p AlertPolicy) Unwatched(looked, now time.Time) bool {
+	return now.Sub(looked) > max(3*time.Duration(p.Interval()), 15*time.Minute)
+}
+
 // Channels lists how people are called.
 func (p AlertPolicy) Channels() []AlertChannel {
 	var list []AlertChannel
@@ -210,7 +222,7 @@ type AlertNews string
 // The news.
 const (
 	AlertOpened AlertNews = "opened"
-	AlertRaised AlertNews = "raised" // it reached the next level
+	AlertRaised AlertNews = "raised" // it, or more under its cause, passed an age; of an order, it happened once more
 	AlertClosed AlertNews = "closed"
 )
 
@@ -223,11 +235,11 @@ type Alert struct {
 	ID       int64
 	Merchant MerchantID
 	Cause    AlertCause
-	Level    int // from 1; rises as it ages
+	Level    int // from 1; rises as the oldest ages
 	Headline string
 	Since    time.Time // of what it is about; of the oldest, where there are several
 	OpenedAt time.Time
-	RaisedAt time.Time // when it last rose to a level
+	RaisedAt time.Time // when it was last told of: opened or raised
 	SeenAt   time.Time // when its cause was last seen to stand
 	ClosedAt time.Time // zero while it is open
 	ClosedBy string    // Recovered, or a person
@@ -273,7 +285,7 @@ const (
 	CauseStuck      = "stuck"      // orders or parcels that a job should have moved
 	CauseMessages   = "messages"   // messages about alerts that could not be delivered on a channel
 	CauseFinding    = "finding"    // differences that comparing the books found and could not mend
-	CausePaused     = "paused"     // the merchant is paused for longer than the first age
+	CausePaused     = "paused"     // the merchant, or one job of a connection, is paused for longer than the first age
 	CauseUnanswered = "unanswered" // orders that a warehouse received, and of which it did not say yes or no in time
 	CauseUnshipped  = "unshipped"  // orders that a warehouse has had for long, and of which not all has left
 	CauseUnread     = "unread"     // what a connection gave us and could not be read

@@ -2,6 +2,8 @@ package relay_test
 
 import (
 	"encoding/json"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +27,23 @@ func TestAlertPolicyDefaults(t *testing.T) {
 	b, err := json.Marshal(p)
 	require.NoError(t, err)
 	require.JSONEq(t, `{}`, string(b))
+}
+
+// A look that is late is no trouble yet: workers are restarted, and deploys take minutes.
+func TestWhenNobodyLooks(t *testing.T) {
+	looked := time.Date(2026, 3, 1, 5, 0, 0, 0, time.UTC)
+	for every, after := range map[time.Duration]time.Duration{0: 15 * time.Minute, 10 * time.Second: 15 * time.Minute, 6 * time.Minute: 18 * time.Minute} {
+		p := relay.AlertPolicy{Every: relay.Every(every)}
+		require.False(t, p.Unwatched(looked, looked.Add(after)), every)
+		require.True(t, p.Unwatched(looked, looked.Add(after+1)), every)
+	}
+}
+
+// People rest for a day from what they know, and for less where they want to know sooner.
+func TestHowLongPeopleRest(t *testing.T) {
+	require.Equal(t, day, relay.AlertPolicy{}.Rest())
+	require.Equal(t, day, relay.AlertPolicy{After: []relay.Age{relay.Age(3 * day)}}.Rest())
+	require.Equal(t, time.Hour, relay.AlertPolicy{After: []relay.Age{relay.Age(time.Hour), relay.Age(day)}}.Rest())
 }
 
 func TestAlertPolicyAsJSON(t *testing.T) {
@@ -106,7 +125,7 @@ func TestAlertCauses(t *testing.T) {
 
 // causes are all that an alert may be about.
 func causes() []relay.AlertCause {
-	list := []relay.AlertCause{"connection/shop", "messages/email", "finding/stock_drift", relay.CausePaused, "unanswered/depot", "unread/depot", "unshipped/depot"}
+	list := []relay.AlertCause{"connection/shop", "job/shop/pull_orders", "messages/email", "finding/stock_drift", relay.CausePaused, "paused/shop/pull_orders", "unanswered/depot", "unread/depot", "unshipped/depot"}
 	for _, r := range relay.HoldReasons() {
 		list = append(list, relay.NewAlertCause(relay.CauseHold, string(r)))
 	}
@@ -124,12 +143,29 @@ func causes() []relay.AlertCause {
 
 // They are kept in the ledger, and receivers of posts act on them.
 func TestCausesNeverChange(t *testing.T) {
-	require.Equal(t, "[connection/shop messages/email finding/stock_drift paused unanswered/depot unread/depot unshipped/depot hold/insufficient_inventory hold/unknown_item hold/unmapped_ship_method "+
+	require.Equal(t, "[connection/shop job/shop/pull_orders messages/email finding/stock_drift paused paused/shop/pull_orders unanswered/depot unread/depot unshipped/depot hold/insufficient_inventory hold/unknown_item hold/unmapped_ship_method "+
 		"hold/kit_without_components hold/bad_address hold/bad_order hold/rejected hold/warehouse_unreachable hold/unknown_outcome hold/operator "+
 		"stuck/ready stuck/in_doubt stuck/cancel_requested stuck/shipment stuck/cart_cancel stuck/at_warehouse order/SO-1042/back_at_cart order/SO-1042/changed_too_late "+
 		"order/SO-1042/duplicate_found order/SO-1042/cancel_too_late order/SO-1042/shipped_after_all order/SO-1042/cancelled_by_warehouse order/SO-1042/gone order/SO-1042/taken_after_all "+
 		"order/SO-1042/shipped_short order/SO-1042/relabelled]",
 		text(causes()))
+}
+
+// Whoever is called finds the cause in the page's table, and from there what to type.
+func TestTheOperationsPageKnowsEveryCause(t *testing.T) {
+	page, err := os.ReadFile("../docs/operations.md")
+	require.NoError(t, err)
+	for _, c := range causes() {
+		kind, subject, what := c.Parts()
+		switch {
+		case kind == relay.CauseOrder:
+			subject = ".../" + what
+		case subject != "" && kind != relay.CauseHold && kind != relay.CauseStuck:
+			subject = "..."
+		}
+		name := strings.TrimSuffix(kind+"/"+subject, "/")
+		require.Regexp(t, "(?m)^\\|[^|]*\\|[^|]*`"+regexp.QuoteMeta(name)+"`.*\\|.*\\|$", string(page), "of cause %s", c)
+	}
 }
 
 func TestEveryAlertSaysWhatNext(t *testing.T) {
@@ -148,6 +184,20 @@ func TestEveryAlertSaysWhatNext(t *testing.T) {
 }
 
 var placedAt = time.Date(2026, 3, 1, 5, 0, 0, 0, time.UTC)
+
+// Whom an alert is told of again for is said by name: the oldest may be an old story.
+func TestHeadlineOfFurtherTroubles(t *testing.T) {
+	trouble := relay.Trouble{Cause: "hold/rejected", Count: 3, Oldest: "SO-1", Since: placedAt}
+	headline := func() string { return trouble.Headline(relay.Age(day), placedAt.Add(30*day)) }
+	const still = "3 orders on hold for rejected for more than 1 day, the oldest SO-1 for 30d00h"
+	require.Equal(t, still, headline())
+	trouble.Risen, trouble.LastRisen = 2, []string{"SO-3", "SO-2"}
+	require.Equal(t, still+"; new or risen since this was last told: SO-3, SO-2", headline())
+	trouble.Risen = 9
+	require.Equal(t, still+"; new or risen since this was last told: SO-3, SO-2 and 7 more", headline())
+	trouble = relay.Trouble{Cause: "connection/shop", Count: 1, Oldest: "shop", Since: placedAt, Risen: 1, LastRisen: []string{"shop"}}
+	require.Equal(t, "connection shop is stopped for 30d00h: its credentials are refused", headline(), "it is about nothing else")
+}
 
 func TestManyChangesAreCut(t *testing.T) {
 	why := make([]relay.Difference, 5)

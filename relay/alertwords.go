@@ -13,19 +13,35 @@ type Trouble struct {
 	Count  int64
 	Oldest string // the reference, or another name, of the oldest; no personal data
 	Since  time.Time
-	Event  int64        // of an order: the entry of its trail
-	Fault  string       // of a job: its last failure, in brief
-	Why    []Difference // of OrderChangedTooLate
+	// Risen counts those that became a trouble, or passed an age, since their alert was
+	// last told of; LastRisen names the last few.
+	Risen     int64
+	LastRisen []string
+	Event     int64        // of an order: the entry of its trail
+	Fault     string       // of a job: its last failure, in brief
+	Why       []Difference // of OrderChangedTooLate
 }
 
-// Headline says the trouble in one line without personal data. over is the age
-// that its level stands for.
-func (t Trouble) Headline(over Age, now time.Time) string {
+// Headline says the trouble in one line without personal data. first is the age
+// at which a hold becomes a trouble.
+func (t Trouble) Headline(first Age, now time.Time) string {
 	// A cart's SKUs are quoted: they must not forge lines of a mail.
-	return strings.Map(legible, t.headline(over, now))
+	return strings.Map(legible, t.headline(first, now)+t.risen())
 }
 
-func (t Trouble) headline(over Age, now time.Time) string {
+// risen names those that are why an alert is told of again: the oldest may be an old story.
+func (t Trouble) risen() string {
+	if t.Risen == 0 || t.Count == 1 || t.Oldest == "" {
+		return ""
+	}
+	s := "; new or risen since this was last told: " + strings.Join(t.LastRisen, ", ")
+	if more := t.Risen - int64(len(t.LastRisen)); more > 0 {
+		s += fmt.Sprintf(" and %d more", more)
+	}
+	return s
+}
+
+func (t Trouble) headline(first Age, now time.Time) string {
 	kind, subject, what := t.Cause.Parts()
 	lasted := Age(now.Sub(t.Since)).Since()
 	oldest := fmt.Sprintf(", the oldest %s for %s", t.Oldest, lasted)
@@ -35,7 +51,7 @@ func (t Trouble) headline(over Age, now time.Time) string {
 		if HoldReason(subject) == HoldUnknownOutcome {
 			return orders + " on hold because nobody knows whether the warehouse has them" + oldest
 		}
-		return fmt.Sprintf("%s on hold for %s for more than %s%s", orders, subject, over.Words(), oldest)
+		return fmt.Sprintf("%s on hold for %s for more than %s%s", orders, subject, first.Words(), oldest)
 	case CauseConnection:
 		return fmt.Sprintf("connection %s is stopped for %s: its credentials are refused", subject, lasted)
 	case CauseJob:
@@ -49,7 +65,10 @@ func (t Trouble) headline(over Age, now time.Time) string {
 	case CauseFinding:
 		return fmt.Sprintf("comparing the books found %s of kind %s%s", Many(t.Count, "difference"), subject, oldest)
 	case CausePaused:
-		return "the merchant is paused for more than " + over.Words()
+		if what != "" {
+			return fmt.Sprintf("%s of connection %s is paused for %s", what, subject, lasted)
+		}
+		return "the merchant is paused for " + lasted
 	case CauseUnanswered:
 		return fmt.Sprintf("%s received by %s without its yes or no in time, the oldest %s overdue for %s", orders, subject, t.Oldest, lasted)
 	case CauseUnshipped:
@@ -149,6 +168,12 @@ func (a Alert) Advice() Advice {
 			"ferry merchant findings" + m, "ferry merchant reconcile" + m,
 		}}
 	case CausePaused:
+		if what != "" {
+			return Advice{"The job does not run until it is resumed; what it is there for waits, and nobody sees what comes.", []string{
+				"ferry merchant show" + m,
+				"ferry merchant resume" + m + " --connection " + subject + " --job " + what,
+			}}
+		}
 		return Advice{"Nothing is pulled, submitted or told until the merchant is resumed.", []string{
 			"ferry merchant show" + m, "ferry merchant resume" + m,
 		}}
@@ -204,7 +229,7 @@ func orderAdvice(reference, what, m string, id int64) Advice {
 		OrderDuplicateFound:       "The extra ones were asked to be cancelled; the history tells each answer. Stop at the warehouse what was not.",
 		OrderCancelTooLate:        "It is shipped and told to the cart. Have it returned, or talk to the buyer.",
 		OrderShippedAfterAll:      "Its tracking is told to the cart. Have it returned, or talk to the buyer.",
-		OrderCancelledByWarehouse: "Nothing is sent any more. Ask the warehouse why, and refund or reopen it.",
+		OrderCancelledByWarehouse: "Nothing is sent any more, and the cart is not told. Ask the warehouse why; then reopen it, or cancel it here too, which tells the cart.",
 		OrderTakenAfterAll:        "It goes on as any other order, and is not sent again. Stop at the warehouse what was sent in another way meanwhile.",
 		OrderGone:                 "It is asked for at every look at shipments; this closes when the warehouse names it again. Ask there.",
 		OrderShippedShort:         "The cart is told of what left, and nothing more is sent. Ask the warehouse; refund the rest, or send it as a new order. This closes when the rest leaves after all.",
@@ -214,8 +239,12 @@ func orderAdvice(reference, what, m string, id int64) Advice {
 	switch what {
 	case OrderBackAtCart, OrderCancelledByWarehouse:
 		commands = append(commands, "ferry order reopen"+order+` --reason "to be sent after all"`)
+	}
+	switch what {
 	case OrderChangedTooLate:
 		commands = append(commands, "ferry order cancel"+order+` --reason "changed at the cart"`)
+	case OrderCancelledByWarehouse:
+		commands = append(commands, "ferry order cancel"+order+` --reason "cancelled by the warehouse"`)
 	}
 	return Advice{next, append(commands, fmt.Sprintf("ferry alert close --id %d", id))}
 }

@@ -53,10 +53,11 @@ const (
 // StockRules say which of the warehouse's stock a cart is shown.
 type StockRules struct {
 	// Sites are the warehouse's sites whose stock is summed for the cart's own
-	// location; empty: all that no other location has.
-	Sites []string `json:"sites,omitempty"`
+	// location; nil: all that no other location has; empty: none, its stock is left alone.
+	Sites []string `json:"sites,omitzero"`
 	// Locations are further locations of the cart, each with the sites summed for
 	// it; the key is the cart's id of the location. A site counts for one location only.
+	// One without sites is left alone.
 	Locations map[string][]string `json:"locations,omitempty"`
 	// Floor: fewer units than this are shown as 0.
 	Floor int64 `json:"floor,omitempty"`

@@ -97,7 +97,7 @@ func (r StockRules) placeOf(places []string, site string) int {
 			return i
 		}
 	}
-	if len(r.Sites) == 0 {
+	if r.Sites == nil {
 		return 0
 	}
 	return -1

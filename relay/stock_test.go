@@ -38,6 +38,8 @@ func TestShownStock(t *testing.T) {
 		"one without sites":                        {levels: sites(t, "", "5"), want: shown{"": 5}},
 		"a code that nobody names":                 {want: shown{}},
 		"only the named sites":                     {rules: relay.StockRules{Sites: []string{"W"}}, levels: sites(t, "E", "5", "W", "7"), want: shown{"": 7}},
+		"no site":                                  {rules: relay.StockRules{Sites: []string{}}, levels: sites(t, "E", "5", "W", "7"), want: shown{}},
+		"no site but at a further location":        {rules: relay.StockRules{Sites: []string{}, Locations: map[string][]string{"32": {"W"}, "33": {}}}, levels: sites(t, "E", "5", "W", "7"), want: shown{"32": 7}},
 		"none of the named sites is told":          {rules: relay.StockRules{Sites: []string{"X"}}, levels: sites(t, "E", "5", "W", "7"), want: shown{}},
 		"one of the named sites is told":           {rules: relay.StockRules{Sites: []string{"E", "X"}}, levels: sites(t, "E", "5", "W", "7"), want: shown{"": 5}},
 		"fractions are summed, then cut":           {levels: sites(t, "E", "2.5", "W", "2.6"), want: shown{"": 5}},

@@ -115,7 +115,7 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 			after: map[string]func(string){
 				"ferry alert list":                      says("on hold for insufficient_inventory for more than 1 day"),
 				"ferry hold list":                       says("SO-1001"),
-				"curl -s http://127.0.0.1:9090/metrics": says("ferry"),
+				"curl -s http://127.0.0.1:9090/metrics": says(`orderferry_alerts_looked_timestamp_seconds{merchant="acorn"} `),
 			},
 		},
 		"The warehouse is short of stock": {
@@ -372,7 +372,9 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 		"Gone at the warehouse": {
 			prepare: func() {
 				o.sell("SO-1091", plainSKU)
-				id := o.becomes("SO-1091", relay.OrderAtWarehouse)
+				o.sell("SO-1092", plainSKU)
+				id, other := o.becomes("SO-1091", relay.OrderAtWarehouse), o.becomes("SO-1092", relay.OrderAtWarehouse)
+				o.ask(http.MethodDelete, "/orders/"+other, "")
 				require.NoError(o.t, o.warehouse.SetBehaviour(easypost.Behaviour{GoneAfterDelete: true}))
 				o.ask(http.MethodDelete, "/orders/"+id, "")
 				o.ok("merchant", "sync", "--merchant", acorn, "--job", "pull_shipments")
@@ -385,11 +387,14 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 					o.closed("order/SO-1091/gone")
 					o.opened("order/SO-1091/cancelled_by_warehouse")
 				},
+				order("cancel", "SO-1092"): func() { o.opened("order/SO-1092/cancelled_by_warehouse") },
 			},
 			after: map[string]func(string){order("history", "SO-1091"): says("the warehouse cancelled it by itself")},
 			done: func() {
 				o.becomes("SO-1091", relay.OrderAtWarehouse)
 				o.closed("order/SO-1091/cancelled_by_warehouse")
+				o.closed("order/SO-1092/cancelled_by_warehouse")
+				o.voided("SO-1092")
 			},
 		},
 		"The warehouse took it twice": {
@@ -440,7 +445,6 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 				o.sell("SO-1106", plainSKU)
 				o.becomes("SO-1106", relay.OrderNew)
 				o.exec(`update orders set created_at = now() - interval '2 hours' where number = 'SO-1106'`)
-				o.exec(`update merchants set updated_at = now() - interval '2 hours'`)
 				o.opened("stuck/ready")
 			},
 			after: map[string]func(string){
@@ -461,7 +465,6 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 					return o.value(`select push_attempts::text from shipments s join orders o on o.id = s.order_id where number = 'SO-1111'`) != "0"
 				})
 				o.exec(`update shipments set seen_at = now() - interval '2 hours' from orders o where o.id = order_id and number = 'SO-1111'`)
-				o.exec(`update merchants set updated_at = now() - interval '2 hours'`)
 				o.opened("stuck/shipment")
 			},
 			before: map[string]func(){"ferry connection test": o.shops.Cart.ClearFaults},
@@ -471,12 +474,32 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 				o.closed("stuck/shipment")
 			},
 		},
+		"The cart does not take a cancel": {
+			prepare: func() {
+				require.NoError(o.t, o.shops.Cart.Inject(tradegecko.Fault{Kind: tradegecko.Fail503, Route: "order_actions", Account: acorn}))
+				o.sell("SO-1113", plainSKU)
+				o.becomes("SO-1113", relay.OrderAtWarehouse)
+				o.ok("order", "cancel", "--merchant", acorn, "--order", "SO-1113", "--reason", "buyer cancelled")
+				o.eventually("the cart refuses", func() bool {
+					return o.value(`select coalesce(cart_cancel_error, '') from orders where number = 'SO-1113'`) != ""
+				})
+				o.exec(`update orders set cancel_requested_at = now() - interval '2 hours' where number = 'SO-1113'`)
+				o.opened("stuck/cart_cancel")
+			},
+			before: map[string]func(){
+				"ferry connection test": o.shops.Cart.ClearFaults,
+				"ferry merchant sync":   func() { require.NoError(o.t, o.shops.Cart.Void(acorn, "SO-1113")) },
+			},
+			after: map[string]func(string){order("history", "SO-1113"): says("the cart did not take the cancel")},
+			done:  func() { o.closed("stuck/cart_cancel") },
+		},
 		"Stock is wrong, or books differ": {
 			prepare: func() {
 				o.eventually("the cart was told", func() bool { return o.value(`select count(*)::text from sent_levels where sku = 'TOTE-03'`) == "2" })
 				require.NoError(o.t, o.shops.Cart.SetStock(acorn, "TOTE-03", tradegecko.Stock{OnHand: "3"}))
 			},
 			after: map[string]func(string){
+				"ferry inventory show":                          says("TOTE-03"),
 				"ferry merchant reconcile":                      says("stock_drift"),
 				"ferry merchant findings " + page + " --closed": says("repaired"),
 			},
@@ -551,6 +574,7 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 				}
 			},
 			after: map[string]func(string){
+				"ferry merchant list":   says("no workflow"),
 				"ferry merchant resume": says("ferry merchant onboard starts it"),
 				"ferry merchant show":   says("workflow merchant/acorn running"),
 			},
@@ -592,9 +616,16 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 				}
 				o.becomes("SO-1133", relay.OrderAtWarehouse)
 				o.stock(shop.ShortCode, 4)
+				o.ok("merchant", "pause", "--merchant", acorn, "--connection", "warehouse", "--job", "submit_orders")
+				for _, n := range []string{"SO-1136", "SO-1137", "SO-1138"} {
+					o.sell(n, plainSKU)
+					o.becomes(n, relay.OrderNew)
+					o.ok("order", "hold", "--merchant", acorn, "--order", n, "--reason", "asked the buyer")
+				}
+				o.ok("merchant", "resume", "--merchant", acorn, "--connection", "warehouse", "--job", "submit_orders")
 			},
 			before: map[string]func(){
-				signal("merchant/acorn", workflows.ReleaseOrders): func() {
+				signal("merchant/acorn", workflows.ReleaseOrders) + `--input '{"reason"`: func() {
 					o.becomes("SO-1131", relay.OrderAtWarehouse)
 					o.becomes("SO-1132", relay.OrderSendingCancelled)
 					o.becomes("SO-1133", relay.OrderCancelled)
@@ -602,9 +633,15 @@ func (o *operator) troubles(others map[string]string) map[string]step {
 					o.is("SO-1135", relay.OrderHeld)
 					o.stock(shop.ShortCode, 10)
 				},
+				signal("merchant/acorn", workflows.ReleaseOrders) + `--input '{"all"`: func() {
+					o.becomes("SO-1136", relay.OrderAtWarehouse)
+					o.becomes("SO-1137", relay.OrderAtWarehouse)
+					o.is("SO-1138", relay.OrderHeld)
+				},
 				signal("merchant/acorn", workflows.ReopenOrder): func() {
+					o.becomes("SO-1138", relay.OrderAtWarehouse)
 					o.becomes("SO-1135", relay.OrderAtWarehouse)
-					o.eventually("the cart has cancelled it too", func() bool { v, err := o.shops.Cart.Order(acorn, "SO-1133"); return err == nil && v.Status == "void" })
+					o.voided("SO-1133")
 					require.NoError(o.t, o.shops.Cart.Restore(acorn, "SO-1133"))
 					o.opened("order/SO-1133/back_at_cart")
 				},
@@ -837,6 +874,15 @@ func (o *operator) forget(numbers ...string) {
 		o.exec(sql, numbers)
 	}
 	o.exec(`delete from cursors where name = 'orders'`)
+}
+
+// voided waits until the cart was told of a cancel.
+func (o *operator) voided(number string) {
+	o.t.Helper()
+	o.eventually("the cart has cancelled "+number, func() bool {
+		v, err := o.shops.Cart.Order(acorn, number)
+		return err == nil && v.Status == "void"
+	})
 }
 
 // look looks after the alerts as the worker does every few minutes.

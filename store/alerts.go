@@ -76,7 +76,11 @@ func (s *Store) LookAfterAlerts(ctx context.Context, m Merchant, contents time.D
 			return err
 		}
 		for _, t := range more {
-			if age := now.Sub(t.Since); age >= stuckFor {
+			least := stuckFor
+			if kind, _, _ := t.Cause.Parts(); kind == relay.CausePaused { // somebody meant it
+				least = time.Duration(l.m.Alerts.Ages()[0])
+			}
+			if age := now.Sub(t.Since); age >= least {
 				t.Level = max(l.m.Alerts.Level(age), 1)
 				troubles = append(troubles, t)
 			}
@@ -141,21 +145,22 @@ func (l alertLook) standing(ctx context.Context, tx pgx.Tx) ([]relay.Trouble, er
 	}
 	submitted := stuckFor + time.Duration(l.m.StoredWarehouse().Schedule.Of(relay.SubmitOrders))
 	b := &pgx.Batch{}
-	b.Queue(heldSQL, l.m.ID, ages, relay.HoldUnknownOutcome)
-	b.Queue(stoppedSQL, l.m.ID)
-	b.Queue(messagesSQL, l.m.ID, l.m.Alerts.Channels())
-	b.Queue(findingsSQL, l.m.ID)
-	b.Queue(cancelsSQL, l.m.ID, stuckFor)
-	b.Queue(unreadSQL, l.m.ID)
+	ask := func(sql string, args ...any) { b.Queue(summedUp(sql), append([]any{l.m.ID, ages}, args...)...) }
+	ask(heldSQL, relay.HoldUnknownOutcome)
+	ask(stoppedSQL)
+	ask(messagesSQL, l.m.Alerts.Channels())
+	ask(findingsSQL)
+	ask(cancelsSQL, stuckFor)
+	ask(unreadSQL)
 	if l.m.PausedAt.IsZero() { // all of this waits by design while the merchant is paused
-		b.Queue(readySQL, l.m.ID, submitted)
-		b.Queue(inDoubtSQL, l.m.ID, stuckFor)
-		b.Queue(shipmentsSQL, l.m.ID, carts, told, l.contents)
-		b.Queue(cartCancelsSQL, l.m.ID, carts, stuckFor)
-		b.Queue(unansweredSQL, l.m.ID)
-		b.Queue(unshippedSQL, l.m.ID, l.m.Alerts.MayStay())
+		ask(readySQL, submitted)
+		ask(inDoubtSQL, stuckFor)
+		ask(shipmentsSQL, carts, told, l.contents)
+		ask(cartCancelsSQL, carts, stuckFor)
+		ask(unansweredSQL)
+		ask(unshippedSQL, l.m.Alerts.MayStay())
 	}
-	out := make(map[relay.AlertCause]relay.Trouble)
+	var list []relay.Trouble
 	results := tx.SendBatch(ctx, b)
 	defer results.Close()
 	for range b.Len() {
@@ -164,28 +169,15 @@ func (l alertLook) standing(ctx context.Context, tx pgx.Tx) ([]relay.Trouble, er
 			return nil, err
 		}
 		var t relay.Trouble
-		_, err = pgx.ForEachRow(rows, []any{&t.Cause, &t.Level, &t.Count, &t.Oldest, &t.Since}, func() error {
-			if first, ok := out[t.Cause]; ok { // the first is of the highest level
-				if t.Cause == relay.NewAlertCause(relay.CauseHold, string(relay.HoldUnknownOutcome)) {
-					first.Count += t.Count
-					out[t.Cause] = first
-				}
-				return nil
-			}
-			if kind, _, _ := t.Cause.Parts(); kind != relay.CauseHold {
-				t.Level = l.m.Alerts.Level(l.now.Sub(t.Since))
-			}
-			t.Level = max(t.Level, 1) // these are told at once
-			out[t.Cause] = t
+		_, err = pgx.ForEachRow(rows, []any{&t.Cause, &t.Count, &t.Oldest, &t.Since, &t.Risen, &t.LastRisen}, func() error {
+			t.Level = max(l.m.Alerts.Level(l.now.Sub(t.Since)), 1) // what is a trouble before the first age is told at once
+			list = append(list, t)
+			t.LastRisen = nil // else the next row is read into the same names
 			return nil
 		})
 		if err != nil {
 			return nil, err
 		}
-	}
-	list := make([]relay.Trouble, 0, len(out)+1)
-	for _, t := range out {
-		list = append(list, t)
 	}
 	if level := l.m.Alerts.Level(l.now.Sub(l.m.PausedAt)); !l.m.PausedAt.IsZero() && level > 0 {
 		list = append(list, relay.Trouble{Cause: relay.CausePaused, Level: level, Count: 1, Since: l.m.PausedAt})
@@ -194,66 +186,74 @@ func (l alertLook) standing(ctx context.Context, tx pgx.Tx) ([]relay.Trouble, er
 	return list, nil
 }
 
-// The troubles, each with its cause, level, count, oldest and since when. A level
-// of 0 is computed from the age.
+// summedUp sums up items by cause: how many there are, the oldest, and which of
+// them became a trouble or passed an age ($2) since their alert last said so.
+func summedUp(items string) string {
+	return `
+		with items (cause, name, since, troubled, id) as (` + items + `
+		), passed as (
+			select i.*, greatest(troubled, (select max(since + age) from unnest($2::interval[]) age where since + age <= now())) as at
+			from items i where troubled <= now())
+		select p.cause, count(*), (array_agg(p.name order by p.since, p.id))[1], min(p.since), count(*) filter (where p.at > a.raised_at),
+			(array_agg(p.name order by p.at desc, p.id) filter (where p.at > a.raised_at))[:3]
+		from passed p left join alerts a on a.merchant_id = $1 and a.cause = p.cause and a.closed_at is null group by p.cause`
+}
+
+// What may be troubled: under which cause, its name, since when it is as it is,
+// from when on that is a trouble, and an order among those of one time.
 const (
-	// Orders on hold, from the highest level down; those below the first age wait
-	// in peace, unless only a person can end the hold. Those that the warehouse has
-	// are another thing.
+	// Orders on hold wait in peace until the first age, unless only a person can end
+	// the hold. Those that the warehouse has are another thing.
 	heldSQL = `
-		select case when warehouse_order_id is null then 'hold/' || hold_reason else 'stuck/at_warehouse' end as cause, width_bucket(now() - since, $2::interval[]) as level, count(*), (array_agg(reference order by since, id))[1], min(since)
-		from (select *, coalesce(first_held_at, held_at) as since from orders where merchant_id = $1 and state = 'held') o
-		where since <= now() - ($2::interval[])[1] or hold_reason = $3 group by cause, 2 order by 2 desc`
+		select case when warehouse_order_id is null then 'hold/' || hold_reason else 'stuck/at_warehouse' end, reference, since,
+			case hold_reason when $3 then held_at else since + ($2::interval[])[1] end, id
+		from (select *, coalesce(first_held_at, held_at) as since from orders where merchant_id = $1 and state = 'held') o`
 	stoppedSQL = `
-		select 'connection/' || name, 0, 1, name, stopped_at from connections where merchant_id = $1 and removed_at is null and stopped_at is not null`
+		select 'connection/' || name, name, stopped_at, stopped_at, id from connections where merchant_id = $1 and removed_at is null and stopped_at is not null`
 	// What could not be delivered is settled by the next message that could.
 	messagesSQL = `
-		select 'messages/' || channel, 0, count(*), '', min(gave_up_at) from alert_messages g
-		where merchant_id = $1 and gave_up_at is not null and not test and channel = any($2)
-			and not exists (select from alert_messages l where l.merchant_id = g.merchant_id and l.channel = g.channel and l.id > g.id and l.sent_at is not null)
-		group by channel`
+		select 'messages/' || channel, '', gave_up_at, gave_up_at, id from alert_messages g
+		where merchant_id = $1 and gave_up_at is not null and not test and channel = any($3)
+			and not exists (select from alert_messages l where l.merchant_id = g.merchant_id and l.channel = g.channel and l.id > g.id and l.sent_at is not null)`
 	findingsSQL = `
-		select 'finding/' || kind, 0, count(*), (array_agg(subject order by first_seen_at, id))[1], min(first_seen_at)
+		select 'finding/' || kind, subject, first_seen_at, first_seen_at, id
 		from findings where merchant_id = $1 and closed_at is null and not repaired
-			and connection_id in (select id from connections where removed_at is null) -- else no run will ever close it
-		group by kind`
+			and connection_id in (select id from connections where removed_at is null) -- else no run will ever close it`
 	cancelsSQL = `
-		select 'stuck/cancel_requested', 0, count(*), (array_agg(reference order by cancel_requested_at, id))[1], min(cancel_requested_at)
-		from orders where warehouse_id in (select id from connections where merchant_id = $1) and state = 'cancel_requested' and cancel_requested_at < now() - $2::interval
-		having count(*) > 0`
-	// An order is ready since it was taken in or let go, whatever became of its
-	// submissions. New settings, or an end of a pause, give it its time anew.
+		select 'stuck/cancel_requested', reference, cancel_requested_at, cancel_requested_at + $3::interval, id
+		from orders where warehouse_id in (select id from connections where merchant_id = $1) and state = 'cancel_requested'`
+	// An order is ready since it was taken in or last let go, whatever became of its
+	// submissions: a resend by the clock lets it go too. Here and below no onboarding
+	// gives anything its time anew, but the end of a pause does.
 	readySQL = `
-		select 'stuck/ready', 0, count(*), (array_agg(reference order by since, r.id))[1], min(since)
+		select 'stuck/ready', reference, since, greatest(since, pause_asked_at) + $3::interval, id
 		from (
-			select id, merchant_id, reference, case when first_held_at is null then created_at else coalesce(
-				(select max(e.at) from order_events e where e.order_id = o.id and e.kind in ('released', 'reopened')), updated_at) end as since
-			from orders o where merchant_id = $1 and state = 'new' and created_at < now() - $2::interval) r
-		join merchants m on m.id = r.merchant_id
-		where greatest(since, m.updated_at) < now() - $2::interval having count(*) > 0`
+			select o.id, o.reference, m.pause_asked_at, greatest(o.created_at, (
+				select min(e.at) from order_events e where e.order_id = o.id and e.kind in ('released', 'unskipped', 'reopened', 'submitting')
+					and e.id >= (select max(k.id) from order_events k where k.order_id = o.id and k.kind in ('held', 'skipped', 'reopened')))) as since
+			from orders o join merchants m on m.id = o.merchant_id where o.merchant_id = $1 and o.state = 'new' and o.created_at < now() - $3::interval) r`
 	inDoubtSQL = `
-		select 'stuck/in_doubt', 0, count(*), (array_agg(reference order by o.updated_at, o.id))[1], min(o.updated_at)
-		from orders o join merchants m on m.id = o.merchant_id
-		where o.merchant_id = $1 and o.state = 'in_doubt' and greatest(o.updated_at, m.updated_at) < now() - $2::interval having count(*) > 0`
+		select 'stuck/in_doubt', o.reference, o.updated_at, greatest(o.updated_at, m.pause_asked_at) + $3::interval, o.id
+		from orders o join merchants m on m.id = o.merchant_id where o.merchant_id = $1 and o.state = 'in_doubt'`
 	shipmentsSQL = `
-		select 'stuck/shipment', 0, count(*), (array_agg(o.reference order by s.seen_at, s.id))[1], min(s.seen_at)
-		from unnest($2::bigint[], $3::interval[]) as c(id, wait) join shipments s on s.cart_id = c.id and s.state = 'ready'
-			join orders o on o.id = s.order_id join merchants m on m.id = $1
-		where greatest(s.seen_at, m.updated_at) < now() - c.wait - case when s.assumed then $4::interval else interval '0' end having count(*) > 0`
+		select 'stuck/shipment', o.reference, s.seen_at,
+			greatest(s.seen_at, m.pause_asked_at) + c.wait + case when s.assumed then $5::interval else interval '0' end, s.id
+		from unnest($3::bigint[], $4::interval[]) as c(id, wait) join shipments s on s.cart_id = c.id and s.state = 'ready'
+			join orders o on o.id = s.order_id join merchants m on m.id = $1`
 	cartCancelsSQL = `
-		select 'stuck/cart_cancel', 0, count(*), (array_agg(reference order by cancel_requested_at, o.id))[1], min(coalesce(cancel_requested_at, o.updated_at))
-		from orders o join merchants m on m.id = o.merchant_id
-		where o.merchant_id = $1 and o.cart_id = any($2) and o.cart_cancel_at is not null and o.state in ('cancelled', 'sending_cancelled')
-			and greatest(coalesce(o.cancel_requested_at, o.updated_at), m.updated_at) < now() - $3::interval having count(*) > 0`
+		select 'stuck/cart_cancel', reference, since, greatest(since, m.pause_asked_at) + $4::interval, o.id
+		from (select *, coalesce(cancel_requested_at, updated_at) as since from orders
+			where merchant_id = $1 and cart_id = any($3) and cart_cancel_at is not null and state in ('cancelled', 'sending_cancelled')) o
+		join merchants m on m.id = o.merchant_id`
 	unansweredSQL = `
-		select 'unanswered/' || c.name, 0, count(*), (array_agg(o.reference order by o.answer_due, o.id))[1], min(o.answer_due)
-		from connections c join orders o on o.warehouse_id = c.id where c.merchant_id = $1 and o.answer_due < now() and o.state = 'at_warehouse' group by c.name`
+		select 'unanswered/' || c.name, o.reference, o.answer_due, o.answer_due, o.id
+		from connections c join orders o on o.warehouse_id = c.id where c.merchant_id = $1 and o.answer_due < now() and o.state = 'at_warehouse'`
 	unshippedSQL = `
-		select 'unshipped/' || c.name, 0, count(*), (array_agg(o.reference order by o.accepted_at, o.id))[1], min(o.accepted_at)
-		from connections c join orders o on o.warehouse_id = c.id where c.merchant_id = $1 and o.accepted_at < now() - $2::interval and ` + unshipped + ` group by c.name`
+		select 'unshipped/' || c.name, o.reference, o.accepted_at, o.accepted_at + $3::interval, o.id
+		from connections c join orders o on o.warehouse_id = c.id where c.merchant_id = $1 and o.accepted_at < now() - $3::interval and ` + unshipped
 	unreadSQL = `
-		select 'unread/' || c.name, 0, count(*), (array_agg(u.subject || case u.line when 0 then '' else ' line ' || u.line end order by u.since, u.subject, u.line))[1], min(u.since)
-		from connections c join unread u on u.connection_id = c.id where c.merchant_id = $1 and c.removed_at is null group by c.name`
+		select 'unread/' || c.name, u.subject || case u.line when 0 then '' else ' line ' || u.line end, u.since, u.since, u.id
+		from connections c join unread u on u.connection_id = c.id where c.merchant_id = $1 and c.removed_at is null`
 )
 
 // trailOverlap is for how long before the last look trails are read again: an
@@ -261,22 +261,25 @@ const (
 const trailOverlap = 10 * time.Minute
 
 // happened names what an entry of a trail (e) tells of its order (o), and
-// settled whether that needs nobody any more.
+// settled whether that needs nobody any more. cancelledSince is an order that a person
+// cancelled after it, so that the cart is told, or that the cart itself cancelled.
 const (
+	cancelledSince = `o.cart_cancel_at is not null or coalesce(o.cart_cancelled_at > e.at, false)`
+
 	happened = `case e.kind when 'cancelled' then 'cancelled_by_warehouse' when 'warehouse_status' then 'gone' else e.kind end`
 	settled  = `case e.kind
-		when 'back_at_cart' then o.state not in ('cancelled', 'sending_cancelled', 'cancel_requested', 'submitting', 'in_doubt')
-			or o.cart_cancel_at is not null or coalesce(o.cart_cancelled_at > e.at, false) -- a person cancelled it once more
+		when 'back_at_cart' then o.state not in ('cancelled', 'sending_cancelled', 'cancel_requested', 'submitting', 'in_doubt') or ` + cancelledSince + `
 		when 'changed_too_late' then o.state in ('cancelled', 'sending_cancelled')
 			or exists (select from order_events l where l.order_id = o.id and l.id > e.id and l.kind in ('changed_at_cart', 'changed_back'))
 		when 'duplicate_found' then o.state in ('confirmed', 'cancelled', 'sending_cancelled')
-			and not exists (select from jsonb_each_text(e.detail -> 'cancelled') as d(id, answer) where answer <> 'cancelled')
+			and not exists (select from jsonb_each_text(e.detail -> 'cancelled') as d(id, answer) where answer <> 'cancelled' and not exists (
+				select from order_events l where l.order_id = o.id and l.id > e.id and l.kind = e.kind and l.detail -> 'cancelled' ->> d.id = 'cancelled'))
 		when 'cancel_too_late' then o.state = 'cancelled'
 		when 'taken_after_all' then o.state in ('confirmed', 'cancelled')
 		when 'shipped_short' then not exists (select from jsonb_to_recordset(e.detail -> 'left') as l(line text, units bigint)
 			where l.units > (select coalesce(sum(m.units), 0) from shipments s join shipment_lines m on m.shipment_id = s.id
 				where s.order_id = o.id and m.line_id = l.line and s.seen_at > e.at))
-		when 'cancelled' then o.state <> 'cancelled'
+		when 'cancelled' then o.state <> 'cancelled' or ` + cancelledSince + `
 		when 'warehouse_status' then o.warehouse_status is distinct from 'gone' or (o.state not in ('at_warehouse', 'cancel_requested') and (o.state <> 'held' or o.warehouse_order_id is null))
 		else false end` // shipped_after_all: the parcel is out; relabelled: the old number is
 )
@@ -340,7 +343,8 @@ func openAlerts(ctx context.Context, tx pgx.Tx, merchant relay.MerchantID) (map[
 // write compares troubles with the open alerts, writes what changed, and
 // returns the news, oldest alerts first.
 func (l alertLook) write(ctx context.Context, tx pgx.Tx, open map[relay.AlertCause]openAlert, troubles []relay.Trouble) ([]relay.AlertNotice, error) {
-	var fresh, still []relay.Trouble
+	var fresh []relay.Trouble
+	var still []standingAlert
 	var notices []relay.AlertNotice
 	stands := make(map[relay.AlertCause]bool, len(troubles))
 	for _, t := range troubles {
@@ -354,11 +358,17 @@ func (l alertLook) write(ctx context.Context, tx pgx.Tx, open map[relay.AlertCau
 		if again {
 			t.Level, t.Since = a.Level, a.Since
 		}
-		still = append(still, t)
-		if again || t.Level > a.Level {
+		// It falls without a word, and rises with one: not before people have had their
+		// rest of what was told of it last, however many orders pass an age meanwhile.
+		told := again || (t.Risen > 0 || t.Level > a.Level) && l.now.Sub(a.RaisedAt) >= l.m.Alerts.Rest()
+		if told {
 			a.Level, a.Since, a.Headline = t.Level, t.Since, l.headline(t)
 			notices = append(notices, relay.AlertNotice{Alert: a.Alert, News: relay.AlertRaised})
+		} else {
+			t.Level = min(t.Level, a.Level)
 		}
+		t.Risen, t.LastRisen = 0, nil
+		still = append(still, standingAlert{t, told})
 	}
 	var gone []int64
 	for cause, a := range open {
@@ -367,7 +377,7 @@ func (l alertLook) write(ctx context.Context, tx pgx.Tx, open map[relay.AlertCau
 		case byPeople && !a.settled:
 			// An order's alert stands until it is settled or closed, and rises with its age.
 			t := relay.Trouble{Cause: cause, Level: max(1, l.m.Alerts.Level(l.now.Sub(a.Since))), Since: a.Since}
-			still = append(still, t)
+			still = append(still, standingAlert{t, t.Level > a.Level})
 			if t.Level > a.Level {
 				a.Level = t.Level
 				notices = append(notices, relay.AlertNotice{Alert: a.Alert, News: relay.AlertRaised})
@@ -391,9 +401,14 @@ func (l alertLook) write(ctx context.Context, tx pgx.Tx, open map[relay.AlertCau
 	return notices, nil
 }
 
+// standingAlert is a trouble that has its alert, and whether this look tells of it.
+type standingAlert struct {
+	relay.Trouble
+	told bool
+}
+
 func (l alertLook) headline(t relay.Trouble) string {
-	ages := l.m.Alerts.Ages()
-	return plain(t.Headline(ages[min(t.Level, len(ages))-1], l.now))
+	return plain(t.Headline(l.m.Alerts.Ages()[0], l.now))
 }
 
 // insert opens alerts.
@@ -419,22 +434,22 @@ func (l alertLook) insert(ctx context.Context, tx pgx.Tx, fresh []relay.Trouble)
 
 // keep writes how troubles stand that had their alerts, and closes the alerts of
 // those that are gone.
-func (l alertLook) keep(ctx context.Context, tx pgx.Tx, still []relay.Trouble, gone []int64) error {
+func (l alertLook) keep(ctx context.Context, tx pgx.Tx, still []standingAlert, gone []int64) error {
 	n := len(still)
 	cause, headline := make([]string, n), make([]string, n)
-	level, since, event := make([]int16, n), make([]time.Time, n), make([]int64, n)
+	level, since, event, told := make([]int16, n), make([]time.Time, n), make([]int64, n), make([]bool, n)
 	for i, t := range still {
-		cause[i], level[i], since[i], event[i] = string(t.Cause), int16(t.Level), t.Since, t.Event
+		cause[i], level[i], since[i], event[i], told[i] = string(t.Cause), int16(t.Level), t.Since, t.Event, t.told
 		if !t.Cause.ClosedByPeople() || t.Event != 0 {
-			headline[i] = l.headline(t)
+			headline[i] = l.headline(t.Trouble)
 		}
 	}
 	b := &pgx.Batch{}
 	b.Queue(`
 		update alerts a set level = q.v, headline = coalesce(nullif(q.h, ''), headline), since = q.s, event_id = coalesce(nullif(q.e, 0), event_id), seen_at = now(),
-			raised_at = case when q.v > level then now() else raised_at end
-		from unnest($2::text[], $3::smallint[], $4::text[], $5::timestamptz[], $6::bigint[]) as q(c, v, h, s, e)
-		where a.merchant_id = $1 and a.cause = q.c and a.closed_at is null`, l.m.ID, cause, level, headline, since, event)
+			raised_at = case when q.told then now() else raised_at end
+		from unnest($2::text[], $3::smallint[], $4::text[], $5::timestamptz[], $6::bigint[], $7::bool[]) as q(c, v, h, s, e, told)
+		where a.merchant_id = $1 and a.cause = q.c and a.closed_at is null`, l.m.ID, cause, level, headline, since, event, told)
 	b.Queue(`update alerts set closed_at = now(), closed_by = $2 where id = any($1) and closed_at is null`, gone, relay.Recovered)
 	return tx.SendBatch(ctx, b).Close()
 }

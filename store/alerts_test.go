@@ -3,6 +3,7 @@ package store_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -31,7 +32,6 @@ func (b *bench) called(p relay.AlertPolicy) {
 	m.Alerts = p
 	_, err := b.SaveMerchant(b.t.Context(), m, secrets{store.AlertsSecret: {"secret": hookSecret}})
 	require.NoError(b.t, err)
-	b.exec(`update merchants set updated_at = '2026-01-01'`) // its settings are old
 	b.m, err = b.Merchant(b.t.Context(), m.ID)
 	require.NoError(b.t, err)
 }
@@ -47,6 +47,7 @@ func (b *bench) lookAfter() store.AlertChange {
 }
 
 func opened(n int) store.AlertChange { return store.AlertChange{Opened: n} }
+func raised(n int) store.AlertChange { return store.AlertChange{Raised: n} }
 func closed(n int) store.AlertChange { return store.AlertChange{Closed: n} }
 
 // alerts are those that are open, by cause.
@@ -90,6 +91,11 @@ func (b *bench) age(by string, numbers ...int) {
 	}
 }
 
+// rest moves back when people were last told of the open alerts.
+func (b *bench) rest(by string) {
+	b.exec(`update alerts set opened_at = opened_at - $1::interval, raised_at = raised_at - $1::interval where closed_at is null`, by)
+}
+
 func TestAHoldRisesWithItsAgeAndEndsByItself(t *testing.T) {
 	b := newAlertBench(t)
 	b.putOnHold(relay.HoldInsufficientInventory, 1, 2, 3)
@@ -105,14 +111,16 @@ func TestAHoldRisesWithItsAgeAndEndsByItself(t *testing.T) {
 	require.Zero(t, b.lookAfter(), "nothing is told twice")
 
 	b.age("73 hours", 1)
-	require.Equal(t, store.AlertChange{Raised: 1}, b.lookAfter())
+	b.rest("2 days")
+	require.Equal(t, raised(1), b.lookAfter())
 	a = b.alert()
 	require.Equal(t, 2, a.Level)
-	require.Equal(t, "1 order on hold for insufficient_inventory for more than 3 days, the oldest SO-1 for 3d01h", a.Headline)
+	require.Equal(t, "2 orders on hold for insufficient_inventory for more than 1 day, the oldest SO-1 for 3d01h", a.Headline)
 	require.True(t, a.RaisedAt.After(a.OpenedAt))
 
 	b.age("169 hours", 1, 2)
-	require.Equal(t, store.AlertChange{Raised: 1}, b.lookAfter())
+	b.rest("4 days")
+	require.Equal(t, raised(1), b.lookAfter())
 	require.Equal(t, 3, b.alert().Level)
 	require.Zero(t, b.lookAfter())
 
@@ -124,7 +132,8 @@ func TestAHoldRisesWithItsAgeAndEndsByItself(t *testing.T) {
 	require.Zero(t, b.lookAfter())
 	require.Equal(t, 1, b.alert().Level)
 	b.age("73 hours", 2)
-	require.Equal(t, store.AlertChange{Raised: 1}, b.lookAfter())
+	b.rest("2 days")
+	require.Equal(t, raised(1), b.lookAfter())
 
 	b.age("1 hour", 2)
 	require.Equal(t, closed(1), b.lookAfter())
@@ -141,6 +150,108 @@ func TestAHoldRisesWithItsAgeAndEndsByItself(t *testing.T) {
 	require.NotEqual(t, a.ID, b.alert().ID)
 }
 
+// stuckThere has the warehouse put an order on hold that it has.
+func (b *bench) stuckThere(n int) {
+	b.exec(`update orders set state = 'held', hold_reason = 'rejected', held_at = now(), first_held_at = now() where id = $1`, b.atWarehouse(n).Order.ID)
+}
+
+// said is what the latest notice tells, whether or not it was sent.
+func (b *bench) said() string {
+	b.t.Helper()
+	return list[string](b, `select news || ': ' || headline from alert_notices order by message_id desc limit 1`)[0]
+}
+
+// However old the oldest under a cause, whatever joins it is told of, and rises as if it were alone.
+func TestAnOldTroubleHidesNoOther(t *testing.T) {
+	for name, c := range map[string]struct {
+		old, others func(*bench) // make it a trouble of 60 days; and two others
+		age         string       // makes the others, named in $1, older by $2
+		told        []string     // at which ages people are called for them
+		trouble     string
+	}{
+		"hold": {
+			func(b *bench) { b.putOnHold(relay.HoldRejected, 1); b.age("60 days", 1) },
+			func(b *bench) { b.putOnHold(relay.HoldRejected, 2, 3) },
+			`update orders set first_held_at = first_held_at - $2::interval where id = any($1)`,
+			[]string{"1", "3", "7"}, "3 orders on hold for rejected for more than 1 day, the oldest SO-1 for 60d"},
+		"outcome that nobody knows": {
+			func(b *bench) {
+				b.putOnHold(relay.HoldUnknownOutcome, 1)
+				b.exec(`update orders set held_at = now() - interval '60 days', first_held_at = now() - interval '60 days'`)
+			},
+			func(b *bench) {
+				b.putOnHold(relay.HoldUnknownOutcome, 2, 3)
+				b.age("50 days", 2, 3) // for stock, before
+			},
+			`update orders set held_at = held_at - $2::interval, first_held_at = first_held_at - $2::interval where id = any($1)`,
+			[]string{"0"}, "3 orders on hold because nobody knows whether the warehouse has them, the oldest SO-1 for 60d"},
+		"stuck at the warehouse": {
+			func(b *bench) { b.stuckThere(1); b.age("60 days", 1) },
+			func(b *bench) { b.stuckThere(2); b.stuckThere(3) },
+			`update orders set first_held_at = first_held_at - $2::interval where id = any($1)`,
+			[]string{"1", "3", "7"}, "3 orders stuck at the warehouse, as it says itself, the oldest SO-1 for 60d"},
+		"unshipped": {
+			func(b *bench) { b.atWarehouse(1); b.exec(`update orders set accepted_at = now() - interval '60 days'`) },
+			func(b *bench) { b.atWarehouse(2); b.atWarehouse(3) },
+			`update orders set accepted_at = accepted_at - $2::interval where id = any($1)`,
+			[]string{"5", "7"}, "3 orders at depot for long, and not all has left, the oldest SO-1 for 60d"},
+		"ready": {
+			func(b *bench) {
+				b.takeIn(anOrder(1))
+				b.exec(`update orders set created_at = now() - interval '60 days'`)
+			},
+			func(b *bench) { b.takeIn(anOrder(2), anOrder(3)) },
+			`update orders set created_at = created_at - $2::interval where id = any($1)`,
+			[]string{"1", "3", "7"}, "3 orders ready and not submitted for more than an hour, the oldest SO-1 for 60d"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newAlertBench(t)
+			c.old(b)
+			require.Equal(t, opened(1), b.lookAfter())
+			require.Equal(t, 3, b.alert().Level)
+			b.rest("30 days")
+			c.others(b)
+			var told []string
+			for day := range 30 {
+				got := b.lookAfter()
+				if got != (store.AlertChange{}) {
+					require.Equal(t, raised(1), got)
+					told = append(told, strconv.Itoa(day))
+					require.Regexp(t, "^raised: "+c.trouble+`[^;]*; new or risen since this was last told: (SO-2, SO-3|SO-3, SO-2)$`, b.said())
+				}
+				require.Zero(t, b.lookAfter())
+				require.NotContains(t, b.alert().Headline, ";", "that is news no more")
+				b.exec(c.age, []relay.OrderID{b.id(2), b.id(3)}, "1 day")
+				b.rest("1 day")
+			}
+			require.Equal(t, c.told, told)
+		})
+	}
+}
+
+// Thousands of orders that pass an age one after the other call people once a day.
+func TestAnAlertIsToldOnceADay(t *testing.T) {
+	b := newAlertBench(t)
+	const n = 5000
+	orders := make([]relay.CartOrder, n)
+	for i := range orders {
+		orders[i] = anOrder(i + 1)
+	}
+	b.takeIn(orders...)
+	b.exec(`
+		update orders set state = 'held', hold_reason = 'insufficient_inventory', held_at = now(), first_held_at = now() - interval '1 day' + n * interval '100 seconds'
+		from (select id as order_id, row_number() over (order by id) as n from orders) q where id = order_id`)
+	var news store.AlertChange
+	for range 6 * 4 {
+		got := b.lookAfter()
+		news.Opened, news.Raised, news.Closed = news.Opened+got.Opened, news.Raised+got.Raised, news.Closed+got.Closed
+		b.exec(`update orders set first_held_at = first_held_at - interval '6 hours'`)
+		b.rest("6 hours")
+	}
+	require.Equal(t, store.AlertChange{Opened: 1, Raised: 5}, news)
+	require.Regexp(t, `^raised: \d+ orders on hold for insufficient_inventory for more than 1 day, the oldest SO-1 for \S+; new or risen since this was last told: SO-\d+, SO-\d+, SO-\d+ and \d+ more$`, b.said())
+}
+
 func TestAgesAreTheMerchants(t *testing.T) {
 	b := newAlertBench(t)
 	b.called(relay.AlertPolicy{After: []relay.Age{relay.Age(time.Minute), relay.Age(90 * time.Minute)}})
@@ -149,8 +260,9 @@ func TestAgesAreTheMerchants(t *testing.T) {
 	require.Equal(t, opened(1), b.lookAfter())
 	require.Equal(t, "1 order on hold for operator for more than 1 minute, the oldest SO-1 for 2m", b.alert().Headline)
 	b.age("91 minutes", 1)
-	require.Equal(t, store.AlertChange{Raised: 1}, b.lookAfter())
-	require.Contains(t, b.alert().Headline, "for more than 90 minutes")
+	b.rest("90 minutes")
+	require.Equal(t, raised(1), b.lookAfter(), "who is told after a minute need not rest for a day")
+	require.Equal(t, "1 order on hold for operator for more than 1 minute, the oldest SO-1 for 1h31m", b.alert().Headline)
 	b.age("400 days", 1)
 	require.Zero(t, b.lookAfter())
 }
@@ -182,7 +294,7 @@ func TestTroublesThatStand(t *testing.T) {
 				require.NoError(b.t, b.StopConnection(b.t.Context(), b.depot(), b.m.SettingsVersion, "HTTP 401"))
 			}, "",
 			"update connections set stopped_at = now() - interval '8 days' where stopped_at is not null", "update connections set stopped_at = null, stopped_reason = null"},
-		"paused": {"paused", "the merchant is paused for more than 1 day", 1,
+		"paused": {"paused", "the merchant is paused for 1d01h", 1,
 			func(b *bench) { require.NoError(b.t, b.SetPaused(b.t.Context(), "acme", true)) }, "update merchants set paused_at = now() - interval '23 hours'",
 			"update merchants set paused_at = now() - interval '25 hours'", "update merchants set paused_at = null"},
 		"ready": {"stuck/ready", "2 orders ready and not submitted for more than an hour, the oldest SO-2 for 2h00m", 1,
@@ -270,11 +382,16 @@ func TestWhatWaitsByDesign(t *testing.T) {
 	b := newAlertBench(t)
 	b.takeIn(anOrder(1))
 	b.exec(`update orders set created_at = now() - interval '2 hours'`)
-	require.NoError(t, b.SetPaused(t.Context(), "acme", true))
+	pause := func(paused bool) {
+		stands, err := b.SetPausedAsked(t.Context(), "acme", paused, time.Now())
+		require.NoError(t, err)
+		require.True(t, stands)
+	}
+	pause(true)
 	require.Zero(t, b.lookAfter(), "the merchant is paused")
-	require.NoError(t, b.SetPaused(t.Context(), "acme", false))
+	pause(false)
 	require.Zero(t, b.lookAfter(), "it was resumed just now")
-	b.exec(`update merchants set updated_at = now() - interval '61 minutes'`)
+	b.exec(`update merchants set pause_asked_at = now() - interval '61 minutes'`)
 	require.Equal(t, opened(1), b.lookAfter())
 
 	b.m.Warehouse.Schedule[relay.SubmitOrders] = relay.Every(2 * time.Hour)
@@ -286,10 +403,78 @@ func TestWhatWaitsByDesign(t *testing.T) {
 	b.exec(`update orders set state = 'skipped', skip_reason = 'no'`)
 	sub := b.atWarehouse(2)
 	b.progress(store.Progress{Order: sub.Order.ID, Packages: []relay.Package{parcel("1Z", item("MUG", 2))}})
+	b.exec(`update merchants set pause_asked_at = now() - interval '26 hours'`)
 	b.exec(`update shipments set seen_at = now() - interval '24 hours'`)
 	require.Zero(t, b.lookAfter(), "the cart is told once a day only")
 	b.exec(`update shipments set seen_at = now() - interval '26 hours'`)
 	require.Equal(t, opened(1), b.lookAfter())
+}
+
+// A merchant's file may be applied every half an hour: what is stuck calls people all the same.
+func TestOnboardingSilencesNothing(t *testing.T) {
+	b := newAlertBench(t)
+	b.inDoubt(1)
+	sub := b.atWarehouse(2)
+	b.progress(store.Progress{Order: sub.Order.ID, Packages: []relay.Package{parcel("1Z", item("MUG", 2))}})
+	b.takeIn(anOrder(3), anOrder(4))
+	b.exec(`update orders set state = 'sending_cancelled', cancel_requested_at = now() - interval '30 days', cart_cancel_at = now() where id = $1`, b.id(4))
+	b.exec(`update orders set created_at = now() - interval '30 days', updated_at = now() - interval '30 days'`)
+	b.exec(`update shipments set seen_at = now() - interval '30 days'`)
+	b.m = storetest.Save(t, b.Store, b.m.Merchant)
+	require.Equal(t, opened(4), b.lookAfter())
+	b.m = storetest.Save(t, b.Store, b.m.Merchant)
+	require.Zero(t, b.lookAfter())
+}
+
+// An order is ready since it was let go, not since it was taken in; what then becomes of its submissions changes nothing.
+func TestSinceWhenAnOrderIsReady(t *testing.T) {
+	hold := func(b *bench) { b.putOnHold(relay.HoldInsufficientInventory, 1) }
+	unsent := func(b *bench, held ...relay.OrderID) {
+		q := b.query("me")
+		q.Held = held
+		got, err := b.Claim(b.t.Context(), q, translate)
+		require.NoError(b.t, err)
+		require.Len(b.t, got.Submissions, 1)
+		b.record(unsent(got.Submissions[0]))
+	}
+	for name, c := range map[string]struct{ keep, let func(*bench) }{
+		"released": {hold, func(b *bench) {
+			_, err := b.Release(b.t.Context(), []relay.OrderID{b.id(1)}, "test", "test")
+			require.NoError(b.t, err)
+		}},
+		"resent, and nothing left us": {hold, func(b *bench) { unsent(b, b.id(1)) }},
+		"passed by the filter": {func(b *bench) {
+			b.onboard(onlyVIP)
+			b.takeIn(tagged(1))
+		}, func(b *bench) {
+			b.onboard(relay.Filter{})
+			b.filter(10)
+		}},
+		"reopened": {func(b *bench) {
+			hold(b)
+			b.cancel(b.id(1))
+		}, func(b *bench) { b.reopen(b.id(1)) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newAlertBench(t)
+			b.exec(`alter table order_events disable trigger all`)
+			passes := func(time string) {
+				b.exec(`update orders set created_at = created_at - $1::interval`, time)
+				b.exec(`update order_events set at = at - $1::interval`, time)
+			}
+			c.keep(b)
+			passes("20 hours")
+			c.let(b)
+			b.want(b.id(1), relay.OrderNew)
+			require.Zero(t, b.lookAfter())
+			passes("59 minutes")
+			unsent(b)
+			require.Zero(t, b.lookAfter())
+			passes("2 minutes")
+			require.Equal(t, opened(1), b.lookAfter())
+			require.Equal(t, "1 order ready and not submitted for more than an hour, the oldest SO-1 for 1h01m", b.alert().Headline)
+		})
+	}
 }
 
 // happen writes an entry into the trail of an order.
@@ -353,7 +538,7 @@ func TestTroublesOfOrders(t *testing.T) {
 			require.NotEmpty(t, a.Advice().Next)
 
 			b.exec(`update alerts set since = since - interval '74 hours'`)
-			require.Equal(t, store.AlertChange{Raised: 1}, b.lookAfter(), "nobody saw to it")
+			require.Equal(t, raised(1), b.lookAfter(), "nobody saw to it")
 			require.Equal(t, 2, b.alert().Level)
 
 			if c.over != "" {
@@ -373,9 +558,23 @@ func TestTroublesOfOrders(t *testing.T) {
 			b.happen(1, c.kind, c.actor, c.detail)
 			require.Equal(t, opened(1), b.lookAfter(), "but it may happen again")
 			b.happen(1, c.kind, c.actor, c.detail)
-			require.Equal(t, store.AlertChange{Raised: 1}, b.lookAfter(), "which is news as well")
+			require.Equal(t, raised(1), b.lookAfter(), "which is news as well")
 		})
 	}
+}
+
+// The warehouse cancelled an order by itself, and a person lets it be: the cart is
+// told of that, and nobody is called any more.
+func TestAPersonAgreesWithTheWarehousesCancel(t *testing.T) {
+	b := newAlertBench(t)
+	id := b.atWarehouse(1).Order.ID
+	b.exec(`update orders set state = 'cancelled' where id = $1`, id)
+	b.happen(1, store.EventCancelled, "job pull_shipments", `{"asked": false}`)
+	require.Equal(t, opened(1), b.lookAfter())
+	require.True(t, b.cancelAndTell(id).Tell)
+	require.Equal(t, closed(1), b.lookAfter())
+	b.exec(`update orders set cart_cancel_at = null, cart_cancelled_at = now()`)
+	require.Zero(t, b.lookAfter(), "the cart took it")
 }
 
 // Numbers are given before transactions end: one that ends later may have written a lower one.
@@ -503,6 +702,7 @@ func TestMessagesOfOneAlertHangTogether(t *testing.T) {
 	require.Equal(t, 2, first.Count)
 	require.Empty(t, first.Answers)
 	b.age("73 hours", 1)
+	b.rest("2 days")
 	b.lookAfter()
 	raised, _ := b.claimMessage()
 	require.Equal(t, first.Key, raised.Answers)

@@ -46,8 +46,12 @@ func (l CartLevel) Due() bool {
 	return l.Differs() || (l.Known && l.Sent.Error != "" && !l.Sent.Waits)
 }
 
+// Told reports whether the cart was told just this figure, and should show it, also
+// when it did not take it.
+func (l CartLevel) Told() bool { return l.Known && !l.Differs() }
+
 // Stands reports whether the cart has taken just this figure, and should show it still.
-func (l CartLevel) Stands() bool { return l.Known && !l.Differs() && l.Sent.Error == "" }
+func (l CartLevel) Stands() bool { return l.Told() && l.Sent.Error == "" }
 
 // ToSend returns what the cart is to be told.
 func (l CartLevel) ToSend() LevelToSend {

@@ -115,6 +115,24 @@ func (s *Store) ConfirmTold(ctx context.Context, cart ConnectionID, actor string
 	return list, nil
 }
 
+// Confirmed returns those of a cart's orders that were confirmed before a time, and
+// whose cart was told of all that it had ordered: not those that shipped short or
+// to which something came too late, of which people know and which are open there.
+func (s *Store) Confirmed(ctx context.Context, cart ConnectionID, ids []relay.ExternalID, before time.Time) ([]OrderName, error) {
+	rows, err := s.pool.Query(ctx, `
+		select o.id, o.reference from orders o where o.cart_id = $1 and o.external_id = any($2) and o.state = 'confirmed'
+			and not exists (select from order_events e where e.order_id = o.id and (e.kind = 'changed_too_late' or (e.kind = 'confirmed' and e.at >= $3)))
+			and not exists (
+				select from submissions s join submission_items i on i.submission_id = s.id where s.order_id = o.id and s.state = 'accepted'
+					and i.units / i.per > coalesce((select sum(l.units) from shipments p join shipment_lines l on l.shipment_id = p.id
+						where p.order_id = o.id and p.state = 'told' and l.line_id = i.line_id), 0))
+		order by o.id`, cart, ids, before)
+	if err != nil {
+		return nil, fmt.Errorf("read confirmed orders: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[OrderName])
+}
+
 // SubmissionStanding is where a submission and its order stand.
 type SubmissionStanding struct {
 	Submission       SubmissionID

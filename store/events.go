@@ -34,6 +34,7 @@ const (
 	EventRefused          EventKind = "refused"           // the warehouse said no
 	EventUnknown          EventKind = "outcome_unknown"   // no answer that tells
 	EventNotFound         EventKind = "looked_not_found"  // looked for it in vain
+	EventLookFailed       EventKind = "look_failed"       // the first of a row of looks that failed, with why
 	EventUnsent           EventKind = "unsent"            // nothing left us
 	EventPackage          EventKind = "package"           // a parcel, with carrier and number
 	EventAssumed          EventKind = "contents_assumed"  // a parcel of untold contents stands for all that was left
@@ -100,6 +101,22 @@ func insertEvents(ctx context.Context, tx pgx.Tx, actor string, events []newEven
 		return err
 	}
 	_, err = tx.Exec(ctx, insertEventsSQL, args...)
+	return err
+}
+
+// insertNews writes events, but for those that their orders' trails have word for word.
+func insertNews(ctx context.Context, tx pgx.Tx, actor string, events []newEvent) error {
+	if len(events) == 0 {
+		return nil
+	}
+	args, err := eventArgs(actor, events)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
+		insert into order_events (order_id, kind, actor, detail)
+		select o, k, $3, detail from unnest($1::bigint[], $2::text[], $4::text[]) with ordinality as e(o, k, d, n) cross join lateral (select nullif(d, '')::jsonb as detail) j
+		where not exists (select from order_events h where h.order_id = o and h.kind = k and h.detail is not distinct from j.detail) order by n`, args...)
 	return err
 }
 

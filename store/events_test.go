@@ -71,6 +71,14 @@ func TestTrailOfLooks(t *testing.T) {
 		c.want["submission"] = float64(sub.ID)
 		require.Equal(t, []map[string]any{c.want}, b.details(sub.Order.ID, store.EventNotFound))
 	}
+	failing := b.inDoubt(8)
+	for _, failed := range []string{"", "HTTP 503", "HTTP 502", "", "HTTP 503"} {
+		b.look(failing, store.Look{Again: time.Minute, Failed: failed})
+	}
+	kinds := b.kinds(failing.Order.ID)
+	require.Equal(t, []store.EventKind{store.EventNotFound, store.EventLookFailed, store.EventNotFound, store.EventLookFailed}, kinds[len(kinds)-4:], "once a row")
+	why := map[string]any{"submission": float64(failing.ID), "why": "HTTP 503"}
+	require.Equal(t, []map[string]any{why, why}, b.details(failing.Order.ID, store.EventLookFailed))
 	sub := b.submitting(9)
 	n, err := b.TakeOver(t.Context(), b.depot(), "me", "another")
 	require.NoError(t, err)

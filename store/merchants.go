@@ -35,6 +35,7 @@ type Merchant struct {
 	MappingsVersion int64
 	PausedAt        time.Time    // zero while it runs
 	PauseAskedAt    time.Time    // of the last pause or resume that its workflow was asked for; zero: none was
+	LookedAt        time.Time    // when its alerts were last looked after: of one that is new, when it came
 	Connections     []Connection // carts by name, then the warehouse; removed ones are left out
 }
 
@@ -49,8 +50,9 @@ func (m Merchant) StoredWarehouse() Connection {
 }
 
 // SaveMerchant writes a merchant and its connections, new or changed, seals the
-// credentials, and lifts the stop of connections whose credentials were given
-// anew. A connection that is no longer named is marked removed; its orders stay.
+// credentials, and lifts the stop of connections that are given other credentials,
+// or another way to be asked. A connection that is no longer named is marked removed;
+// its orders stay.
 func (s *Store) SaveMerchant(ctx context.Context, m relay.Merchant, credentials map[relay.ConnectionName]map[string]string) (created bool, err error) {
 	err = s.begin(ctx, func(tx pgx.Tx) error {
 		created, err = s.saveMerchant(ctx, tx, m, credentials)
@@ -163,7 +165,7 @@ func manyAre(n int) string {
 func (s *Store) saveConnection(ctx context.Context, tx pgx.Tx, merchant relay.MerchantID, role string, c relay.Connection, credentials map[string]string) error {
 	// An OAuth connection rotates its tokens: values that the merchant's file does
 	// not name, or names unchanged since they were last read from it, must not undo that.
-	merged, err := s.mergeCredentials(ctx, tx, merchant, c.Name, credentials)
+	merged, same, err := s.mergeCredentials(ctx, tx, merchant, c.Name, credentials)
 	if err != nil {
 		return err
 	}
@@ -171,13 +173,17 @@ func (s *Store) saveConnection(ctx context.Context, tx pgx.Tx, merchant relay.Me
 	if err != nil {
 		return err
 	}
+	// A stop outlasts what changes nothing for the vendor: a file that is applied every
+	// half an hour would have it refuse the same credentials until it locks us out.
 	tag, err := tx.Exec(ctx, `
-		insert into connections (merchant_id, name, role, connector, base_url, mode, settings, schedule, credentials, rules)
+		insert into connections as c (merchant_id, name, role, connector, base_url, mode, settings, schedule, credentials, rules)
 		values ($1, $2, $3, $4, $5, $6, $7, coalesce($8::jsonb, '{}'), $9, $10)
 		on conflict (merchant_id, name) do update set base_url = excluded.base_url, mode = excluded.mode, settings = excluded.settings,
-			schedule = excluded.schedule, credentials = excluded.credentials, rules = excluded.rules, removed_at = null, stopped_at = null, stopped_reason = null
-		where connections.role = excluded.role and connections.connector = excluded.connector`,
-		merchant, c.Name, role, c.Connector, c.BaseURL, c.Mode, c.Settings, c.Schedule, sealed, c.Rules)
+			schedule = excluded.schedule, credentials = excluded.credentials, rules = excluded.rules, removed_at = null,
+			(stopped_at, stopped_reason) = (
+				select c.stopped_at, c.stopped_reason where $11 and (c.base_url, c.mode, c.settings) = (excluded.base_url, excluded.mode, excluded.settings))
+		where c.role = excluded.role and c.connector = excluded.connector`,
+		merchant, c.Name, role, c.Connector, c.BaseURL, c.Mode, c.Settings, c.Schedule, sealed, c.Rules, same)
 	if err != nil {
 		return err
 	}
@@ -191,32 +197,33 @@ func (s *Store) saveConnection(ctx context.Context, tx pgx.Tx, merchant relay.Me
 // file last said, so that onboarding the same file again keeps rotated tokens.
 const onboarded = "onboarded:"
 
-func (s *Store) mergeCredentials(ctx context.Context, tx pgx.Tx, merchant relay.MerchantID, name relay.ConnectionName, given map[string]string) (map[string]string, error) {
+// mergeCredentials returns what a connection is to have, and whether that is what
+// its file said last.
+func (s *Store) mergeCredentials(ctx context.Context, tx pgx.Tx, merchant relay.MerchantID, name relay.ConnectionName, given map[string]string) (merged map[string]string, same bool, err error) {
 	// In turn with Rotate: a token that is being refreshed just now would undo what is saved here.
-	_, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1, id::int) from connections where merchant_id = $2 and name = $3`, vaultLocks, merchant, name)
+	_, err = tx.Exec(ctx, `select pg_advisory_xact_lock($1, id::int) from connections where merchant_id = $2 and name = $3`, vaultLocks, merchant, name)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	var sealed []byte
 	err = tx.QueryRow(ctx, `select credentials from connections where merchant_id = $1 and name = $2 for update`, merchant, name).Scan(&sealed)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return nil, err
+		return nil, false, err
 	}
 	var old map[string]string
 	if err == nil {
 		// A key file that no longer fits is no reason to refuse new credentials.
 		old, _ = s.keyring.open(string(merchant), string(name), sealed)
 	}
-	merged := make(map[string]string, 2*len(given))
-	unchanged := len(old) > 0
+	merged, same = make(map[string]string, 2*len(given)), len(old) > 0
 	for k, v := range given {
 		merged[k], merged[onboarded+k] = v, v
-		unchanged = unchanged && old[onboarded+k] == v
+		same = same && old[onboarded+k] == v
 	}
-	if unchanged {
+	if same {
 		maps.Copy(merged, old)
 	}
-	return merged, nil
+	return merged, same, nil
 }
 
 // Merchant reads a merchant. ErrNotFound when there is none.
@@ -236,7 +243,7 @@ func (s *Store) Merchants(ctx context.Context) ([]Merchant, error) { return s.me
 
 func (s *Store) merchants(ctx context.Context, id *relay.MerchantID) ([]Merchant, error) {
 	rows, err := s.pool.Query(ctx, `
-		select m.id, m.name, m.resend_hour, m.resend_zone, m.unaliased, m.alerts, m.settings_version, m.aliases_version, m.paused_at, m.pause_asked_at,
+		select m.id, m.name, m.resend_hour, m.resend_zone, m.unaliased, m.alerts, m.settings_version, m.aliases_version, m.paused_at, m.pause_asked_at, m.alerts_read_at,
 			c.id, c.name, c.role, c.connector, c.base_url, c.mode, c.settings, c.schedule, c.rules, c.stopped_at, coalesce(c.stopped_reason, '')
 		from merchants m join connections c on c.merchant_id = m.id and c.removed_at is null
 		where $1::text is null or m.id = $1
@@ -251,7 +258,7 @@ func (s *Store) merchants(ctx context.Context, id *relay.MerchantID) ([]Merchant
 		var c Connection
 		var schedule []byte
 		var stopped, paused, asked *time.Time
-		if err := rows.Scan(&m.ID, &m.Name, &m.Resend.Hour, &m.Resend.Zone, &m.Unaliased, &m.Alerts, &m.SettingsVersion, &m.MappingsVersion, &paused, &asked,
+		if err := rows.Scan(&m.ID, &m.Name, &m.Resend.Hour, &m.Resend.Zone, &m.Unaliased, &m.Alerts, &m.SettingsVersion, &m.MappingsVersion, &paused, &asked, &m.LookedAt,
 			&c.ID, &c.Name, &c.Role, &c.Connector, &c.BaseURL, &c.Mode, &c.Settings, &schedule, &c.Rules, &stopped, &c.StoppedReason); err != nil {
 			return nil, fmt.Errorf("read merchants: %w", err)
 		}
@@ -286,7 +293,7 @@ func (m Merchant) Connection(name relay.ConnectionName) (Connection, bool) {
 }
 
 // StopConnection marks a connection whose credentials the vendor refuses: no
-// job uses it until it is onboarded again or resumed. The first reason is kept.
+// job uses it until it is onboarded with others or resumed. The first reason is kept.
 // settings is the version of the merchant's settings with which the vendor was asked:
 // when others stand now, the refusal says nothing of their credentials.
 func (s *Store) StopConnection(ctx context.Context, id ConnectionID, settings int64, reason string) error {

@@ -149,8 +149,20 @@ func TestPauseAndStop(t *testing.T) {
 	require.NoError(t, b.ResumeConnections(t.Context(), "acme", ""))
 	require.Zero(t, read().StoredWarehouse().StoppedAt)
 	require.NoError(t, b.StopConnection(t.Context(), b.depot(), b.m.SettingsVersion, "third"))
-	storetest.Save(t, b.Store, storetest.Merchant("acme"))
-	require.Zero(t, read().StoredWarehouse().StoppedAt, "onboarding lifts it")
+	at = read().StoredWarehouse().StoppedAt
+	same := storetest.Merchant("acme")
+	same.Name, same.Warehouse.Schedule[relay.PullShipments] = "Acme & Sons", relay.Every(time.Hour)
+	storetest.Save(t, b.Store, same)
+	require.Equal(t, at, read().StoredWarehouse().StoppedAt, "the same credentials are refused still")
+	require.Equal(t, "third", read().StoredWarehouse().StoppedReason)
+	_, err := b.SaveMerchant(t.Context(), same, secrets{"depot": {"key": "another made-up key"}})
+	require.NoError(t, err)
+	require.Zero(t, read().StoredWarehouse().StoppedAt, "other credentials lift it")
+	require.NoError(t, b.StopConnection(t.Context(), b.depot(), read().SettingsVersion, "fourth"))
+	same.Warehouse.Settings["poll"] = "no"
+	_, err = b.SaveMerchant(t.Context(), same, secrets{"depot": {"key": "another made-up key"}})
+	require.NoError(t, err)
+	require.Zero(t, read().StoredWarehouse().StoppedAt, "and so does another way to ask")
 }
 
 func TestOnboardingAgainKeepsRotatedTokens(t *testing.T) {

@@ -25,7 +25,8 @@ const (
 	FindingNotReady         FindingKind = "not_ready_at_cart" // unlocked, unpaid or moved there since; our warehouse has it
 	FindingUntold           FindingKind = "shipment_untold"   // shipped for long, and the cart did not take its tracking
 	FindingNotConfirmed     FindingKind = "not_confirmed"     // the cart has all tracking, and the order had not ended
-	FindingStockDrift       FindingKind = "stock_drift"       // the cart shows another level than it was told
+	FindingUnshipped        FindingKind = "unshipped_at_cart" // confirmed here for long, all of it told, and ready to ship there
+	FindingStockDrift       FindingKind = "stock_drift"       // the cart shows another level than it was told, or takes none
 )
 
 // The discrepancies that a warehouse shows.
@@ -47,8 +48,8 @@ type Discrepancy struct {
 	Detail  map[string]any
 	// Repaired says that it was mended there and then.
 	Repaired bool
-	// Event, when set, goes to the order's trail with EventDetail, once when it is
-	// first found and once when it is mended.
+	// Event, when set, goes to the order's trail with EventDetail, unless the trail
+	// says so already.
 	Event       EventKind
 	EventDetail any
 }
@@ -192,28 +193,28 @@ func recordDiscrepancies(ctx context.Context, tx pgx.Tx, c Connection, run RunID
 		seen as (
 			update findings f set reconciliation_id = $3, last_seen_at = now(), detail = q.detail::jsonb, order_id = coalesce(nullif(q.ord, 0), f.order_id),
 				repaired = q.mended, closed_at = case when q.mended then now() end
-			from was join q using (kind, subject) where f.id = was.id returning f.kind, f.subject, was.counts, f.repaired, f.repaired as news),
+			from was join q using (kind, subject) where f.id = was.id returning f.kind, f.subject, was.counts, f.repaired),
 		made as (
 			insert into findings (merchant_id, connection_id, reconciliation_id, kind, subject, order_id, detail, repaired, closed_at)
 			select $1, $2, $3, kind, subject, nullif(ord, 0), detail::jsonb, mended, case when mended then now() end from q
 			where not exists (select from was where (was.kind, was.subject) = (q.kind, q.subject))
-			on conflict (reconciliation_id, kind, subject) do nothing returning kind, subject, true, repaired, true)
+			on conflict (reconciliation_id, kind, subject) do nothing returning kind, subject, true, repaired)
 		select * from seen union all select * from made order by 1, 2`,
 		c.Merchant, c.ID, run, kinds, subjects, orders, details, mended)
 	if err != nil {
 		return 0, 0, err
 	}
 	var k key
-	var counts, isMended, news bool
+	var counts, isMended bool
 	var events []newEvent
-	_, err = pgx.ForEachRow(rows, []any{&k.kind, &k.subject, &counts, &isMended, &news}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&k.kind, &k.subject, &counts, &isMended}, func() error {
 		if counts {
 			found++
 		}
 		if isMended {
 			repaired++
 		}
-		if d := byKey[k]; news && d.Event != "" {
+		if d := byKey[k]; d.Event != "" {
 			events = append(events, newEvent{d.Order, d.Event, d.EventDetail})
 		}
 		return nil
@@ -221,7 +222,7 @@ func recordDiscrepancies(ctx context.Context, tx pgx.Tx, c Connection, run RunID
 	if err != nil {
 		return 0, 0, err
 	}
-	return found, repaired, insertEvents(ctx, tx, actor, events)
+	return found, repaired, insertNews(ctx, tx, actor, events)
 }
 
 // LastReconciliations returns the last run of each connection of a merchant, by

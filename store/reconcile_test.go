@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -313,6 +314,32 @@ func TestUntoldAndUnconfirmed(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []store.OrderName{{Order: sub.Order.ID, Reference: "SO-1"}}, confirmed)
 	b.want(sub.Order.ID, relay.OrderConfirmed)
+}
+
+// Only an order that the cart has whole, and has had for long, must not be open there.
+func TestConfirmed(t *testing.T) {
+	b := newBench(t)
+	whole, short, late := b.atWarehouse(1).Order.ID, b.atWarehouse(2).Order.ID, b.atWarehouse(3).Order.ID
+	edited := anOrder(3)
+	edited.UpdatedAt = edited.UpdatedAt.Add(time.Hour)
+	edited.Lines[0].Quantity += relay.Units(1)
+	b.takeIn(edited)
+	require.Contains(t, b.kinds(late), store.EventChangedTooLate)
+	ask := func(before time.Time) []store.OrderName {
+		got, err := b.Confirmed(t.Context(), b.cart("shop").ID, []relay.ExternalID{anOrder(1).ExternalID, anOrder(2).ExternalID, anOrder(3).ExternalID}, before)
+		require.NoError(t, err)
+		return got
+	}
+	soon := time.Now().Add(time.Hour)
+	require.Empty(t, ask(soon))
+	for _, id := range []relay.OrderID{whole, late} {
+		b.progress(store.Progress{Order: id, Complete: true, Packages: []relay.Package{parcel(fmt.Sprint("1Z", id), item("MUG", 2), item("CAP", 1))}})
+	}
+	b.progress(store.Progress{Order: short, Complete: true, Packages: []relay.Package{parcel("2Z", item("MUG", 1))}})
+	require.Empty(t, ask(soon), "the cart has not all")
+	require.Equal(t, 3, b.tell())
+	require.Equal(t, []store.OrderName{{Order: whole, Reference: "SO-1"}}, ask(soon))
+	require.Empty(t, ask(time.Now().Add(-time.Hour)), "not for long")
 }
 
 func TestUnreadOrders(t *testing.T) {

@@ -721,7 +721,7 @@ type Look struct {
 	Send       int // the last send before the look; 0: whichever
 	// Exactly one of the following is set.
 	Again  time.Duration // look again after this
-	Failed bool          // with Again: the look itself failed and does not count
+	Failed string        // with Again: why the look itself failed, without personal data; it does not count
 	Hold   *relay.Hold   // keep the submission in doubt and call a person
 	Absent *relay.Hold   // close the submission: surely not there; and hold the order
 }
@@ -747,7 +747,9 @@ func lockDoubtful(ctx context.Context, tx pgx.Tx, subs []int64) (map[SubmissionI
 		return nil, err
 	}
 	rows, err := tx.Query(ctx, `
-		select s.id, s.sends, o.id, o.cancel_requested_at is not null from submissions s join orders o on o.id = s.order_id
+		select s.id, s.sends, o.id, o.cancel_requested_at is not null,
+			coalesce((select e.kind from order_events e where e.order_id = o.id order by e.id desc limit 1), '')
+		from submissions s join orders o on o.id = s.order_id
 		where s.id = any($1) and s.state = 'in_doubt' and o.state = 'in_doubt' order by o.id for update of s`, subs)
 	if err != nil {
 		return nil, err
@@ -755,7 +757,7 @@ func lockDoubtful(ctx context.Context, tx pgx.Tx, subs []int64) (map[SubmissionI
 	out := make(map[SubmissionID]doubtful)
 	var id SubmissionID
 	var d doubtful
-	_, err = pgx.ForEachRow(rows, []any{&id, &d.sends, &d.order, &d.cancel}, func() error { out[id] = d; return nil })
+	_, err = pgx.ForEachRow(rows, []any{&id, &d.sends, &d.order, &d.cancel, &d.last}, func() error { out[id] = d; return nil })
 	return out, err
 }
 
@@ -763,6 +765,7 @@ type doubtful struct {
 	order  relay.OrderID
 	sends  int
 	cancel bool // was asked for
+	last   EventKind
 }
 
 // RecordLooks writes what looks in vain lead to.
@@ -783,11 +786,15 @@ func (s *Store) RecordLooks(ctx context.Context, actor string, looks []Look) err
 			return err
 		}
 		for _, l := range looks {
-			if d, ok := still[l.Submission]; !ok || (l.Send != 0 && l.Send != d.sends) {
+			d, ok := still[l.Submission]
+			if !ok || (l.Send != 0 && l.Send != d.sends) {
 				continue // settled, or sent again, meanwhile
 			}
-			if !l.Failed {
+			switch {
+			case l.Failed == "":
 				events = append(events, newEvent{l.Order, EventNotFound, l.trail()})
+			case d.last != EventLookFailed: // else the trail would grow by one every half a minute
+				events = append(events, newEvent{l.Order, EventLookFailed, map[string]any{"submission": l.Submission, "why": l.Failed}})
 			}
 			switch {
 			case l.Hold != nil:
@@ -796,7 +803,7 @@ func (s *Store) RecordLooks(ctx context.Context, actor string, looks []Look) err
 				absent = append(absent, int64(l.Submission))
 				holds = append(holds, holdRow{order: l.Order, hold: *l.Absent})
 			default:
-				ids, again, counts = append(ids, int64(l.Order)), append(again, l.Again), append(counts, !l.Failed)
+				ids, again, counts = append(ids, int64(l.Order)), append(again, l.Again), append(counts, l.Failed == "")
 			}
 		}
 		if err := insertEvents(ctx, tx, actor, events); err != nil {
@@ -928,10 +935,11 @@ func (s *Store) Contested(ctx context.Context, warehouse ConnectionID, order rel
 }
 
 // RecordDuplicates notes warehouse orders beyond the first that are the same
-// order of ours, and what cancelling them answered.
+// order of ours, and how their cancels stand. What the trail says already is not
+// said again.
 func (s *Store) RecordDuplicates(ctx context.Context, actor string, order relay.OrderID, answers map[relay.WarehouseOrderID]string) error {
 	err := s.begin(ctx, func(tx pgx.Tx) error {
-		return insertEvents(ctx, tx, actor, []newEvent{{order, EventDuplicate, map[string]any{"cancelled": answers}}})
+		return insertNews(ctx, tx, actor, []newEvent{{order, EventDuplicate, map[string]any{"cancelled": answers}}})
 	})
 	if err != nil {
 		return fmt.Errorf("record duplicates: %w", err)

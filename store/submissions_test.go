@@ -318,11 +318,10 @@ func TestInDoubt(t *testing.T) {
 		require.NoError(t, b.RecordLooks(t.Context(), "test", []store.Look{l}))
 	}
 	look(store.Look{Again: time.Nanosecond})
-	look(store.Look{Again: time.Nanosecond, Failed: true})
+	look(store.Look{Again: time.Nanosecond, Failed: "find orders: unavailable"})
 	due, err = b.InDoubt(t.Context(), b.depot(), 0, 10)
 	require.NoError(t, err)
 	require.Equal(t, 1, due[0].Looks, "a look that failed does not count")
-	require.Equal(t, store.EventNotFound, b.last(sub.Order.ID).Kind)
 	look(store.Look{Again: 90 * time.Minute})
 	due, err = b.InDoubt(t.Context(), b.depot(), 0, 10)
 	require.NoError(t, err)
@@ -390,6 +389,19 @@ func TestReleaseOfAnUnknownOutcome(t *testing.T) {
 	require.Equal(t, store.EventAdopted, b.last(sub.Order.ID).Kind)
 	require.NoError(t, b.RecordDuplicates(t.Context(), "test", sub.Order.ID, map[relay.WarehouseOrderID]string{"W-2": "cancelled"}))
 	require.Equal(t, store.EventDuplicate, b.last(sub.Order.ID).Kind)
+}
+
+// How the cancel of a duplicate stands is said once, and the last answer is what counts.
+func TestDuplicatesAreSaidOnce(t *testing.T) {
+	b := newAlertBench(t)
+	sub := b.atWarehouse(1)
+	before := b.kinds(sub.Order.ID)
+	for _, answer := range []string{"pending", "pending", "cancelled"} {
+		require.NoError(t, b.RecordDuplicates(t.Context(), "test", sub.Order.ID, map[relay.WarehouseOrderID]string{"W-2": answer}))
+	}
+	require.Equal(t, append(before, store.EventDuplicate, store.EventDuplicate), b.kinds(sub.Order.ID))
+	b.exec(`update orders set state = 'confirmed'`)
+	require.Zero(t, b.lookAfter(), "it came to a good end before anybody was called")
 }
 
 // Many workers at once, each doing whatever comes: no order is ever in two

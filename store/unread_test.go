@@ -154,8 +154,9 @@ func TestAlertOfWhatIsStuckThere(t *testing.T) {
 	require.Equal(t, opened(2), b.lookAfter())
 	require.Equal(t, "1 order stuck at the warehouse, as it says itself, the oldest SO-2 for 1d01h", b.alerts()["stuck/at_warehouse"].Headline)
 	require.Equal(t, "1 order on hold for insufficient_inventory for more than 1 day, the oldest SO-1 for 1d01h", b.alerts()["hold/insufficient_inventory"].Headline)
-	b.age("73 hours", 2)
-	require.Equal(t, store.AlertChange{Raised: 1}, b.lookAfter())
+	b.age("73 hours", 1, 2)
+	b.rest("2 days")
+	require.Equal(t, raised(2), b.lookAfter())
 	b.progress(working(sub))
 	require.Equal(t, closed(1), b.lookAfter())
 }

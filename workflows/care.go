@@ -64,7 +64,7 @@ func (m *merchant) watch(ctx workflow.Context) {
 		m.state.WatchDue = now.Add(every)
 		var a *activities.Activities
 		var r activities.WatchResult
-		err := workflow.ExecuteActivity(onAlerts(ctx, m.id), a.Watch, activities.WatchInput{Merchant: m.id, Failing: m.failing()}).Get(ctx, &r)
+		err := workflow.ExecuteActivity(onAlerts(ctx, m.id), a.Watch, activities.WatchInput{Merchant: m.id, Failing: m.failing(), Paused: m.pausedJobs()}).Get(ctx, &r)
 		if err != nil && ctx.Err() == nil {
 			workflow.GetLogger(ctx).Error("alerts can't be looked after; will try again", "merchant", m.id, "why", brief(err))
 		}
@@ -92,8 +92,23 @@ func (m *merchant) failing() []activities.FailingJob {
 	var list []activities.FailingJob
 	for _, l := range m.state.Plan.Lanes {
 		for _, j := range m.jobsOf(l) {
-			if s := m.state.Jobs[jobKey(l.Connection, j)]; s.Fails > 0 && !s.Paused && l.Stopped == "" {
-				list = append(list, activities.FailingJob{Connection: l.Connection, Job: j, Since: s.Since, Fails: s.Fails, Why: s.Why})
+			s := m.state.Jobs[jobKey(l.Connection, j)]
+			if n, failing := s.failing(); failing && !s.Paused && l.Stopped == "" {
+				list = append(list, activities.FailingJob{Connection: l.Connection, Job: j, Since: s.Since, Fails: n, Why: s.Why})
+			}
+		}
+	}
+	return list
+}
+
+// pausedJobs lists the jobs that a person paused one by one: the ledger does not
+// know of these either.
+func (m *merchant) pausedJobs() []activities.PausedJob {
+	var list []activities.PausedJob
+	for _, l := range m.state.Plan.Lanes {
+		for _, j := range m.jobsOf(l) {
+			if s := m.state.Jobs[jobKey(l.Connection, j)]; s.Paused {
+				list = append(list, activities.PausedJob{Connection: l.Connection, Job: j, Since: s.PausedAt})
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -406,6 +407,121 @@ func TestAlertsAreToldOfFailingJobs(t *testing.T) {
 	require.Equal(t, start, f.Since.Truncate(time.Minute).UTC())
 	require.Greater(t, f.Fails, 2)
 	require.Empty(t, looks[8].Failing, "it works again")
+}
+
+// A pause of one job, or of one connection, is nowhere in the ledger either: the
+// look at alerts is told since when it lasts, run after run.
+func TestAlertsAreToldOfForgottenPauses(t *testing.T) {
+	paused := func(jobs []relay.Job, since time.Duration) (list []activities.PausedJob) {
+		for _, j := range jobs {
+			list = append(list, activities.PausedJob{Connection: "shop", Job: j, Since: start.Add(since)})
+		}
+		return list
+	}
+	pullOrders, whole := []relay.Job{relay.PullOrders}, []relay.Job{relay.PushShipments, relay.PullOrders, relay.PushInventory, relay.Reconcile}
+	s := newStage(t)
+	s.at(7*time.Minute, func() { s.ask("pause", workflows.JobRequest{Connection: "shop", Job: relay.PullOrders}) })
+	s.at(17*time.Minute, func() { s.ask("pause", workflows.JobRequest{Connection: "shop", Job: relay.PullOrders}) })
+	s.at(21*time.Minute, func() { s.ask("resume", workflows.JobRequest{Connection: "shop"}) })
+	s.at(27*time.Minute, func() { s.ask("pause", workflows.JobRequest{Connection: "shop"}) })
+	s.at(32*time.Minute, func() { s.SetContinueAsNewSuggested(true) })
+	next := s.nextRun(first)
+	looks := inputs[activities.WatchInput](s, "Watch")
+	told := func(at time.Duration) []activities.PausedJob {
+		i := slices.IndexFunc(s.named("Watch"), func(p step) bool { return p.at >= at })
+		require.GreaterOrEqual(t, i, 0)
+		return looks[i].Paused
+	}
+	require.Empty(t, told(0))
+	require.Equal(t, paused(pullOrders, 7*time.Minute), told(8*time.Minute))
+	require.Equal(t, paused(pullOrders, 7*time.Minute), told(18*time.Minute), "asked for twice")
+	require.Empty(t, told(22*time.Minute), "resumed")
+	require.Equal(t, paused(whole, 27*time.Minute), told(28*time.Minute))
+
+	next.State.Jobs["shop pull_orders"].PausedAt = time.Time{} // as the release before left it
+	again := newStage(t)
+	again.SetStartTime(start.Add(40 * time.Minute))
+	require.True(t, temporal.IsCanceledError(again.run(10*time.Minute, workflows.MerchantWorkflow, next)))
+	want := paused(whole, 27*time.Minute)
+	want[1].Since = start.Add(40 * time.Minute)
+	require.Equal(t, want, inputs[activities.WatchInput](again, "Watch")[0].Paused)
+}
+
+// New settings, unchanged ones the more so, mend nothing by themselves: a job that
+// fails on does so since it first failed, though it is tried again at once.
+func TestNewSettingsEndNoFailure(t *testing.T) {
+	s := newStage(t)
+	on(s, "PullOrders", func(in activities.JobInput) (activities.PullOrdersResult, error) {
+		if in.Connection == "outlet" && s.since() < 100*time.Minute {
+			return activities.PullOrdersResult{}, temporal.NewNonRetryableApplicationError("pull orders: HTTP 500", "unavailable", nil)
+		}
+		return activities.PullOrdersResult{}, nil
+	})
+	for at := 30 * time.Minute; at < 3*time.Hour; at += 30 * time.Minute {
+		s.at(at, func() { s.SignalWorkflow("settings-changed", nil) })
+	}
+	var fails workflows.JobStanding
+	s.at(91*time.Minute, func() { fails = job(t, s.standing(), "outlet", relay.PullOrders) })
+	s.runMerchant(3 * time.Hour)
+	looks := s.named("Watch")
+	for _, look := range looks[2:] {
+		failing := look.in.(activities.WatchInput).Failing
+		if look.at > 110*time.Minute {
+			require.Empty(t, failing, "it works again")
+			continue
+		}
+		require.Len(t, failing, 1, look.at)
+		require.Equal(t, start, failing[0].Since.Truncate(time.Minute).UTC())
+	}
+	require.Regexp(t, `^fails since 2026-03-02T12:00:\d\dZ, 1[4-9] times: pull orders: HTTP 500$`, fails.State)
+	first := filter(s.named("PullOrders", "outlet"), 30*time.Minute)[0].at
+	require.InDelta(t, 30*time.Minute, first, float64(3*took), "new settings are tried at once")
+}
+
+// What failed before a job was paused, or its connection stopped, is an old story once it is resumed.
+func TestAResumeIsAFreshStart(t *testing.T) {
+	for name, c := range map[string]struct {
+		stopped bool
+		resume  workflows.JobRequest
+	}{
+		"a job":                  {false, workflows.JobRequest{Connection: "outlet", Job: relay.PullOrders}},
+		"a job, with all others": {false, workflows.JobRequest{}},
+		"a connection":           {true, workflows.JobRequest{Connection: "outlet"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			stopped := false
+			on(s, "LoadPlan", func(activities.MerchantInput) (activities.Plan, error) {
+				p := plan()
+				if stopped {
+					p.Lanes[0].Stopped = "outlet: unauthorised: 401"
+				}
+				return p, nil
+			})
+			on(s, "ResumeConnections", func(activities.JobInput) (none, error) { stopped = false; return none{}, nil })
+			on(s, "PullOrders", func(in activities.JobInput) (activities.PullOrdersResult, error) {
+				if in.Connection == "outlet" {
+					return activities.PullOrdersResult{}, temporal.NewNonRetryableApplicationError("pull orders: HTTP 500", "unavailable", nil)
+				}
+				return activities.PullOrdersResult{}, nil
+			})
+			s.at(10*time.Minute, func() {
+				if stopped = c.stopped; stopped {
+					s.SignalWorkflow("settings-changed", nil)
+				} else {
+					s.ask("pause", workflows.JobRequest{Connection: "outlet", Job: relay.PullOrders})
+				}
+			})
+			s.at(9*time.Hour, func() { s.ask("resume", c.resume) })
+			s.runMerchant(10 * time.Hour)
+			during := filter(s.named("Watch"), 20*time.Minute)[0]
+			require.Empty(t, during.in.(activities.WatchInput).Failing)
+			after := s.named("Watch")
+			failing := after[len(after)-1].in.(activities.WatchInput).Failing
+			require.Len(t, failing, 1)
+			require.Equal(t, start.Add(9*time.Hour), failing[0].Since.Truncate(time.Minute).UTC())
+		})
+	}
 }
 
 // Should a wake-up have been lost with a worker, the next look at alerts is one.

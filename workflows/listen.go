@@ -356,7 +356,8 @@ func (m *merchant) syncNow(ctx workflow.Context, r JobRequest) (JobAnswer, error
 func (m *merchant) pause(ctx workflow.Context, r JobRequest) (JobAnswer, error) {
 	defer m.show(ctx)
 	if !r.whole() {
-		return m.each(r, func(s *JobState) { s.Paused = true })
+		now := workflow.Now(ctx)
+		return m.each(r, func(s *JobState) { s.pause(now) })
 	}
 	return m.setPaused(ctx, r, true, m.askPause(ctx))
 }
@@ -376,7 +377,7 @@ func (m *merchant) resume(ctx workflow.Context, r JobRequest) (JobAnswer, error)
 	}
 	m.reload = true
 	if !r.whole() {
-		answer, err := m.each(r, func(s *JobState) { s.Paused = false })
+		answer, err := m.each(r, (*JobState).resume)
 		if err == nil {
 			_, err = m.syncNow(ctx, r)
 		}
@@ -415,7 +416,7 @@ func (m *merchant) setPaused(ctx workflow.Context, r JobRequest, paused bool, as
 	}
 	return m.each(r, func(s *JobState) {
 		if !paused {
-			s.Paused = false
+			s.resume()
 		}
 	})
 }

@@ -52,13 +52,43 @@ type MerchantState struct {
 
 // JobState is one job of one connection.
 type JobState struct {
-	Due    time.Time     `json:"due"`              // when it runs next
-	Paused bool          `json:"paused,omitempty"` // by a person
-	Fails  int           `json:"fails,omitempty"`  // runs that failed in a row
-	Why    string        `json:"why,omitempty"`    // the last failure, in brief
-	Since  time.Time     `json:"since,omitzero"`   // of the first of them
-	Last   string        `json:"last,omitempty"`   // what the last run did
-	After  relay.OrderID `json:"after,omitempty"`  // where a long reading goes on
+	Due      time.Time     `json:"due"`                // when it runs next
+	Paused   bool          `json:"paused,omitempty"`   // by a person
+	PausedAt time.Time     `json:"paused_at,omitzero"` // since when
+	Fails    int           `json:"fails,omitempty"`    // runs that failed in a row, since the settings were read: they pace it
+	Before   int           `json:"before,omitempty"`   // and those of the same row before that
+	Why      string        `json:"why,omitempty"`      // the last failure, in brief
+	Since    time.Time     `json:"since,omitzero"`     // of the first of the row; zero when it does not fail
+	Last     string        `json:"last,omitempty"`     // what the last run did
+	After    relay.OrderID `json:"after,omitempty"`    // where a long reading goes on
+}
+
+// failing reports whether the job fails, and how many runs have in a row.
+func (s *JobState) failing() (int, bool) { return s.Before + s.Fails, !s.Since.IsZero() }
+
+// recovered ends a row of failures.
+func (s *JobState) recovered() {
+	s.Fails = 0
+	s.forget()
+}
+
+// forget ends a row of failures for those who are told of it. The pace stays: a
+// run's history goes by it.
+func (s *JobState) forget() { s.Before, s.Why, s.Since = 0, "", time.Time{} }
+
+// pause keeps since when it lasts, however often it is asked for.
+func (s *JobState) pause(at time.Time) {
+	if !s.Paused {
+		s.Paused, s.PausedAt = true, at
+	}
+}
+
+// resume ends a pause, and what failed before it is an old story.
+func (s *JobState) resume() {
+	if s.Paused {
+		s.Paused, s.PausedAt = false, time.Time{}
+		s.forget()
+	}
 }
 
 // Merchant ferries one merchant's orders for as long as the merchant exists.
@@ -191,7 +221,13 @@ func (m *merchant) loadPlan(ctx workflow.Context) error {
 	for _, l := range p.Lanes {
 		for _, j := range m.jobsOf(l) {
 			s := m.state.Jobs[jobKey(l.Connection, j)]
-			s.Fails, s.Why, s.Since = 0, "", time.Time{}
+			// They mend nothing by themselves: a job that fails goes on failing until a
+			// run of it succeeds. A connection that has stopped has an alert of its own.
+			if n, failing := s.failing(); failing && l.Stopped == "" {
+				s.Before, s.Fails = n, 0
+			} else {
+				s.recovered()
+			}
 			if next := now.Add(time.Duration(l.Every[j])); j != relay.Reconcile || s.Due.After(next) {
 				s.Due = now
 			}
@@ -214,6 +250,9 @@ func (m *merchant) fit(ctx workflow.Context, old map[string]*JobState) {
 				if j == relay.Reconcile {
 					s.Due = s.Due.Add(time.Duration(l.Every[j]))
 				}
+			}
+			if s.Paused && s.PausedAt.IsZero() { // the release before did not say since when
+				s.PausedAt = workflow.Now(ctx)
 			}
 			m.state.Jobs[key] = s
 		}
@@ -325,13 +364,13 @@ func (m *merchant) run(ctx workflow.Context, l activities.Lane, j relay.Job) err
 		m.state.PullFirst = slices.DeleteFunc(m.state.PullFirst, func(c relay.ConnectionName) bool { return c == l.Connection })
 	}
 	if err == nil {
-		s.Fails, s.Why, s.Since = 0, "", time.Time{}
+		s.recovered()
 		return nil
 	}
 	if temporal.IsCanceledError(err) {
 		return err
 	}
-	if s.Fails == 0 {
+	if _, already := s.failing(); !already {
 		s.Since = workflow.Now(ctx)
 	}
 	s.Fails, s.Why = s.Fails+1, brief(err)

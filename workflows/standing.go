@@ -47,8 +47,8 @@ func (m *merchant) standing() (Standing, error) {
 		for _, j := range m.jobsOf(l) {
 			s := m.state.Jobs[jobKey(l.Connection, j)]
 			job := JobStanding{Connection: l.Connection, Job: j, Every: l.Every[j], Paused: s.Paused, Waits: m.waits(l, j), State: s.Last}
-			if s.Fails > 0 {
-				job.State = fmt.Sprintf("fails since %s, %s: %s", s.Since.UTC().Format(time.RFC3339), relay.Many(s.Fails, "time"), oneLine(s.Why))
+			if n, failing := s.failing(); failing {
+				job.State = fmt.Sprintf("fails since %s, %s: %s", s.Since.UTC().Format(time.RFC3339), relay.Many(n, "time"), oneLine(s.Why))
 			}
 			if job.Waits == "" && job.Every != relay.Auto {
 				job.Next = s.Due.UTC()

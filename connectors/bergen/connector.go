@@ -359,11 +359,11 @@ func (c *connection) Check(ctx context.Context) (connectors.Report, error) {
 func (c *connection) countedFrom(ctx context.Context, op string) (int, error) {
 	var codes [2][]string
 	for number := range codes {
-		got, ok, err := c.tryBatch(ctx, op, getBatch, number)
+		got, _, err := c.batch(ctx, op, getBatch, number)
 		switch {
-		case err != nil:
+		case stops(ctx, err):
 			return 0, err
-		case !ok:
+		case err != nil:
 			return c.firstBatch, nil
 		}
 		for _, row := range got.items() {

@@ -131,10 +131,13 @@ func wordsOf(list []notice) string {
 	return exchange.Clip(strings.Join(said, "; "), exchange.MaxWords)
 }
 
+// errFailure is within the error of a read that the service answered.
+var errFailure = errors.New("the service answered with a failure")
+
 // readError is the error of a read that answered with failures.
 func readError(op string, status int, list []notice) error {
 	e := noticeError(op, relay.Unavailable, status, list)
-	e.Err = errors.New("the service answered with a failure")
+	e.Err = errFailure
 	return e
 }
 

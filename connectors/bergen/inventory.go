@@ -310,10 +310,11 @@ func (c *connection) batches(ctx context.Context, op string, o operation, each f
 			return false, &relay.Error{Kind: relay.Unavailable, Op: op, Status: status, Err: err}
 		}
 		if n < total && len(got.items()) == 0 {
-			whole = o.name == getChangesBatch.name && total == 1
-			if err := c.miscounted(ctx, op, o, total, args...); err != nil {
+			counted, err := c.counted(ctx, op, o, total, args...)
+			if err != nil {
 				return false, err
 			}
+			whole = counted && o.name == getChangesBatch.name && total == 1
 		}
 		if n+1 >= total {
 			return whole, nil
@@ -330,18 +331,6 @@ func (c *connection) batch(ctx context.Context, op string, o operation, number i
 	return got, status, err
 }
 
-// tryBatch asks for a batch that there need not be: ok is false when it is refused.
-func (c *connection) tryBatch(ctx context.Context, op string, o operation, number int, args ...any) (got stockAnswer, ok bool, err error) {
-	got, _, err = c.batch(ctx, op, o, number, args...)
-	switch {
-	case err == nil:
-		return got, true, nil
-	case ctx.Err() != nil, exchange.KindIs(err, relay.Unauthorised, relay.Throttled):
-		return stockAnswer{}, false, err
-	}
-	return stockAnswer{}, false, nil
-}
-
 // total is the number of batches. Without one nothing tells whether there are more.
 func (a stockAnswer) total() (int, error) {
 	text := strings.TrimSpace(a.Batches)
@@ -355,20 +344,37 @@ func (a stockAnswer) total() (int, error) {
 	return total, nil
 }
 
-// miscounted fails when the batches are counted from the other number than the
-// setting says: which it is, is not known (section 10.1), and one of them would
-// never be read.
-func (c *connection) miscounted(ctx context.Context, op string, o operation, total int, args ...any) error {
+// counted fails when the batches are counted from the other number than the setting
+// says: which it is, is not known (section 10.1), and one of them would never be read.
+// sure is false when the service did not answer that.
+func (c *connection) counted(ctx context.Context, op string, o operation, total int, args ...any) (sure bool, err error) {
 	outside := total // of those that count from 1 the last
 	if c.firstBatch == 1 {
 		outside = 0
 	}
-	got, _, err := c.tryBatch(ctx, op, o, outside, args...)
-	if err != nil || len(got.items()) == 0 {
-		return err
+	got, _, err := c.batch(ctx, op, o, outside, args...)
+	switch {
+	case stops(ctx, err):
+		return false, err
+	case err != nil:
+		return answered(err), nil // there need not be such a batch
+	case len(got.items()) == 0:
+		return true, nil
 	}
-	return &relay.Error{Kind: relay.Invalid, Op: op, Err: fmt.Errorf("settings.first_batch is %d, and there is stock in batch %d, but none in one of those between: want %d",
+	return false, &relay.Error{Kind: relay.Invalid, Op: op, Err: fmt.Errorf("settings.first_batch is %d, and there is stock in batch %d, but none in one of those between: want %d",
 		c.firstBatch, outside, 1-c.firstBatch)}
+}
+
+// stops reports whether an error is none of the batch that was asked for.
+func stops(ctx context.Context, err error) bool {
+	return err != nil && (ctx.Err() != nil || exchange.KindIs(err, relay.Unauthorised, relay.Throttled))
+}
+
+// answered reports whether the error of a read is what the service answered: a failure
+// or a fault.
+func answered(err error) bool {
+	var fault *faultXML
+	return errors.Is(err, errFailure) || errors.As(err, &fault)
 }
 
 // stock gathers rows.

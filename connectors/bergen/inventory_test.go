@@ -350,11 +350,13 @@ func TestNoChangesInOneBatch(t *testing.T) {
 	v.on(getBatch, stockOf(getBatch, 1, item(nj2, "A", 1, 0)))
 	outside := getChangesBatch.notes(1, "Error", "Failed: batch number 0 is out of range")
 	refused := getChangesBatch.notes(2, "AuthenticationError", "Authentication failed")
-	allowed := true
+	allowed, busy := true, false
 	v.on(getChangesBatch, func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !strings.Contains(bodyOf(r), "<batchNumber>0<"):
 			stockOf(getChangesBatch, 1)(w, r)
+		case busy:
+			http.Error(w, "busy", http.StatusServiceUnavailable)
 		case allowed:
 			outside(w, r)
 		default:
@@ -368,7 +370,12 @@ func TestNoChangesInOneBatch(t *testing.T) {
 	require.True(t, changes.Changes)
 	require.False(t, changes.Partial)
 
-	allowed = false
+	// Whether the other batch has anything is not known.
+	busy = true
+	_, changes = drain(t, c, changes.Cursor, 10)
+	require.True(t, changes.Partial)
+
+	busy, allowed = false, false
 	_, err := c.PullInventory(t.Context(), connectors.InventoryQuery{Cursor: changes.Cursor})
 	require.ErrorIs(t, err, relay.Unauthorised, "that says nothing of the batch")
 }

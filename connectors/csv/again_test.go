@@ -1,9 +1,11 @@
 package csv
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,6 +90,83 @@ acknowledgements:
 			require.Equal(t, []string{"SO-2"}, numbers(u), "SO-1 was refused before it was handed over again")
 			u, _ = d.pull()
 			require.Empty(t, u)
+		})
+	}
+}
+
+// Promise 1: what could not be read was said of what had been handed over by then, and
+// refuses nothing that was handed over since, whatever time the file comes back with.
+func TestProfileMendedAfterTheOrderWasHandedOverAgain(t *testing.T) {
+	for name, moved := range map[string]bool{"moved back": true, "copied back": false} {
+		t.Run(name, func(t *testing.T) {
+			const text = "order,status,message\nSO-1,declined,\nSO-2,declined,\n"
+			f := newFolder(t)
+			w := f.warehouse(nil)
+			d := &depot{t: t, source: w}
+			f.handOver(w, "SO-1", "aaaaaaaaaaaaaaaa")
+			f.handOver(w, "SO-2", "aaaaaaaaaaaaaaaa")
+			f.write("out/ack_1.csv", text)
+			d.pull()
+			f.write("out/ack_2.csv", "order,status,message\nSO-1,rejected,\n") // said in our words then
+			u, _ := d.pull()
+			require.Equal(t, []string{"SO-1"}, numbers(u))
+			f.handOver(w, "SO-1", "bbbbbbbbbbbbbbbb")
+			d.source = f.warehouse(connectors.Values{"profile": `
+extends: standard
+acknowledgements:
+  read: ["ack_*.csv"]
+  columns: [order, {field: status, words: {refused: [rejected, declined]}}, message]
+`})
+			if moved {
+				require.NoError(t, os.Rename(filepath.Join(f.dir, "out/problems/ack_1.csv"), filepath.Join(f.dir, "out/ack_1_again.csv")))
+			} else {
+				f.write("out/ack_1.csv", text)
+			}
+			u, _ = d.pull()
+			require.Equal(t, []string{"SO-2"}, numbers(u), "SO-1 was declined before it was handed over again")
+		})
+	}
+}
+
+// Promise 3: of more bad rows than are named nobody knows which they were, and that is said.
+func TestProfileMendedForMoreRowsThanAreNamed(t *testing.T) {
+	for name, removedFirst := range map[string]bool{"dropped in again": false, "removed first": true} {
+		t.Run(name, func(t *testing.T) {
+			f := newFolder(t)
+			w := f.warehouse(nil)
+			d := &depot{t: t, source: w}
+			rows := []string{"order,status,message"}
+			for n := range maxBad + 10 {
+				number := fmt.Sprintf("SO-%03d", n)
+				f.handOver(w, number, "aaaaaaaaaaaaaaaa")
+				rows = append(rows, number+",declined,")
+			}
+			f.write("out/ack_1.csv", lines(rows...))
+			u, unread := d.pull()
+			require.Empty(t, u)
+			require.Len(t, unread, maxBad)
+			d.pull()
+			d.source = f.warehouse(connectors.Values{"profile": `
+extends: standard
+acknowledgements:
+  read: ["ack_*.csv"]
+  columns: [order, {field: status, words: {refused: [rejected, declined]}}, message]
+`})
+			if removedFirst {
+				f.remove("out/problems/ack_1.csv")
+			}
+			f.write("out/ack_1.csv", lines(rows...))
+			u, _ = d.pull()
+			require.Len(t, u, maxBad)
+			if !removedFirst {
+				f.remove("out/problems/ack_1.csv")
+			}
+			_, unread = d.pull()
+			require.Equal(t, []connectors.Unread{{Subject: "ack_1.csv", Line: 1, Message: "when this was read before, 10 rows more were bad than could be named: they are not heard now; remove this file, and put them into one of their own"}}, unread)
+			f.remove("out/problems/ack_1.csv")
+			f.write("out/ack_2.csv", lines(append(rows[:1:1], rows[maxBad+1:]...)...))
+			u, _ = d.pull()
+			require.Len(t, u, 10)
 		})
 	}
 }
@@ -200,6 +279,182 @@ func TestFileThatGrowsWhileItWaits(t *testing.T) {
 	told, _ = d.pull()
 	require.Empty(t, told)
 	require.Equal(t, []string{"ack_1.csv", "ack_1.csv.why"}, d.f.names("out/problems"))
+}
+
+// And of an order that waits only since: what was told of it before is no news.
+func TestFileThatGrowsByWhatWaits(t *testing.T) {
+	d := newDoubts(t)
+	w := d.f.warehouse(nil)
+	const heading, first = "order,status,message", "SO-1,rejected,"
+	d.f.handOver(w, "SO-1", "aaaaaaaaaaaaaaaa")
+	d.knows["SO-1"] = true
+	d.f.write("out/ack_1.csv", lines(heading, first))
+	told, _ := d.pull()
+	require.Equal(t, []string{"SO-1 rejected"}, told)
+	d.pull()
+	d.f.handOver(w, "SO-1", "bbbbbbbbbbbbbbbb")
+	d.knows["SO-1"] = false // as after a backup was restored
+	d.f.write("out/ack_1.csv", lines(heading, first, "SO-1,perhaps,"))
+	told, _ = d.pull()
+	require.Empty(t, told)
+	d.knows["SO-1"] = true
+	told, unread := d.pull()
+	require.Empty(t, told)
+	require.Equal(t, []string{"ack_1.csv:3"}, subjects(unread))
+}
+
+// Promise 1: a mirror that keeps no times touches it, and nothing in it is news.
+func TestFileThatIsTouchedWhileItWaits(t *testing.T) {
+	for name, c := range map[string]struct{ file, text, first, then string }{
+		"acknowledgements": {"ack_1.csv", lines("order,status,message", "OTHER-1,rejected,", "SO-1,accepted,"), "OTHER-1 rejected", "SO-1 accepted"},
+		"shipments":        {"shp_1.csv", lines(shipHeading, shipment("OTHER-1", "1Z1"), shipment("SO-1", "1Z2")), "OTHER-1 1Z1", "SO-1 1Z2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDoubts(t, "SO-1")
+			w := d.f.warehouse(nil)
+			d.f.handOver(w, "OTHER-1", "aaaaaaaaaaaaaaaa")
+			d.f.write("out/"+c.file, c.text)
+			told, _ := d.pull()
+			require.Equal(t, []string{c.first}, told)
+			if c.file == "ack_1.csv" {
+				d.f.handOver(w, "OTHER-1", "bbbbbbbbbbbbbbbb")
+			}
+			for range 2 {
+				d.f.write("out/"+c.file, c.text)
+				told, _ = d.pull()
+				require.Empty(t, told)
+			}
+			d.knows["SO-1"] = true
+			told, unread := d.pull()
+			require.Equal(t, []string{c.then}, told)
+			require.Empty(t, unread)
+			d.pull()
+			require.Equal(t, []string{c.file}, d.f.names("out/archive"))
+		})
+	}
+}
+
+// Also between two pages, of which the first told a part of what had waited.
+func TestFileThatIsTouchedWhileItIsTakenUp(t *testing.T) {
+	var waiting []string
+	for n := range 60 {
+		waiting = append(waiting, fmt.Sprintf("SO-%02d", n))
+	}
+	d := newDoubts(t, waiting...)
+	w := d.f.warehouse(nil)
+	d.f.handOver(w, "OTHER-1", "aaaaaaaaaaaaaaaa")
+	text := "order,status,message\nOTHER-1,rejected,\n"
+	for _, number := range waiting {
+		text += number + ",accepted,\n"
+	}
+	d.f.write("out/ack_1.csv", text)
+	told, _ := d.pull()
+	require.Equal(t, []string{"OTHER-1 rejected"}, told)
+	d.f.handOver(w, "OTHER-1", "bbbbbbbbbbbbbbbb")
+
+	long := "order,status,message\n"
+	for n := range 2*groupsAPage - 50 { // leaves room for 50 in its second page
+		long += fmt.Sprintf("OTHER-%d,accepted,\n", n+2)
+	}
+	d.f.write("out/ack_2.csv", long)
+	for range 2 {
+		p, err := d.f.warehouse(nil).PullShipments(t.Context(), d.q)
+		require.NoError(t, err)
+		require.Len(t, p.Updates, groupsAPage)
+		require.True(t, p.More)
+		d.q.Cursor = p.Cursor
+		for _, number := range waiting {
+			d.knows[relay.WarehouseOrderID(number)] = true
+		}
+	}
+	d.f.write("out/ack_1.csv", text)
+	told, _ = d.pull()
+	require.Len(t, told, 10)
+	require.NotContains(t, told, "OTHER-1 rejected")
+}
+
+// And where it is taken away people hear of it, and it may be put back.
+func TestFileThatIsTakenAwayWhileItWaits(t *testing.T) {
+	for name, back := range map[string]bool{"and put back": true, "for good": false} {
+		t.Run(name, func(t *testing.T) {
+			d := newDoubts(t, "SO-1")
+			d.age("SO-1")
+			w := d.f.warehouse(nil)
+			d.f.handOver(w, "OTHER-1", "aaaaaaaaaaaaaaaa")
+			text := lines("order,status,message", "OTHER-1,rejected,", "SO-1,accepted,")
+			d.f.write("out/ack_1.csv", text)
+			written := d.f.tick
+			told, _ := d.pull()
+			require.Equal(t, []string{"OTHER-1 rejected"}, told)
+			d.f.handOver(w, "OTHER-1", "bbbbbbbbbbbbbbbb")
+			d.f.remove("out/ack_1.csv")
+			for range 2 {
+				_, unread := d.pull()
+				require.Equal(t, []connectors.Unread{{Subject: "ack_1.csv", Line: 3, Message: "order: " + wantKnown + "; the file was taken away while it waited: have it put back as it was"}}, unread)
+			}
+			if back {
+				d.f.write("out/ack_1.csv", text)
+				told, unread := d.pull()
+				require.Empty(t, told)
+				require.Equal(t, []connectors.Unread{{Subject: "ack_1.csv", Line: 3, Message: "order: " + wantKnown}}, unread)
+			}
+			d.knows["SO-1"] = true
+			told, unread := d.pull()
+			require.Equal(t, back, slices.Equal(told, []string{"SO-1 accepted"}))
+			require.Equal(t, !back, len(told) == 0, "the ledger waits for the answer from now on")
+			require.Empty(t, unread)
+			var c cursor
+			require.NoError(t, json.Unmarshal([]byte(d.q.Cursor), &c))
+			require.Empty(t, c.Held)
+			if !back { // but too late
+				d.f.write("out/ack_1.csv", text)
+				require.NoError(t, os.Chtimes(filepath.Join(d.f.dir, "out/ack_1.csv"), written, written))
+				told, _ = d.pull()
+				require.Empty(t, told, "OTHER-1 was handed over again since")
+			}
+		})
+	}
+}
+
+// Promise 3: what was waiting in it does not wait for itself once it is written anew.
+func TestFileThatIsReadAnewWhileManyWaitInIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		file, heading string
+		row           func(number string) string
+	}{
+		"shipments that grew":        {"shp_1.csv", shipHeading, func(number string) string { return shipment(number, "1Z"+number) }},
+		"acknowledgements, reversed": {"ack_1.csv", "order,status,message", func(number string) string { return number + ",accepted," }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDoubts(t)
+			rows := []string{c.heading}
+			for n := range maxLater/2 + 20 {
+				number := fmt.Sprintf("SO-%03d", n)
+				sent := filepath.Join(d.f.dir, "sent", number)
+				require.NoError(t, os.MkdirAll(sent, 0o755))
+				require.NoError(t, os.WriteFile(filepath.Join(sent, orderFile), nil, 0o644)) // just now
+				rows = append(rows, c.row(number))
+			}
+			d.f.write("out/"+c.file, lines(rows...))
+			told, _ := d.pull()
+			require.Empty(t, told)
+			rows = append(rows, c.row("OTHER-1"))
+			if c.file == "ack_1.csv" {
+				slices.Reverse(rows[1:])
+			}
+			d.f.write("out/"+c.file, lines(rows...))
+			d.f.write("out/shp_9.csv", lines(shipHeading, shipment("OTHER-2", "1Z9")))
+			told, _ = d.pull()
+			require.Len(t, told, 2)
+			for n := range maxLater/2 + 20 {
+				d.knows[relay.WarehouseOrderID(fmt.Sprintf("SO-%03d", n))] = true
+			}
+			told, _ = d.pull()
+			require.Len(t, told, maxLater/2+20)
+			d.pull()
+			require.Equal(t, []string{c.file, "shp_9.csv"}, d.f.names("out/archive"))
+		})
+	}
 }
 
 // As many orders wait in it as may.

@@ -180,6 +180,9 @@ func (v *visit) report() error {
 	for _, h := range v.cur.Held {
 		for _, l := range h.Groups {
 			u.addOverdue(h.Name, l)
+			if l.Overdue && h.Gone {
+				u.add(h.Name, l.Line, "the file was taken away while it waited: have it put back as it was")
+			}
 		}
 	}
 	for _, l := range v.cur.Later {

@@ -24,8 +24,8 @@ const (
 
 	maxSeen    = 128      // files that are known again
 	maxLooks   = 2000     // files that were looked at once
-	maxHeld    = 50       // files of which something waits
-	maxLater   = 200      // groups that wait in them
+	maxHeld    = 50       // files of which something waits, and as many of which something is overdue
+	maxLater   = 200      // groups that wait in them, and as many that are overdue
 	maxBad     = 50       // rows of a file that are reported one by one
 	maxUnread  = 500      // rows and files that are reported at once
 	filesAPage = 100      // files read in one page
@@ -112,6 +112,8 @@ type laterGroup struct {
 	Key string `json:"k"`
 	mark
 	Overdue bool `json:"o,omitempty"`
+	// Told is how much of its file was told of before: what the group says there is no news.
+	Told int64 `json:"told,omitempty"`
 }
 
 // heldFile is a file of which groups can't be told yet. It stays where it is.
@@ -119,6 +121,7 @@ type heldFile struct {
 	doneFile
 	Rows   int          `json:"rows,omitempty"` // applied
 	Groups []laterGroup `json:"later"`
+	Gone   bool         `json:"gone,omitempty"` // it was taken away
 }
 
 // look is a file that was seen with a size, and since when.
@@ -177,7 +180,7 @@ const (
 // What is wrong with an order that nobody here knows, and with one that is overdue.
 const (
 	wantHanded = "want the number of an order that was handed over here"
-	wantKnown  = "want the number of an order that the ledger knows. This one was handed over here, and the ledger has not heard of it: wait until it has, or remove the order's folder in sent if it never will"
+	wantKnown  = "want the number of an order that the ledger knows. This one was handed over here, and the ledger has not heard of it: wait until it has. If it never will, remove the order's folder in sent; one that is merely in doubt would then be sent again"
 )
 
 // read reads a page of at most limit groups.
@@ -283,22 +286,45 @@ func (v *visit) hold(h heldFile) {
 	slices.SortFunc(v.cur.Held, func(a, b heldFile) int { return cmp.Or(cmp.Compare(a.Mod, b.Mod), strings.Compare(a.Name, b.Name)) })
 }
 
-// mayHold reports whether one more group may wait. The cursor is bounded.
-func (v *visit) mayHold() bool {
-	groups := len(v.cur.Later)
-	for _, h := range v.cur.Held {
-		groups += len(h.Groups)
+// mayHold reports whether one more group may wait. The cursor is bounded, and those
+// that are overdue, which may wait for ever, take no room from the others.
+func (v *visit) mayHold(overdue bool) bool {
+	alike := func(groups []laterGroup) (n int) {
+		for _, l := range groups {
+			if l.Overdue == overdue {
+				n++
+			}
+		}
+		return n
 	}
-	return groups < maxLater && (len(v.cur.Later) > 0 || len(v.cur.Held) < maxHeld)
+	begun := alike(v.cur.Later)
+	groups, files := begun, 0
+	for _, h := range v.cur.Held {
+		if n := alike(h.Groups); n > 0 {
+			groups += n
+			files++
+		}
+	}
+	return groups < maxLater && (begun > 0 || files < maxHeld)
 }
 
-// waitsBefore reports whether what an earlier place says under a key waits: what
-// comes behind must not go before it.
-func (v *visit) waitsBefore(f fileRef, key string) bool {
-	has := func(l laterGroup) bool { return strings.EqualFold(l.Key, key) }
-	return slices.ContainsFunc(v.cur.Later, has) || slices.ContainsFunc(v.cur.Held, func(h heldFile) bool {
-		return cmp.Or(cmp.Compare(h.Mod, f.Mod), strings.Compare(h.Name, f.Name)) < 0 && slices.ContainsFunc(h.Groups, has)
-	})
+// waitsBefore reports whether what an earlier place says under a key waits, and for
+// how long: what comes behind must not go before it. told: nothing does.
+func (v *visit) waitsBefore(f fileRef, key string) fate {
+	before := slices.Clone(v.cur.Later)
+	for _, h := range v.cur.Held {
+		if cmp.Or(cmp.Compare(h.Mod, f.Mod), strings.Compare(h.Name, f.Name)) < 0 {
+			before = append(before, h.Groups...)
+		}
+	}
+	i := slices.IndexFunc(before, func(l laterGroup) bool { return strings.EqualFold(l.Key, key) })
+	switch {
+	case i < 0:
+		return told
+	case before[i].Overdue:
+		return overdue
+	}
+	return later
 }
 
 // settled lists the files that may be read, oldest first, and notes what was seen
@@ -312,10 +338,9 @@ func (v *visit) settled() ([]file, error) {
 		return nil, err
 	}
 	v.checkReading(all)
-	v.cur.Held = slices.DeleteFunc(v.cur.Held, func(h heldFile) bool { // one that changed is another file, unless it grew
-		there := slices.ContainsFunc(all, func(f file) bool { return h.is(f) || f.name == h.Name && f.size > h.Size })
-		return !there || v.in.layoutOf(h.Name) == nil
-	})
+	if err := v.checkHeld(all); err != nil {
+		return nil, err
+	}
 	maps.DeleteFunc(v.in.held, func(name string, _ *batch) bool {
 		return !slices.ContainsFunc(v.cur.Held, func(h heldFile) bool { return h.Name == name })
 	})
@@ -365,6 +390,40 @@ func (v *visit) settled() ([]file, error) {
 	return out, nil
 }
 
+// checkHeld drops the held files that are others by now; begin finds that out of those
+// that changed and are no shorter. One that was taken away may be put back, and what was
+// told of it must not be told again then: it stays as long as it would wait.
+func (v *visit) checkHeld(all []file) error {
+	var kept []heldFile
+	for _, h := range v.cur.Held {
+		i := slices.IndexFunc(all, func(f file) bool { return f.name == h.Name })
+		if h.Gone = i < 0; h.Gone {
+			var waiting []laterGroup
+			for _, l := range h.Groups {
+				becomes, err := v.judged(h.fileRef, group{key: l.Key, from: l.mark})
+				if err != nil {
+					return err
+				}
+				if l.Overdue = becomes == overdue; l.Overdue || becomes == later {
+					waiting = append(waiting, l)
+				}
+			}
+			if len(waiting) == 0 { // it may come back all the same
+				for _, l := range h.Groups {
+					h.Bad = append(h.Bad, badRow{Line: l.Line})
+				}
+				v.see(h.doneFile, h.Rows)
+			}
+			h.Groups = waiting
+		}
+		if len(h.Groups) > 0 && (h.Gone || all[i].size >= h.Size) && v.in.layoutOf(h.Name) != nil {
+			kept = append(kept, h)
+		}
+	}
+	v.cur.Held = kept
+	return nil
+}
+
 // byTime is the order in which files are read.
 func byTime(a, b file) int {
 	return cmp.Or(a.changed.Compare(b.changed), strings.Compare(a.name, b.name))
@@ -411,14 +470,25 @@ func (in *inbox) waits(f file, all []file) bool {
 
 // checkReading begins anew with files that changed while they were read, or are
 // none of the profile's any more: what was taken of them is told again, which does
-// no harm.
+// no harm so soon.
 func (v *visit) checkReading(all []file) {
 	for _, r := range v.cur.Reading {
 		if !r.put() && (!slices.ContainsFunc(all, r.is) || v.in.layoutOf(r.Name) == nil) {
-			v.forget()
+			v.leave()
 			return
 		}
 	}
+}
+
+// leave stops reading. A file that was taken up is held again for what is left of it.
+func (v *visit) leave() {
+	if v.cur.Only != nil {
+		left := slices.DeleteFunc(slices.Clone(v.cur.Only), func(l laterGroup) bool { return l.At < v.cur.At.At })
+		if left = slices.Concat(v.cur.Later, left); len(left) > 0 {
+			v.hold(heldFile{doneFile: doneFile{fileRef: v.cur.Reading[0], Bad: v.cur.Bad, More: v.cur.More}, Rows: v.cur.Rows, Groups: left})
+		}
+	}
+	v.forget()
 }
 
 func (v *visit) forget() {
@@ -468,6 +538,9 @@ func (v *visit) begin(list []file, base *fileRef) error {
 		return nil
 	case err != nil:
 		return err
+	case v.touched(b.files[0]):
+		v.again = append(v.again, list[0])
+		return nil
 	}
 	var fresh []file
 	for i := range list {
@@ -487,9 +560,26 @@ func (v *visit) begin(list []file, base *fileRef) error {
 		}
 		return nil
 	}
+	v.cur.Held = slices.DeleteFunc(v.cur.Held, func(h heldFile) bool { // it would wait for what it was itself before
+		return h.Name == b.files[0].Name && h.Size != b.files[0].Told
+	})
 	v.cur.Reading, v.cur.Base, v.cur.At = b.files, base != nil, mark{}
 	v.in.batch = b
 	return nil
+}
+
+// touched reports whether a file is one of which something waits, and merely has
+// another time now. What was told of it must not be told again.
+func (v *visit) touched(r fileRef) bool {
+	i := slices.IndexFunc(v.cur.Held, func(h heldFile) bool { return h.Name == r.Name && h.Size == r.Size && h.Hash == r.Hash })
+	if i < 0 {
+		return false
+	}
+	h := v.cur.Held[i]
+	v.cur.Held = slices.Delete(v.cur.Held, i, i+1)
+	h.Mod = r.Mod
+	v.hold(h)
+	return true
 }
 
 // barred reports whether a file may not be opened.
@@ -498,7 +588,12 @@ func barred(err error) bool { return errors.Is(err, fs.ErrPermission) || errors.
 // done notes that a file was read to its end.
 func (v *visit) done(d doneFile, rows int) {
 	v.finish(d)
-	seen := seenFile{fileRef: d.fileRef, Rows: rows, Bad: len(d.Bad) > 0}
+	v.see(d, rows)
+}
+
+// see notes what a file says, by which it is known when it comes again.
+func (v *visit) see(d doneFile, rows int) {
+	seen := seenFile{fileRef: d.fileRef, Rows: rows, Bad: len(d.Bad) > 0, More: d.More}
 	for _, b := range d.Bad {
 		seen.Lines = append(seen.Lines, b.Line)
 	}
@@ -548,7 +643,7 @@ func (v *visit) goOn() error {
 		return err
 	}
 	if b == nil {
-		v.forget()
+		v.leave()
 		return nil
 	}
 	v.page.nothing = false
@@ -570,10 +665,14 @@ func (v *visit) goOn() error {
 
 func (v *visit) apply(b *batch, g group) (verdict, error) {
 	f := b.files[g.from.File]
-	if v.cur.Only != nil && !slices.ContainsFunc(v.cur.Only, func(l laterGroup) bool { return l.At == g.from.At }) {
-		return goOn, nil // it was told
+	if v.cur.Only != nil {
+		i := slices.IndexFunc(v.cur.Only, func(l laterGroup) bool { return l.At == g.from.At })
+		if i < 0 {
+			return goOn, nil // it was told
+		}
+		f.Told = v.cur.Only[i].Told
 	}
-	if f.Told > 0 && v.cur.Only == nil { // what is taken up was not told
+	if f.Told > 0 {
 		if g.rows = slices.DeleteFunc(g.rows, func(e entry) bool { return e.at < f.Told }); len(g.rows) == 0 {
 			return goOn, nil
 		}
@@ -589,8 +688,8 @@ func (v *visit) apply(b *batch, g group) (verdict, error) {
 		return v.count(), nil // to find that out may have taken questions
 	case becomes == alien:
 		return v.reject(g, wantHanded), nil
-	case (becomes == later || becomes == overdue) && v.mayHold():
-		v.cur.Later = append(v.cur.Later, laterGroup{g.key, g.from, becomes == overdue})
+	case (becomes == later || becomes == overdue) && v.mayHold(becomes == overdue):
+		v.cur.Later = append(v.cur.Later, laterGroup{g.key, g.from, becomes == overdue, f.Told})
 		return goOn, nil
 	case becomes == overdue: // it must not stop all behind it
 		return v.reject(g, wantKnown), nil
@@ -624,13 +723,16 @@ func (v *visit) count() verdict {
 }
 
 func (v *visit) judged(f fileRef, g group) (fate, error) {
-	switch {
-	case v.judge == nil:
+	if v.judge == nil {
 		return told, nil
-	case v.waitsBefore(f, g.key):
-		return later, nil
-	case f.Again != 0 && v.unheard(f, g):
-		f.Again = 0
+	}
+	if waits := v.waitsBefore(f, g.key); waits != told {
+		return waits, nil
+	}
+	if f.Again != 0 {
+		if first, ok := v.unheard(f, g); ok {
+			f.Again, g.unheard = first, true
+		}
 	}
 	return v.judge(v.fs, f, g)
 }
@@ -665,15 +767,19 @@ func (v *visit) end(b *batch) {
 		if len(d.Bad) > 0 {
 			d.More = v.cur.More
 		}
+		if n := v.unnamed(f); n > 0 && v.cur.Only == nil { // else noted when it was read first
+			d.Bad = append(d.Bad, badRow{Line: 1, Message: fmt.Sprintf("when this was read before, %d rows more were bad than could be named: they are not heard now; remove this file, and put them into one of their own", n)})
+		}
 		groups := v.grown(&d)
 		for _, l := range v.cur.Later {
 			if l.File == i {
-				groups = append(groups, laterGroup{l.Key, mark{At: l.At, Line: l.Line, Torn: l.Torn}, l.Overdue})
+				l.File = 0 // it is the only one of those that are held
+				groups = append(groups, l)
 			}
 		}
 		slices.SortFunc(groups, func(a, b laterGroup) int { return cmp.Compare(a.At, b.At) })
 		if len(groups) > 0 {
-			v.hold(heldFile{d, v.cur.Rows, groups})
+			v.hold(heldFile{doneFile: d, Rows: v.cur.Rows, Groups: groups})
 			v.in.held[f.Name] = b
 		} else {
 			v.done(d, v.cur.Rows)

@@ -7,8 +7,10 @@ type seenFile struct {
 	fileRef
 	Rows int  `json:"r"`
 	Bad  bool `json:"b,omitempty"` // rows of it could not be
-	// Lines are those of the bad rows that were noted one by one.
+	// Lines are those of the bad rows that were noted one by one, and More is how many
+	// there were beyond them.
 	Lines []int `json:"l,omitempty"`
+	More  int   `json:"more,omitempty"`
 }
 
 // toldBefore reports whether a file says nothing new, and notes what of it is not.
@@ -75,9 +77,6 @@ func (v *visit) grown(d *doneFile) []laterGroup {
 	}
 	h := v.cur.Held[i]
 	v.cur.Held = slices.Delete(v.cur.Held, i, i+1)
-	if d.Told != h.Size {
-		return nil // another file under its name
-	}
 	news := slices.DeleteFunc(d.Bad, func(b badRow) bool { return slices.Contains(h.Bad, b) })
 	d.Bad, d.More = append(slices.Clone(h.Bad), news...), d.More+h.More
 	if extra := len(d.Bad) - maxBad; extra > 0 {
@@ -121,15 +120,33 @@ func (v *visit) repeats(k kind, r *fileRef) bool {
 
 // unheard reports whether what a group says in the end is news, though the file's
 // content is not: it was bad wherever it was read before. The profile was mended since,
-// or the ledger has learned of the order.
-func (v *visit) unheard(r fileRef, g group) bool {
+// or the ledger has learned of the order. first is the time of the first such file.
+func (v *visit) unheard(r fileRef, g group) (first int64, ok bool) {
 	last, ok := g.last()
 	if !ok {
-		return false
+		return 0, false
 	}
-	same := slices.DeleteFunc(slices.Clone(v.cur.Seen), func(s seenFile) bool { return s.Hash != r.Hash || s.Size != r.Size })
-	heard := slices.ContainsFunc(same, func(s seenFile) bool { return !slices.Contains(s.Lines, last.line) })
-	return len(same) > 0 && !heard
+	for _, s := range v.cur.Seen {
+		switch {
+		case s.Hash != r.Hash || s.Size != r.Size:
+		case !slices.Contains(s.Lines, last.line):
+			return 0, false
+		case first == 0 || s.Mod < first:
+			first = s.Mod
+		}
+	}
+	return first, first != 0
+}
+
+// unnamed is how many rows were bad, beyond those that are known one by one, when the
+// content of a file was read before that is heard again.
+func (v *visit) unnamed(r fileRef) (n int) {
+	for _, s := range v.cur.Seen {
+		if r.Again != 0 && s.Hash == r.Hash && s.Size == r.Size {
+			n = max(n, s.More)
+		}
+	}
+	return n
 }
 
 // readBefore reports whether this very version of a file was read.

@@ -132,6 +132,34 @@ func TestWhatASnapshotLeavesOutIsZeroWhereItIsSaid(t *testing.T) {
 	require.True(t, p.Changes)
 }
 
+// A row of empty cells may have named a SKU that would be 0 then. At the end of what a
+// spreadsheet wrote it is nothing.
+func TestEmptyRowsWhereWhatIsMissingIsZero(t *testing.T) {
+	const heading = "sku,quantity,site"
+	for name, c := range map[string]struct {
+		rows   []string
+		levels []relay.InventoryLevel
+		unread []string
+	}{
+		"at the end":     {[]string{"MUG,40,", ",,", ",,"}, []relay.InventoryLevel{level("MUG", "", 40), level("CAP", "", 0)}, nil},
+		"in between":     {[]string{"CUP,9,", "MUG,40,", ",,", ",,", "HAT,3,"}, []relay.InventoryLevel{level("CUP", "", 9)}, []string{"inv_2.csv:3", "inv_2.csv:4", "inv_2.csv:6"}},
+		"nothing else":   {[]string{",,", ",,"}, nil, []string{"inv_2.csv:2"}},
+		"at the heading": {[]string{",,", "MUG,40,", "HAT,3,"}, []relay.InventoryLevel{level("HAT", "", 3)}, []string{"inv_2.csv:2", "inv_2.csv:3"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFolder(t)
+			w, cursor := f.warehouse(connectors.Values{"profile": zeroProfile}), ""
+			f.write("out/inv_1.csv", lines(heading, "MUG,41,", "CAP,7,"))
+			reading(t, w, &cursor, 10)
+			f.write("out/inv_2.csv", lines(append([]string{heading}, c.rows...)...))
+			levels, p := reading(t, w, &cursor, 1)
+			require.Equal(t, c.levels, levels)
+			require.Equal(t, c.unread, subjects(p.Unread))
+			require.Equal(t, c.unread != nil, p.Partial)
+		})
+	}
+}
+
 func TestChanges(t *testing.T) {
 	f := newFolder(t)
 	w, cursor := f.warehouse(connectors.Values{"profile": "extends: standard\ninventory: {read: ['inv_*.csv'], tells: changes, columns: [sku, quantity]}"}), ""

@@ -67,6 +67,8 @@ type table struct {
 	width  int     // cells of a heading
 	odd    bool    // a cell of the heading holds what may be ends of lines
 	head   entry   // the last record, for its lines
+	ahead  *row    // was read already
+	begun  bool    // a row of interest was met
 }
 
 // errHeading is a file that is not of its layout at all.
@@ -79,6 +81,7 @@ func newTable(f io.ReadSeeker, l *layout, from mark) (*table, error) {
 		return nil, err
 	}
 	if from.At > 0 {
+		t.begun = true
 		if _, err := f.Seek(from.At, io.SeekStart); err != nil {
 			return nil, err
 		}
@@ -148,10 +151,7 @@ func (t *table) swallowed() error {
 
 // next returns the next entry, or io.EOF.
 func (t *table) next() (entry, error) {
-	r, err := t.rows.next()
-	for err == nil && t.ignores(r) {
-		r, err = t.rows.next()
-	}
+	r, err := t.row()
 	if err != nil {
 		return entry{}, err
 	}
@@ -170,14 +170,44 @@ func (t *table) next() (entry, error) {
 	return e, nil
 }
 
-// ignores reports whether a row is of no interest. One whose cells are all empty is
-// none: spreadsheets leave such rows at a file's end.
+// errBlank is a row of empty cells where it may have named a SKU that then were 0.
+var errBlank = errors.New("all cells are empty, and what is not named is 0: want such rows at the end of the file only")
+
+// row returns the next row that is of interest. One whose cells are all empty is not:
+// spreadsheets leave such rows at a file's end.
+func (t *table) row() (row, error) {
+	if r := t.ahead; r != nil {
+		t.ahead = nil
+		return *r, nil
+	}
+	var blank *row // the first of those that stand before the row
+	r, err := t.rows.next()
+	for ; err == nil && (r.empty() || t.ignores(r)); r, err = t.rows.next() {
+		if blank == nil && r.empty() && t.l.missingZero {
+			blank = &row{line: r.line, at: r.at, err: errBlank}
+		}
+	}
+	end := errors.Is(err, io.EOF)
+	switch {
+	case blank == nil, end && t.begun, err != nil && !end:
+		t.begun = true
+		return r, err
+	case !end:
+		t.ahead = &r
+	}
+	t.begun = true
+	return *blank, nil
+}
+
+// empty reports whether no cell of a row holds anything.
+func (r row) empty() bool {
+	return r.err == nil && !slices.ContainsFunc(r.cells, func(s string) bool { return s != "" })
+}
+
+// ignores reports whether a row is of a type that the profile has skipped.
 func (t *table) ignores(r row) bool {
 	if r.err != nil {
 		return false
-	}
-	if !slices.ContainsFunc(r.cells, func(s string) bool { return s != "" }) {
-		return true
 	}
 	kind, ok := t.record(r.cells)
 	return ok && t.l.records[kind].ignore
@@ -303,6 +333,8 @@ type group struct {
 	from mark
 	rows []entry
 	torn bool // a row beside it could not be read, and may have been one of it
+	// unheard: its file's content was read before, and this of it could not be.
+	unheard bool
 }
 
 // last is the last row that could be read.

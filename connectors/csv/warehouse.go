@@ -291,7 +291,7 @@ func (w *warehouse) judge(ctx context.Context, q connectors.ShipmentsQuery) func
 		repeated, sure := from.Again != 0, q.Known == nil || open[number]
 		ours := numberForm.MatchString(number)
 		switch {
-		case repeated && !ours:
+		case repeated && !ours && !g.unheard:
 			return never, nil
 		case !repeated && sure:
 			return told, nil
@@ -305,7 +305,7 @@ func (w *warehouse) judge(ctx context.Context, q connectors.ShipmentsQuery) func
 		}
 		strange := l != nil && !l.others
 		switch {
-		case repeated && !handedBetween(handed, from):
+		case repeated && !news(handed, from, g):
 			return never, nil
 		case sure || len(handed) == 0 && !strange:
 			return told, nil
@@ -374,15 +374,18 @@ func (w *warehouse) standing(f files) (map[answer]bool, error) {
 	return out, nil
 }
 
-// handedBetween reports whether an order was handed over between two files that
-// say the same of it, by the times that their place gave them: then the second is
-// the answer to that. Promise 1: the first one sent again, whenever it comes, must
-// not refuse what was handed over later still.
-func handedBetween(handed []handedOver, from fileRef) bool {
-	return slices.ContainsFunc(handed, func(h handedOver) bool {
-		at := h.at.UnixNano()
-		return from.Again <= at && at <= from.Mod
-	})
+// news reports whether what a file tells of an order, with the same content as one
+// that was read before, is about something that was not told yet, by the times that
+// their place gave to the files and to what was handed over. Heard before, it is news
+// of what was handed over between the two, whose answer the second is. Promise 1: the
+// first one sent again, whenever it comes, must not refuse what was handed over later
+// still; nor must what could not be read then refuse what was handed over since.
+func news(handed []handedOver, from fileRef, g group) bool {
+	since := slices.DeleteFunc(slices.Clone(handed), func(h handedOver) bool { return h.at.UnixNano() < from.Again })
+	if g.unheard {
+		return len(since) == 0
+	}
+	return slices.ContainsFunc(since, func(h handedOver) bool { return h.at.UnixNano() <= from.Mod })
 }
 
 // tidy removes old copies, where the ledger can be asked of which orders it knows.
@@ -457,9 +460,11 @@ func (l *layout) answers(number string, g group) (updates []connectors.OrderUpda
 
 // shipped reads the parcels of one order. Rows of one tracking number are one
 // parcel; the very same row twice is one row. A parcel of which a row is bad is left
-// out as a whole. Beside a row that can't be read, and may be one of the order's, what is
-// there is told: waiting for a person would hold up what has left, and what the mended
-// file adds is told then.
+// out as a whole. Beside a row that can't be read, and is or may be one of the order's,
+// the others are told: waiting for a person would hold up what has left, and what the
+// mended file adds is told then. Not so a parcel that does not tell what it holds: it
+// would come to stand for all that is left of the order, and the next one be told to
+// nobody.
 func (l *layout) shipped(number string, g group, at time.Time) (updates []connectors.OrderUpdate, bad []entry) {
 	u := connectors.OrderUpdate{ID: relay.WarehouseOrderID(number), Progress: connectors.PartShipped, Adds: true}
 	if l.whole {
@@ -501,13 +506,22 @@ func (l *layout) shipped(number string, g group, at time.Time) (updates []connec
 			p.Items = addItem(p.Items, *item)
 		}
 	}
+	partly := len(bad) > 0 || g.torn
+	if partly {
+		u.Progress = connectors.PartShipped // more may come when the file is mended
+	}
+	silent := false
 	for _, key := range order {
-		if !spoiled[key] {
-			u.Packages = append(u.Packages, *parcels[key])
+		switch p := parcels[key]; {
+		case spoiled[key]:
+		case partly && len(p.Items) == 0:
+			silent = true
+		default:
+			u.Packages = append(u.Packages, *p)
 		}
 	}
-	if len(bad) > 0 || g.torn {
-		u.Progress = connectors.PartShipped // more may come when the file is mended
+	if silent {
+		bad = append(bad, g.left("which parcels the order has"))
 	}
 	if len(u.Packages) == 0 {
 		return nil, bad

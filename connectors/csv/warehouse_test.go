@@ -620,6 +620,38 @@ shipments:
 	}
 }
 
+// A parcel without contents, told alone, would stand for all of its order after an
+// hour, and the one that the mended file adds be told to nobody.
+func TestAParcelWithoutContentsIsNotToldBesideABadRow(t *testing.T) {
+	const heading, first, mended = "order,tracking,shipped_at", "SO-1,1Z1,", "SO-1,1Z2,"
+	for name, c := range map[string]struct {
+		bad  string
+		want []connectors.Unread
+	}{
+		"of nobody's": {",1Z2,", []connectors.Unread{
+			{Subject: "shp_1.csv", Line: 3, Message: "which parcels the order has can't be told: a row beside can't be read, and may be a part of it; mend the file and drop it in again"},
+			{Subject: "shp_1.csv", Line: 4, Message: "order: missing"},
+		}},
+		"of the order": {"SO-1,1Z2,tomorrow", []connectors.Unread{
+			{Subject: "shp_1.csv", Line: 3, Message: "which parcels the order has can't be told: a row beside can't be read, and may be a part of it; mend the file and drop it in again"},
+			{Subject: "shp_1.csv", Line: 4, Message: "shipped_at: want an ISO 8601 time such as 2026-03-07T09:30:00Z"},
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFolder(t)
+			d := &depot{t: t, source: f.warehouse(nil)}
+			f.write("out/shp_1.csv", lines(heading, "SO-2,1Z3,", first, c.bad))
+			updates, unread := d.pull()
+			require.Equal(t, []string{"SO-2"}, numbers(updates))
+			require.Equal(t, c.want, unread)
+			f.write("out/shp_1.csv", lines(heading, "SO-2,1Z3,", first, mended))
+			updates, _ = d.pull()
+			require.Equal(t, []string{"SO-2", "SO-1"}, numbers(updates))
+			require.Len(t, updates[1].Packages, 2)
+		})
+	}
+}
+
 func TestBadRowsLoseNoGoodOnes(t *testing.T) {
 	f := newFolder(t)
 	heading := "order,carrier,service,tracking,tracking_url,shipped_at,line,sku,quantity"
@@ -964,6 +996,44 @@ func TestMoreAnswersThanMayWaitForTheLedger(t *testing.T) {
 			require.Equal(t, want[maxLater:], told)
 			told, _ = d.pull()
 			require.Empty(t, told)
+		})
+	}
+}
+
+// Promise 3: as many answers as may wait of orders that the ledger never learns of
+// keep nobody's news from being told, be it of one of them or of an order in doubt.
+func TestNothingWaitsBehindWhatIsOverdue(t *testing.T) {
+	for name, files := range map[string]int{"in one file": 1, "in many files": maxHeld} {
+		t.Run(name, func(t *testing.T) {
+			d := newDoubts(t, "SO-1")
+			overdue := maxLater
+			if files == maxHeld {
+				overdue = maxHeld
+			}
+			for i := range files {
+				rows := []string{"order,status,message"}
+				for n := i * overdue / files; n < (i+1)*overdue/files; n++ {
+					number := fmt.Sprintf("OLD-%03d", n)
+					require.NoError(t, os.MkdirAll(filepath.Join(d.f.dir, "sent", number), 0o755))
+					d.f.write("sent/"+number+"/"+orderFile, "handed over long ago")
+					rows = append(rows, number+",accepted,")
+				}
+				d.f.write(fmt.Sprintf("out/ack_%02d.csv", i), lines(rows...))
+			}
+			told, unread := d.pull()
+			require.Empty(t, told)
+			require.Len(t, unread, overdue)
+
+			d.f.write("out/ack_x.csv", lines("order,status,message", "SO-1,accepted,", "OTHER-1,accepted,"))
+			d.f.write("out/shp_1.csv", lines(shipHeading, shipment("OLD-000", "1Z0"), shipment("OTHER-1", "1Z1")))
+			d.f.write("out/shp_2.csv", lines(shipHeading, shipment("OTHER-2", "1Z2")))
+			told, unread = d.pull()
+			require.Equal(t, []string{"OTHER-1 accepted", "OTHER-1 1Z1", "OTHER-2 1Z2"}, told)
+			require.Contains(t, unread, connectors.Unread{Subject: "shp_1.csv", Line: 2, Message: "order: " + wantKnown})
+			require.Less(t, len(d.q.Cursor), 64<<10)
+			d.knows["SO-1"] = true
+			told, _ = d.pull()
+			require.Equal(t, []string{"SO-1 accepted"}, told)
 		})
 	}
 }

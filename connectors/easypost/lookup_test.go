@@ -206,6 +206,42 @@ func TestFindWhileOrdersLeaveTheList(t *testing.T) {
 	}
 }
 
+// Promise 1: as many orders leave the list as come to it, so that a page that is
+// given again ends with the row that it ended with before. That is no end.
+func TestFindWhileOrdersLeaveTheListAndOthersCome(t *testing.T) {
+	for name, ignored := range map[string][]string{"offset ignored": {"offset"}, "offset and page ignored": {"offset", "page"}} {
+		for after := 1; after <= 4; after++ {
+			for _, n := range []int{1, 2} {
+				t.Run(fmt.Sprintf("%s, %d after answer %d", name, n, after), func(t *testing.T) {
+					var rows, fresh []obj
+					for i := range 24 {
+						rows = append(rows, other(i, sent.Add(time.Hour-time.Duration(i)*time.Second)))
+					}
+					rows = append(rows, taken("order_mine", sent, "relay:8f3c1e77abcdefgh shop #1042"))
+					for i := range n {
+						fresh = append(fresh, other(100+i, sent.Add(2*time.Hour-time.Duration(i)*time.Second)))
+					}
+					answers := 0
+					v := newVendor(t)
+					v.on("GET /orders", func(w http.ResponseWriter, r *http.Request) {
+						query := r.URL.Query()
+						for _, key := range ignored {
+							query.Del(key)
+						}
+						r.URL.RawQuery = query.Encode()
+						pages(rows, "orders", 0, false)(w, r)
+						if answers++; answers == after {
+							rows = slices.Concat(fresh, rows[n:])
+						}
+					})
+					got := find(t, v.open(connectors.Values{"page_size": "10", "lookup_by_query": "false"}), lookupOf(anOrder()))[0]
+					require.False(t, got.Certain && len(got.Matches) == 0, "the order is on the third page")
+				})
+			}
+		}
+	}
+}
+
 func TestFindByContentWhenDescriptionsAreDropped(t *testing.T) {
 	v := newVendor(t)
 	elsewhere := taken("order_elsewhere", sent, nil)

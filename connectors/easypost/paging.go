@@ -70,7 +70,7 @@ func (l *listCursor) next(ids []string, size int) bool {
 		return true
 	case at < 0:
 		l.Gap = true
-	case at == len(ids)-1:
+	case at == len(ids)-1 && at < len(l.Tail): // nothing but what the answer before ended with
 		return false
 	}
 	l.advance(ids)
@@ -112,7 +112,8 @@ func (l *listCursor) nextPage(ids []string) bool {
 		return false
 	case ids[0] == l.First && l.Page == 1: // the second number may still be that of the first page
 	case ids[0] == l.First || ids[len(ids)-1] == l.last():
-		l.Gap = l.Gap || (l.Full && ids[0] == l.First) // neither pages nor offsets are heeded
+		// Neither pages nor offsets are heeded, or, where it was the second page, it can't be told.
+		l.Gap = l.Gap || (l.Full && (ids[0] == l.First || l.Page <= 2))
 		return false
 	default:
 		l.Tail, l.Unsure = ids[len(ids)-1:], true

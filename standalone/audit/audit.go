@@ -26,11 +26,13 @@ const (
 	Unanswered     Wrong = "cancel without an answer" // neither cancelled nor too late
 	CancelUntold   Wrong = "cancel not told"          // the cart still sells what was cancelled
 	Stuck          Wrong = "stuck without a reason"   // neither ended nor on hold
+	NotCalled      Wrong = "people not called"        // news of an alert that did not reach them
+	Misled         Wrong = "people misled"            // a message that is not signed as agreed, or is another one under the same id
 )
 
 // Ways lists all ways.
 func Ways() []Wrong {
-	return []Wrong{Lost, Duplicated, WronglyShipped, NotTold, ToldTwice, StockWrong, Unanswered, CancelUntold, Stuck}
+	return []Wrong{Lost, Duplicated, WronglyShipped, NotTold, ToldTwice, StockWrong, Unanswered, CancelUntold, Stuck, NotCalled, Misled}
 }
 
 // Finding is one thing that is wrong.
@@ -77,6 +79,7 @@ func (b Books) Check() []Finding {
 		}
 		a.stock(s)
 	}
+	a.calls()
 	return a.findings
 }
 
@@ -107,7 +110,7 @@ func (a *audit) order(o Order) {
 	s := a.shops[o.Cart]
 	c := &checked{audit: a, Order: o, shop: s, cart: s.orders[o.Number]}
 	delete(s.orders, o.Number)
-	for _, mark := range o.marks() {
+	for _, mark := range o.Marks() {
 		c.live = append(c.live, alive(a.there[mark])...)
 		delete(a.there, mark)
 	}
@@ -224,14 +227,18 @@ func (c *checked) cancel() {
 	if ended && !c.cart.Cancelled && !c.CancelPlanned {
 		c.wrong(CancelUntold, "it is %s, and %s at the cart", c.State, c.cart.Status)
 	}
-	asked := c.has(store.EventCancelAsked)
+	// What was asked for in an earlier life had its answer then.
+	asked := c.hasNow(store.EventCancelAsked)
 	if c.cart.Cancelled && !asked && !ended {
 		c.wrong(Unanswered, "it is %s at the cart, and nobody noticed", c.cart.Status)
+	}
+	if c.Reopened[Key{c.Cart, c.Number}] && (!c.has(store.EventReopened) || (ended && !asked && !c.hasNow(store.EventCancelled))) {
+		c.wrong(Lost, "an operator was told that it is sent anew, and it is %s", c.State)
 	}
 	if !asked || ended || (c.State == relay.OrderHeld && c.Hold == relay.HoldUnknownOutcome) {
 		return
 	}
-	if !c.has(store.EventCancelTooLate) && !c.has(store.EventShippedAfterAll) {
+	if !c.hasNow(store.EventCancelTooLate) && !c.hasNow(store.EventShippedAfterAll) {
 		c.wrong(Unanswered, "a cancel was asked for, and it is %s", c.State)
 	}
 }
@@ -310,4 +317,20 @@ func (s *shop) free(sku string, stock Units) (n int64, known bool) {
 		}
 	}
 	return n, !first
+}
+
+// calls checks that people got all news of alerts.
+func (a *audit) calls() {
+	if a.Got == nil {
+		return
+	}
+	for _, n := range a.News {
+		subject := fmt.Sprintf("alert %d", n.Alert)
+		switch {
+		case n.Message == "":
+			a.wrong(NotCalled, subject, "it was %s, and no message tells it", n.News)
+		case !a.Got[n]:
+			a.wrong(NotCalled, subject, "it was %s, and message %s did not come", n.News, n.Message)
+		}
+	}
 }

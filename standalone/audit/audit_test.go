@@ -142,6 +142,35 @@ func TestEveryWrongIsFound(t *testing.T) {
 		"a cancel that was too late": {func(b *Books) {
 			b.Ledger[0].Trail = append(b.Ledger[0].Trail, store.EventCancelAsked, store.EventCancelTooLate)
 		}, nil},
+		"cancelled, and then sent anew": {func(b *Books) {
+			reopened(b)
+			b.Reopened = map[Key]bool{{shopName, number}: true}
+		}, nil},
+		"sent anew, and cancelled once more, unanswered": {func(b *Books) {
+			reopened(b)
+			b.Ledger[0].Trail = append(b.Ledger[0].Trail, store.EventCancelAsked)
+		}, []Wrong{Unanswered}},
+		"sent anew, void at the cart, unnoticed": {func(b *Books) {
+			reopened(b)
+			b.order().Cancelled = true
+		}, []Wrong{Unanswered}},
+		"said to be sent anew, and still cancelled": {func(b *Books) {
+			gone(b)
+			b.Ledger[0].State, b.order().Cancelled = relay.OrderSendingCancelled, true
+			b.Ledger[0].Trail = append(b.Ledger[0].Trail, store.EventCancelAsked, store.EventCancelledSending)
+			b.Reopened = map[Key]bool{{shopName, number}: true}
+		}, []Wrong{Lost}},
+		"sent anew, and cancelled by the warehouse": {func(b *Books) {
+			reopened(b)
+			gone(b)
+			b.Ledger[0].State, b.order().Cancelled = relay.OrderCancelled, true
+			b.Ledger[0].Trail = append(b.Ledger[0].Trail, store.EventCancelled)
+			b.Reopened = map[Key]bool{{shopName, number}: true}
+		}, nil},
+		"an alert that people heard of":              {func(b *Books) { alerted(b, "alert_a"); b.Got[b.News[0]] = true }, nil},
+		"an alert of which the message did not come": {func(b *Books) { alerted(b, "alert_a") }, []Wrong{NotCalled}},
+		"an alert that no message tells":             {func(b *Books) { alerted(b, "") }, []Wrong{NotCalled}},
+		"an alert of a merchant that calls nobody":   {func(b *Books) { alerted(b, ""); b.Got = nil }, nil},
 		"still new":       {func(b *Books) { gone(b); b.Ledger[0].State = relay.OrderNew }, []Wrong{Stuck}},
 		"still in doubt":  {func(b *Books) { gone(b); b.Ledger[0].State = relay.OrderInDoubt }, []Wrong{Stuck}},
 		"still there":     {func(b *Books) { b.Ledger[0].State, b.Free = relay.OrderAtWarehouse, nil }, []Wrong{Stuck}},
@@ -177,6 +206,18 @@ func shippedThoughVoid(b *Books) {
 	b.order().Parcels = b.order().Parcels[:1]
 	b.Ledger[0].State, b.Ledger[0].PushError, b.order().Cancelled = relay.OrderShipped, "order_void", true
 	b.Ledger[0].Trail = append(b.Ledger[0].Trail, store.EventCancelAsked, store.EventCancelTooLate)
+}
+
+// reopened is an order that was cancelled before it was sent, and then sent anew.
+func reopened(b *Books) {
+	o := &b.Ledger[0]
+	o.Trail = append([]store.EventKind{store.EventSeen, store.EventCancelAsked, store.EventCancelledSending, store.EventReopened}, o.Trail[1:]...)
+}
+
+// alerted opens an alert, with the message that tells it.
+func alerted(b *Books, message string) {
+	b.News = []News{{Message: message, Alert: 7, News: relay.AlertOpened}}
+	b.Got = make(map[News]bool)
 }
 
 // changed has the cart ask for more since the order was sent.

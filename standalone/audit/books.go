@@ -70,6 +70,13 @@ type Content struct {
 	Lines  Units  // by SKU
 }
 
+// News is what became of an alert, and the message that tells it.
+type News struct {
+	Message string // its id; "" where none does
+	Alert   int64
+	News    relay.AlertNews
+}
+
 // Key names an order: two carts may use one number.
 type Key struct {
 	Cart   relay.ConnectionName
@@ -88,8 +95,15 @@ type Books struct {
 	// Versions is what each order asked for, oldest first. An order that is not in
 	// it has one version: what the cart shows.
 	Versions map[Key][]Content
-	// Answers are the results that operators were given when they cancelled.
+	// Answers are the results that operators were given when they cancelled, since
+	// they reopened the order last.
 	Answers map[Key][]string
+	// Reopened are the orders of which operators were told that they are sent anew.
+	Reopened map[Key]bool
+	// News is all that people are to be told of alerts, and Got what reached them. nil:
+	// not compared.
+	News []News
+	Got  map[News]bool
 	// Awake are the orders on hold that a workflow looks after. nil: not compared.
 	Awake map[relay.Reference]bool
 }

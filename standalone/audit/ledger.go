@@ -28,8 +28,21 @@ type Order struct {
 
 func (o Order) has(kind store.EventKind) bool { return slices.Contains(o.Trail, kind) }
 
-// marks are what a warehouse may have been given to know the order by.
-func (o Order) marks() []string { return append([]string{string(o.Reference)}, o.Tokens...) }
+// hasNow looks only at what happened since the order was reopened last.
+func (o Order) hasNow(kind store.EventKind) bool {
+	for _, k := range slices.Backward(o.Trail) {
+		switch k {
+		case kind:
+			return true
+		case store.EventReopened:
+			return false
+		}
+	}
+	return false
+}
+
+// Marks are what a warehouse may have been given to know the order by.
+func (o Order) Marks() []string { return append([]string{string(o.Reference)}, o.Tokens...) }
 
 // Querier is a connection or a pool.
 type Querier interface {
@@ -52,6 +65,28 @@ func Ledger(ctx context.Context, q Querier, merchant relay.MerchantID) ([]Order,
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Order])
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
+	}
+	return list, nil
+}
+
+// Alerts reads what became of a merchant's alerts, and the messages on a channel
+// that tell it: that an alert opened or closed must be told, and what is told of
+// one that rose.
+func Alerts(ctx context.Context, q Querier, merchant relay.MerchantID, channel relay.AlertChannel) ([]News, error) {
+	rows, err := q.Query(ctx, `
+		with told as (
+			select m.key, n.alert_id, n.news from alert_messages m join alert_notices n on n.message_id = m.id where m.merchant_id = $1 and m.channel = $2)
+		select key, alert_id, news from told
+		union all
+		select '', a.id, w.news from alerts a cross join (values ('opened'), ('closed')) as w(news)
+		where a.merchant_id = $1 and (w.news = 'opened' or a.closed_at is not null) and (a.id, w.news) not in (select alert_id, news from told)
+		order by 2, 1`, merchant, channel)
+	if err != nil {
+		return nil, fmt.Errorf("read the alerts: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[News])
+	if err != nil {
+		return nil, fmt.Errorf("read the alerts: %w", err)
 	}
 	return list, nil
 }

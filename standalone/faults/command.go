@@ -26,11 +26,17 @@ kill themselves with SIGKILL at named points (before and after each request to a
 vendor, each step with files and each statement of the ledger), and are killed at random
 in mid work. Postgres is restarted and cut off, Temporal is restarted, and the
 vendors fail in every way that the simulators know. Orders are short of stock,
-unknown, cancelled by the cart and by operators, edited, and shipped in parts.
+unknown, cancelled by the cart and by operators, put on hold, reopened, edited, and
+shipped in parts.
+
+A third of the merchants have their books compared, with orders at the warehouse
+that nobody here sent or that are there twice; another third have their people
+called by a webhook, which fails in its own ways. Both make up for what is lost
+elsewhere, and so the last third has neither.
 
 It prints what it did and what is wrong: lost, duplicated, wrongly shipped, not
-told, told twice, stuck without a reason, each with its trail; it exits with 1
-unless all are 0. With the defaults it takes about half an hour on two cores.
+told, told twice, stuck without a reason, people not called, each with its trail; it
+exits with 1 unless all are 0. With the defaults it takes about half an hour on two cores.
 
 The seed decides what is sold, what is done to it, which faults and outages come
 after how many kills, and how each worker's life ends. The same seed draws the

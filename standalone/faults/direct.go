@@ -13,7 +13,6 @@ import (
 	"orderferry/standalone/audit"
 	"orderferry/standalone/shop"
 	"orderferry/standalone/temporal"
-	"orderferry/store"
 	"orderferry/store/postgres"
 	"orderferry/workflows"
 )
@@ -78,6 +77,9 @@ func (h *harness) direct(ctx context.Context) error {
 			c := left.changes[0]
 			h.deeds.Go(func() { h.change(ctx, c) })
 		}
+		for ; len(left.tricks) > 0 && left.tricks[0].at <= now; left.tricks = left.tricks[1:] {
+			h.people.arm(left.tricks[0].what)
+		}
 		for ; len(left.outages) > 0 && left.outages[0].at <= now; left.outages = left.outages[1:] {
 			outages <- left.outages[0]
 		}
@@ -127,6 +129,12 @@ func (h *harness) do(ctx context.Context, s sale) {
 		_ = cart.Void(o.Number) // the cart refuses when it has shipped
 	case cancelIt:
 		h.cancel(ctx, s)
+	case holdAndRelease, holdAndCancel:
+		h.hold(ctx, s)
+	case cancelAndRegret:
+		h.regret(ctx, s)
+	case voidAndRestore:
+		h.revive(ctx, s, cart, o)
 	case changeAddress:
 		const street = "1 Elsewhere Avenue"
 		next := o
@@ -171,31 +179,6 @@ func rest(ctx context.Context, d time.Duration) bool {
 		return true
 	case <-ctx.Done():
 		return false
-	}
-}
-
-// cancel asks for a cancel as an operator does, until there is an answer.
-func (h *harness) cancel(ctx context.Context, s sale) {
-	m := merchantID(s.merchant)
-	for ctx.Err() == nil {
-		found, err := h.ledger.FindOrders(ctx, m, h.key(s).Number)
-		found = slices.DeleteFunc(found, func(o store.OrderSummary) bool { return o.Cart != h.key(s).Cart || o.Number != h.key(s).Number })
-		if err == nil && len(found) == 1 {
-			var out struct {
-				Result string `json:"result"`
-			}
-			err = h.ask(ctx, m, workflows.CancelOrder, workflows.CancelRequest{Reference: found[0].Reference, Reason: "changed their mind", Actor: "clerk"}, &out)
-			if err == nil {
-				h.mu.Lock()
-				key := h.key(s)
-				h.answers[key] = append(h.answers[key], out.Result)
-				h.mu.Unlock()
-				return
-			}
-		}
-		if !rest(ctx, time.Second) {
-			return
-		}
 	}
 }
 
@@ -249,23 +232,25 @@ func (h *harness) everyKind(ctx context.Context) error {
 
 // change carries out what happens at a merchant's besides sales.
 func (h *harness) change(ctx context.Context, c change) {
-	m := merchantID(c.merchant)
+	own := workflows.MerchantID(merchantID(c.merchant))
 	switch c.what {
 	case deliver:
 		h.deliver(c.merchant, shop.LateCode, c.units)
 	case release:
-		_ = h.ask(ctx, m, workflows.ReleaseOrders, workflows.ReleaseRequest{Reason: relay.HoldInsufficientInventory, Actor: "ops"}, nil)
+		_ = h.ask(ctx, own, workflows.ReleaseOrders, workflows.ReleaseRequest{Reason: relay.HoldInsufficientInventory, Actor: "ops"}, nil)
 	case addAlias:
 		h.addAlias(ctx, c.merchant)
 	case onboard:
 		_ = h.onboard(ctx, c.merchant)
 	case pause:
-		_ = h.ask(ctx, m, workflows.Pause, workflows.JobRequest{Actor: "ops"}, nil)
+		_ = h.ask(ctx, own, workflows.Pause, workflows.JobRequest{Actor: "ops"}, nil)
 		rest(ctx, 3*time.Second)
-		for h.ask(ctx, m, workflows.Resume, workflows.JobRequest{Actor: "ops"}, nil) != nil && rest(ctx, time.Second) {
+		for h.ask(ctx, own, workflows.Resume, workflows.JobRequest{Actor: "ops"}, nil) != nil && rest(ctx, time.Second) {
 		}
+	case compare:
+		h.compare(ctx, c)
 	case syncNow:
-		_ = h.ask(ctx, m, workflows.SyncNow, workflows.JobRequest{Actor: "ops"}, nil)
+		_ = h.ask(ctx, own, workflows.SyncNow, workflows.JobRequest{Actor: "ops"}, nil)
 	}
 }
 

@@ -18,8 +18,11 @@ import (
 // TestMain makes the test binary a worker when the harness runs it as one.
 func TestMain(m *testing.M) {
 	if told := os.Getenv(ordersVariable); told != "" {
-		fmt.Fprintln(os.Stderr, "worker:", work(context.Background(), told, os.NewFile(reportFile, "report")))
-		os.Exit(1)
+		if err := work(context.Background(), told, os.NewFile(reportFile, "report")); err != nil {
+			fmt.Fprintln(os.Stderr, "worker:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }
@@ -62,6 +65,13 @@ func TestFaults(t *testing.T) {
 	require.Greater(t, tally.Hit, 10)
 	for _, c := range tally.Outages {
 		require.NotZero(t, c.N, c.Name)
+	}
+	done := make(map[string]int64)
+	for _, c := range tally.Deeds {
+		done[c.Name] = c.N
+	}
+	for _, what := range []string{ordersHeld, ordersReopened, booksCompared, messagesSent} {
+		require.NotZero(t, done[what], what)
 	}
 	// A fault befalls a request that is made, and in a short run not all are: how
 	// many kinds befell depends on how busy the machine is, but none is spared.

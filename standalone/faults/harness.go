@@ -58,6 +58,8 @@ func workerOptions() activities.Options {
 	return activities.Options{
 		Looks: []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}, Lease: 10 * time.Second,
 		Retries: 5, Retry: time.Second, Track: 30 * time.Second,
+		Overdue: 10 * time.Second, // for the merchants whose books are compared
+		Tell:    10 * time.Second,
 	}
 }
 
@@ -71,6 +73,7 @@ type harness struct {
 	began    time.Time
 	proxy    *proxy
 	shops    *shop.Shops
+	people   *people
 	ledger   *store.Store
 	database *pgxpool.Pool // for the audit: not through the proxy
 	temporal client.Client
@@ -82,13 +85,19 @@ type harness struct {
 	engineAt temporal.Config
 
 	deeds sync.WaitGroup // what people do
+	slips sync.Mutex     // one stray order at a time
 
 	mu       sync.Mutex
 	sold     int
 	outages  map[trouble]int
 	versions map[orderKey][]audit.Content
 	answers  map[orderKey][]string
+	reopened map[orderKey]bool
 	sales    map[orderKey]sale
+	// strangers are orders at warehouses that are none of ours.
+	strangers map[stranger]bool
+	done      map[string]int64 // what people did, by what is printed of it
+	seen      []audit.Finding  // what was wrong for a while
 }
 
 type orderKey struct {
@@ -105,6 +114,7 @@ func Run(ctx context.Context, cfg Config) (_ Tally, err error) {
 	h := &harness{
 		Config: cfg, began: time.Now(), outages: make(map[trouble]int),
 		versions: make(map[orderKey][]audit.Content), answers: make(map[orderKey][]string), sales: make(map[orderKey]sale),
+		reopened: make(map[orderKey]bool), strangers: make(map[stranger]bool), done: make(map[string]int64),
 	}
 	h.plan = newPlan(cfg.Seed, shape{
 		orders: cfg.Orders, kills: cfg.Kills, merchants: cfg.Merchants,
@@ -153,6 +163,20 @@ func (h *harness) sayf(format string, args ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	fmt.Fprintf(h.Out, format+"\n", args...)
+}
+
+// count counts something that people did.
+func (h *harness) count(what string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.done[what]++
+}
+
+// wrong notes what was wrong while it lasted.
+func (h *harness) wrong(f audit.Finding) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.seen = append(h.seen, f)
 }
 
 // open starts all but the workers.
@@ -209,6 +233,10 @@ func (h *harness) open(ctx context.Context, later func(func())) (err error) {
 		return err
 	}
 	later(h.temporal.Close)
+	if h.people, err = newPeople(); err != nil {
+		return err
+	}
+	later(h.people.close)
 	return h.openShops(ctx, later)
 }
 
@@ -281,6 +309,10 @@ func (h *harness) account(i int) demo.Account {
 		maps.Copy(a.Carts[j].Settings, own[a.Carts[j].Connector])
 	}
 	maps.Copy(a.Warehouse.Settings, own[a.Warehouse.Connector])
+	if callsPeople(i) {
+		a.Alerts = h.people.policy()
+		a.Credentials[store.AlertsSecret] = map[string]string{"secret": h.people.secret()}
+	}
 	return a
 }
 
@@ -295,9 +327,11 @@ func (h *harness) orders() orders {
 		panic(err) // it is made by url.URL
 	}
 	at.Host = h.proxy.addr()
+	hosts := h.shops.Hosts()
+	hosts[h.people.host()] = "people"
 	return orders{
 		DatabaseURL: at.String(), KeyFile: h.keyFile, Temporal: fmt.Sprintf("127.0.0.1:%d", h.engineAt.FrontendPort),
-		Activities: workerOptions(), Vendors: h.shops.Hosts(),
+		Activities: workerOptions(), Vendors: hosts,
 	}
 }
 

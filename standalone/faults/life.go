@@ -149,11 +149,29 @@ func (c *crew) kills() int {
 	return c.atPoint + c.atRandom
 }
 
-// life is one worker process.
+// errand runs ferry once, in a process of its own that may die on the way, and
+// returns what it said last. It counts as a point where somebody was killed, and not
+// as a worker that was.
+func (c *crew) errand(ctx context.Context, hold *holding, a aim) (said string, err error) {
+	c.mu.Lock()
+	a.Known = slices.Sorted(maps.Keys(c.hits))
+	c.mu.Unlock()
+	l := &life{crew: c, end: end{after: time.Minute}, aim: a, hold: hold, busy: make(chan struct{}, 1), doom: make(chan struct{})}
+	err = l.run(ctx)
+	if l.died != "" {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.hits[l.died]++
+	}
+	return l.said, err
+}
+
+// life is one process: a worker, or ferry.
 type life struct {
 	*crew
 	end  end
 	aim  aim
+	hold *holding // nil: it is a worker
 	cmd  *exec.Cmd
 	busy chan struct{} // something is under way
 	doom chan struct{} // closed when it is to die though it was told to live
@@ -165,6 +183,7 @@ type life struct {
 	down     bool        // it is to be killed
 	underWay int
 	died     string // the point of death
+	said     string // the last that it said of itself
 }
 
 // run starts the process and sees it through to its end.
@@ -175,7 +194,7 @@ func (l *life) run(ctx context.Context) error {
 	}
 	defer report.Close()
 	o := l.crew.orders()
-	o.Aim, o.Cold = l.aim, l.end.cold
+	o.Aim, o.Cold, o.Hold = l.aim, l.end.cold, l.hold
 	told, err := json.Marshal(o)
 	if err != nil {
 		return err
@@ -235,6 +254,8 @@ func (l *life) hear(report io.Reader) {
 			l.underWay--
 		case '!':
 			l.died = name
+		case '=':
+			l.said = name
 		}
 		l.mu.Unlock()
 		l.crew.mu.Lock()
@@ -242,7 +263,7 @@ func (l *life) hear(report io.Reader) {
 		case line == ready:
 			l.crew.startup += time.Since(l.began)
 			l.crew.started++
-		case mark != '!':
+		case mark != '!' && mark != '=':
 			l.crew.passed[name]++
 		}
 		l.crew.mu.Unlock()

@@ -16,12 +16,16 @@ import (
 	"orderferry/workflows"
 )
 
-// ask sends a merchant's workflow a message and waits for its answer.
-func (h *harness) ask(ctx context.Context, m relay.MerchantID, message string, request, answer any) error {
+// ask sends a workflow a message and waits for its answer.
+func (h *harness) ask(ctx context.Context, workflow, message string, request, answer any) error {
+	return ask(ctx, h.temporal, workflow, message, request, answer)
+}
+
+func ask(ctx context.Context, temporal client.Client, workflow, message string, request, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	handle, err := h.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: workflows.MerchantID(m), UpdateName: message, Args: []any{request}, WaitForStage: client.WorkflowUpdateStageCompleted,
+	handle, err := temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+		WorkflowID: workflow, UpdateName: message, Args: []any{request}, WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
 	if err != nil {
 		return err
@@ -52,10 +56,10 @@ func (h *harness) operate(ctx context.Context) error {
 	return nil
 }
 
-// releaseOthers lets orders go that are on hold for a reason that the plan did not make.
+// releaseOthers lets orders go that are on hold for a reason that neither the plan nor the clerk made.
 func (h *harness) releaseOthers(ctx context.Context, m relay.MerchantID) {
 	rows, err := h.database.Query(ctx, `select distinct hold_reason from orders where merchant_id = $1 and state = 'held' and hold_reason <> all($2)`,
-		m, []string{string(relay.HoldInsufficientInventory), string(relay.HoldUnknownItem)})
+		m, []string{string(relay.HoldInsufficientInventory), string(relay.HoldUnknownItem), string(relay.HoldOperator)})
 	if err != nil {
 		return
 	}
@@ -97,6 +101,7 @@ func (h *harness) mend(ctx context.Context, i int) {
 // books agree, or nothing has moved for so long that what is left is stuck.
 func (h *harness) settle(ctx context.Context) ([]audit.Finding, error) {
 	h.shops.ClearFaults()
+	h.people.calm()
 	h.sayf("%s  all kills are done; faults are off, and what is under way comes to its end", h.since())
 	for i := range h.Merchants {
 		h.addAlias(ctx, i)
@@ -110,9 +115,11 @@ func (h *harness) settle(ctx context.Context) ([]audit.Finding, error) {
 	idle := make(chan struct{})
 	go func() { h.deeds.Wait(); close(idle) }()
 	last, moved, clean := "", time.Now(), 0
-	// What workers that died were doing to a cart's stock is looked at when its time is over.
+	// What workers that died were doing to a cart's stock is looked at when its time
+	// is over, and what they were telling people is told again.
 	var lost *time.Time
-	if err := h.database.QueryRow(ctx, `select max(ends_at) from stock_pushes`).Scan(&lost); err != nil {
+	if err := h.database.QueryRow(ctx, `
+		select greatest((select max(ends_at) from stock_pushes), (select max(next_at) from alert_messages where sent_at is null and gave_up_at is null))`).Scan(&lost); err != nil {
 		return nil, err
 	}
 	for round := 0; ; round++ {
@@ -121,6 +128,9 @@ func (h *harness) settle(ctx context.Context) ([]audit.Finding, error) {
 				_ = h.temporal.SignalWorkflow(ctx, workflows.MerchantID(merchantID(i)), "", workflows.SyncNow, workflows.JobRequest{Actor: "ops"})
 			}
 			h.releaseDue(ctx, i)
+			if comparesBooks(i) && round%8 == 0 { // stray orders are to be found
+				_ = h.temporal.SignalWorkflow(ctx, workflows.MerchantID(merchantID(i)), "", workflows.SyncNow, compareBooks)
+			}
 		}
 		findings, state, err := h.audit(ctx)
 		if err != nil {
@@ -184,7 +194,7 @@ func (h *harness) waitsForEver(merchant int, o audit.Order) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s, ok := h.sales[orderKey{merchant, audit.Key{Cart: o.Cart, Number: o.Number}}]
-	return ok && (s.fate == shop.Short || s.fate == shop.Unknown)
+	return ok && s.waitsForEver()
 }
 
 // nextStep is when the next of the tries is due that the ledger plans by
@@ -217,7 +227,7 @@ func (h *harness) audit(ctx context.Context) (findings []audit.Finding, state st
 		if err != nil {
 			return nil, "", err
 		}
-		findings = append(findings, books.Check()...)
+		findings = append(append(findings, h.withoutStrangers(i, &books)...), books.Check()...)
 		for _, o := range books.Ledger {
 			if o.State == relay.OrderHeld && !h.waitsForEver(i, o) {
 				findings = append(findings, audit.Finding{Wrong: audit.Stuck, Merchant: books.Merchant, Subject: string(o.Reference),
@@ -225,6 +235,10 @@ func (h *harness) audit(ctx context.Context) (findings []audit.Finding, state st
 			}
 		}
 	}
+	findings = append(findings, h.people.misled()...)
+	h.mu.Lock()
+	findings = append(findings, h.seen...)
+	h.mu.Unlock()
 	var last int64
 	if err := h.database.QueryRow(ctx, `select coalesce(max(id), 0) from order_events`).Scan(&last); err != nil {
 		return nil, "", err
@@ -240,7 +254,10 @@ func (h *harness) books(ctx context.Context, i int) (audit.Books, error) {
 	if b.Awake, err = h.awake(ctx, b.Merchant, b.Ledger); err != nil {
 		return b, err
 	}
-	b.Versions, b.Answers = make(map[audit.Key][]audit.Content), make(map[audit.Key][]string)
+	if err := h.calls(ctx, &b, i); err != nil {
+		return b, err
+	}
+	b.Versions, b.Answers, b.Reopened = make(map[audit.Key][]audit.Content), make(map[audit.Key][]string), make(map[audit.Key]bool)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for key, v := range h.versions {
@@ -251,6 +268,11 @@ func (h *harness) books(ctx context.Context, i int) (audit.Books, error) {
 	for key, a := range h.answers {
 		if key.merchant == i {
 			b.Answers[key.Key] = a
+		}
+	}
+	for key := range h.reopened {
+		if key.merchant == i {
+			b.Reopened[key.Key] = true
 		}
 	}
 	return b, nil

@@ -19,6 +19,7 @@ type plan struct {
 	vendors []vendorFault
 	outages []outage
 	changes []change
+	tricks  []played
 	seed    uint64
 	life    time.Duration
 }
@@ -31,6 +32,7 @@ const (
 	streamVendors
 	streamOutages
 	streamChanges
+	streamTricks
 	streamLives // and one stream a life beyond it
 )
 
@@ -43,7 +45,8 @@ type sale struct {
 	n        int // the merchant's n-th order
 	fate     shop.Fate
 	then     deed
-	after    time.Duration // between the sale and the deed
+	after    time.Duration // between the sale and the deed; of a hold, also between its beginning and its end
+	hasty    bool          // of a hold: ferry dies once it is written, and its end is asked of the merchant's workflow
 }
 
 // deed is what somebody does to an order.
@@ -55,6 +58,11 @@ const (
 	cancelIt      deed = "cancel"      // by an operator
 	changeAddress deed = "address"     // at the cart
 	changeLine    deed = "change line" // at the cart: taken back, edited, finalized
+
+	holdAndRelease  deed = "hold, release" // by an operator, as the following
+	holdAndCancel   deed = "hold, cancel"
+	cancelAndRegret deed = "cancel, reopen"
+	voidAndRestore  deed = "void, reopen" // void and brought back at the cart, and reopened by an operator
 )
 
 // vendorFault is a fault of a simulated vendor.
@@ -87,7 +95,9 @@ type change struct {
 	at       int
 	merchant int
 	what     chore
-	units    int64 // of a delivery
+	units    int64  // of a delivery
+	stray    stray  // before books are compared
+	token    uint64 // of a stray order that is foreign: what it is drawn from
 }
 
 type chore string
@@ -99,7 +109,23 @@ const (
 	onboard  chore = "onboard"  // again, with the same settings
 	pause    chore = "pause"    // and resume soon after
 	syncNow  chore = "sync now" // all jobs
+	compare  chore = "compare"  // books
 )
+
+// stray is an order that a warehouse has and that nothing in the ledger sent.
+type stray string
+
+const (
+	noStray stray = ""
+	doubled stray = "doubled" // under the token of one that was sent
+	foreign stray = "foreign" // under a token that the ledger never gave, and the number of one that was not sent yet
+)
+
+// played is a trick on a message to people.
+type played struct {
+	at   int
+	what trick
+}
 
 // shape is how much of everything a run has.
 type shape struct {
@@ -116,6 +142,7 @@ func newPlan(seed uint64, s shape) plan {
 	p.drawVendors(draw(seed, streamVendors), s)
 	p.drawOutages(draw(seed, streamOutages), s)
 	p.drawChanges(draw(seed, streamChanges), s)
+	p.drawTricks(draw(seed, streamTricks), s)
 	return p
 }
 
@@ -132,19 +159,29 @@ func pick[T any](r *rand.Rand, things []T, shares []float64) T {
 
 func (p *plan) drawSales(r *rand.Rand, s shape) {
 	fates := []shop.Fate{shop.Ships, shop.Late, shop.Short, shop.Coming, shop.Unknown}
-	deeds := []deed{leave, voidIt, cancelIt, changeAddress, changeLine}
+	deeds := []deed{leave, voidIt, cancelIt, changeAddress, changeLine, holdAndRelease, holdAndCancel, cancelAndRegret, voidAndRestore}
 	for i := range s.orders {
 		o := sale{at: i * s.kills / s.orders, merchant: i % s.merchants, n: i / s.merchants}
 		o.fate = pick(r, fates, []float64{.82, .08, .02, .06, .02})
-		o.then = pick(r, deeds, []float64{.66, .12, .1, .06, .06})
+		o.then = pick(r, deeds, []float64{.58, .1, .08, .06, .06, .03, .03, .03, .03})
+		switch {
+		case o.n == 0 && callsPeople(o.merchant): // there is something to call them for
+			o.fate, o.then = shop.Unknown, leave
+		case o.then == voidAndRestore && o.waitsForEver():
+			o.then = voidIt // it would never leave
+		}
 		// Half of all deeds come while the order is being taken in and sent.
 		o.after = time.Duration(r.Float64() * float64(6*time.Second))
 		if r.IntN(2) == 0 {
 			o.after *= 4
 		}
+		o.hasty = r.IntN(3) == 0
 		p.sales = append(p.sales, o)
 	}
 }
+
+// waitsForEver reports whether the order has an item that never comes.
+func (s sale) waitsForEver() bool { return s.fate == shop.Short || s.fate == shop.Unknown }
 
 // pairings are the systems that merchants use, in turns.
 func pairings() []shop.Merchant {
@@ -242,7 +279,30 @@ func (p *plan) drawChanges(r *rand.Rand, s shape) {
 			at: r.IntN(s.kills), merchant: r.IntN(s.merchants), what: pick(r, chores, []float64{.4, .25, .1, .1, .15}), units: 1 + r.Int64N(4),
 		})
 	}
+	var compared []int
+	for m := range s.merchants {
+		if comparesBooks(m) {
+			compared = append(compared, m)
+		}
+	}
+	strays := []stray{noStray, doubled, foreign}
+	for i := range max(len(strays)*len(compared), s.kills/8) {
+		turn, of := i/len(compared), i%len(compared)
+		p.changes = append(p.changes, change{
+			at: r.IntN(s.kills), merchant: compared[of], what: compare, stray: strays[(turn+of)%len(strays)], token: r.Uint64(),
+		})
+	}
 	slices.SortStableFunc(p.changes, func(a, b change) int { return cmp.Compare(a.at, b.at) })
+}
+
+// drawTricks spreads each trick over the run as often as a kind of vendor fault.
+func (p *plan) drawTricks(r *rand.Rand, s shape) {
+	for range s.vendorEach {
+		for _, what := range tricks() {
+			p.tricks = append(p.tricks, played{r.IntN(s.kills), what})
+		}
+	}
+	slices.SortStableFunc(p.tricks, func(a, b played) int { return cmp.Compare(a.at, b.at) })
 }
 
 // end is how a worker's life ends: at a point, or at random.

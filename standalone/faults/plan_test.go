@@ -38,7 +38,7 @@ func TestAPlanHasEverything(t *testing.T) {
 	for _, f := range []shop.Fate{shop.Ships, shop.Late, shop.Short, shop.Coming, shop.Unknown} {
 		require.NotZero(t, fates[f], f)
 	}
-	for _, d := range []deed{leave, voidIt, cancelIt, changeAddress, changeLine} {
+	for _, d := range []deed{leave, voidIt, cancelIt, changeAddress, changeLine, holdAndRelease, holdAndCancel, cancelAndRegret, voidAndRestore} {
 		require.NotZero(t, deeds[d], d)
 	}
 	kinds := map[string]int{}
@@ -52,9 +52,44 @@ func TestAPlanHasEverything(t *testing.T) {
 			require.Equal(t, 1, kinds[v.Name+" "+kind.Name], kind)
 		}
 	}
+	strays := map[stray]int{}
+	for _, c := range p.changes {
+		require.Less(t, c.at, small.kills)
+		if c.what == compare {
+			require.True(t, comparesBooks(c.merchant))
+			strays[c.stray]++
+		}
+	}
+	require.Len(t, strays, 3)
+	require.Len(t, p.tricks, len(tricks()))
 	require.Len(t, p.outages, 3)
 	for _, o := range p.outages {
 		require.Less(t, o.at, small.kills)
 		require.LessOrEqual(t, o.lasts, 6*time.Second)
+	}
+}
+
+// Comparing books and calling people make up for losses: each is done for merchants
+// of every pairing, and as many have neither.
+func TestEveryPairingHasMerchantsOfEachKind(t *testing.T) {
+	n := 3 * len(pairings())
+	dealt := map[string]map[int]bool{}
+	for i := range n {
+		kind := "neither"
+		switch {
+		case comparesBooks(i):
+			require.False(t, callsPeople(i))
+			kind = "books"
+		case callsPeople(i):
+			kind = "people"
+		}
+		if dealt[kind] == nil {
+			dealt[kind] = map[int]bool{}
+		}
+		dealt[kind][i%len(pairings())] = true
+	}
+	require.Len(t, dealt, 3)
+	for kind, all := range dealt {
+		require.Len(t, all, len(pairings()), kind)
 	}
 }

@@ -103,6 +103,8 @@ var risky = []string{
 	"POST bergen PickTicketAdd", "POST bergen CancelPickTicket", "csv create in", "csv create sent", "csv rename in", "csv-cart rename out",
 	"Store.Claim", "Store.RecordOutcomes", "Store.Reopen", "Store.RecordLooks", "Store.TakeOver", "Store.RecordProgress", "Store.RecordTold",
 	"Store.RecordSent", "Store.RecordCancels", "Store.RequestCancel", "Store.TakeIn", "Store.Release", "Store.RecordDuplicates",
+	"Store.ReopenOrder", "Store.CancelHeld", "Store.DoubtShown", "Store.HoldSuspects", "Store.RecordCompared",
+	"POST people", "Store.ClaimAlertMessage", "Store.RecordAlertSent",
 }
 
 // dangerous reports whether a point lies at a risky step.

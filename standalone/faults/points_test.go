@@ -51,7 +51,7 @@ func TestDangerousPoints(t *testing.T) {
 	for point, want := range map[string]bool{
 		"after POST easypost /orders": true, "before DELETE easypost /orders/{id}": true, "after PUT tradegecko /fulfillments/{id}": true,
 		"after POST bergen PickTicketAdd": true, "before csv rename in": true, "before POST bergen GetInventoryByBatch": false, "before csv list out": false,
-		"before commit Store.Claim": true, "within Store.RecordOutcomes": true, "after Store.RecordSent": true,
+		"before commit Store.Claim": true, "within Store.RecordOutcomes": true, "before commit Store.DoubtShown": true, "after POST people /alerts": true, "after Store.RecordSent": true,
 		"before GET easypost /orders": false, "before Store.Cursor": false, "before Store.ClaimSomethingElse": false,
 	} {
 		require.Equal(t, want, dangerous(point), point)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -57,13 +58,24 @@ type Tally struct {
 	Ended                      int // workers that could not start or go on in an outage
 	Crashes                    []string
 	Outages                    []Count
-	VendorFaults               []Count // by vendor and kind
+	Deeds                      []Count // of people, and what came of them
+	VendorFaults               []Count // by vendor and kind, and those of messages to people
 	Known                      int     // points
 	Hit                        int     // of them, where a worker was killed
 	Never                      []string
 	Startup                    time.Duration // until a worker was up, on average
 	Findings                   []audit.Finding
 }
+
+// What is counted of people's deeds, as it is printed.
+const (
+	ordersHeld     = "orders put on hold by people"
+	ordersReopened = "orders reopened by people"
+	booksCompared  = "comparings of books asked for"
+	ordersDoubled  = "orders doubled at a warehouse"
+	strangersThere = "strangers at a warehouse"
+	messagesSent   = "messages to people"
+)
 
 // Count is how many there are of something.
 type Count struct {
@@ -81,7 +93,8 @@ func (h *harness) tally(ctx context.Context, findings []audit.Finding) (Tally, e
 	for _, what := range []trouble{postgresRestart, postgresCut, temporalRestart} {
 		t.Outages = append(t.Outages, Count{string(what), int64(h.outages[what])})
 	}
-	faults := h.shops.Befell()
+	messages, faults := h.people.counts()
+	maps.Copy(faults, h.shops.Befell())
 	for _, kind := range sortedKeys(faults) {
 		t.VendorFaults = append(t.VendorFaults, Count{kind, faults[kind]})
 	}
@@ -94,6 +107,15 @@ func (h *harness) tally(ctx context.Context, findings []audit.Finding) (Tally, e
 	if t.Crashes, err = crashes(h.workersLog()); err != nil {
 		return t, err
 	}
+	differences, err := h.differences(ctx)
+	if err != nil {
+		return t, err
+	}
+	h.done[messagesSent] = int64(messages)
+	for _, what := range sortedKeys(h.done) {
+		t.Deeds = append(t.Deeds, Count{what, h.done[what]})
+	}
+	t.Deeds = append(t.Deeds, differences...)
 	rows, err := h.database.Query(ctx, `
 		select case when state = 'held' then 'on hold: ' || hold_reason else state end, count(*) from orders group by 1 order by 2 desc, 1`)
 	if err != nil {
@@ -130,6 +152,9 @@ func (h *harness) report(ctx context.Context, t Tally) error {
 	fmt.Fprintln(h.Out)
 	row("orders", t.Orders)
 	rows(t.Ends)
+	for _, c := range t.Deeds {
+		row(c.Name, c.N)
+	}
 	row("kills", t.AtPoints+t.AtRandom)
 	row("  at named points", t.AtPoints)
 	row("  at random, in mid work", t.AtRandom)

@@ -15,7 +15,10 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"orderferry/activities"
+	"orderferry/relay"
+	"orderferry/store"
 	"orderferry/worker/process"
+	"orderferry/workflows"
 )
 
 // ordersVariable holds a worker's orders, as JSON.
@@ -35,12 +38,56 @@ type orders struct {
 	// Cold has it keep no workflow in memory: what a server reserved for a worker
 	// that is dead waits for it for 5 seconds.
 	Cold bool `json:"cold,omitempty"`
+	// Hold makes it ferry, and not a worker.
+	Hold *holding `json:"hold,omitempty"`
+}
+
+// holding is what ferry order hold is told.
+type holding struct {
+	Merchant relay.MerchantID `json:"merchant"`
+	Order    relay.OrderID    `json:"order"`
+	Actor    string           `json:"actor"`
+	Hold     relay.Hold       `json:"hold"`
+}
+
+// What ferry reports of a hold.
+const (
+	itIsHeld = "held"
+	tooLate  = "too late"
+)
+
+// run does what ferry order hold does: it writes the hold, and then tells the
+// merchant's workflow.
+func (r *holding) run(ctx context.Context, o orders, p *points) error {
+	ledger, err := store.Open(ctx, o.DatabaseURL, nil, store.WithTracer(tracer{p}))
+	if err != nil {
+		return err
+	}
+	defer ledger.Close()
+	answer, err := ledger.HoldOrder(ctx, r.Order, r.Hold, r.Actor)
+	if err != nil {
+		return err
+	}
+	said := tooLate
+	if answer.Held {
+		said = itIsHeld
+	}
+	_, _ = fmt.Fprintln(p.report, "="+said)
+	if !answer.Held {
+		return nil
+	}
+	temporal, err := client.DialContext(ctx, client.Options{HostPort: o.Temporal, Logger: quiet{}})
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	return ask(ctx, temporal, workflows.MerchantID(r.Merchant), workflows.SyncNow, workflows.JobRequest{Job: relay.SubmitOrders}, nil)
 }
 
 // ready is what a worker reports once it is up.
 const ready = "=ready"
 
-// workerCommand is the worker process: the real worker, with points.
+// workerCommand is the worker process: the real worker, with points; or ferry, with them.
 func workerCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "worker", Hidden: true, Args: cobra.NoArgs,
@@ -61,6 +108,9 @@ func work(ctx context.Context, told string, report io.Writer) error {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	p := newPoints(report, o.Aim, kill)
+	if o.Hold != nil {
+		return o.Hold.run(ctx, o, p)
+	}
 	worker.SetBinaryChecksum("faults") // else each start reads the whole program
 	if o.Cold {
 		worker.SetStickyWorkflowCacheSize(0)

@@ -1,6 +1,10 @@
 package shop
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
 	"strings"
 
 	"orderferry/connectors"
@@ -94,6 +98,61 @@ func (e *EasyPost) Deliver(code string, units int64) error {
 		}
 	}
 	return e.SetStock(code, "", units)
+}
+
+// Slip has another program with the merchant's key place an order: like one that
+// is there, and described as it says. It waits on hold, so that it ships no sooner
+// than somebody has seen it. It returns the ids under which the warehouse has it
+// now; a fault may make them none.
+func (e *EasyPost) Slip(like easypost.OrderView, description string) (ids []string, err error) {
+	type (
+		product struct {
+			Barcode string `json:"barcode"`
+		}
+		line struct {
+			Product product `json:"product"`
+			Units   int64   `json:"units"`
+		}
+	)
+	var lines []line
+	for _, l := range like.Lines {
+		lines = append(lines, line{product{l.Barcode}, l.Units})
+	}
+	body, err := json.Marshal(map[string]any{
+		"service": like.Service, "description": description, "destination": like.Destination, "line_items": lines,
+	})
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequest(http.MethodPost, e.URL+"/orders", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.SetBasicAuth(WarehouseKey(e.merchant), "")
+	// Nothing moves by itself until it is on hold.
+	pace := e.Progress()
+	if err := e.SetProgress(easypost.Progress{PackagesEvery: pace.PackagesEvery}); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, e.SetProgress(pace)) }()
+	there := make(map[string]bool)
+	for _, o := range e.Orders(Mode) {
+		there[o.ID] = true
+	}
+	if answer, err := http.DefaultClient.Do(r); err == nil {
+		answer.Body.Close()
+	}
+	for _, o := range e.Orders(Mode) { // the answer may have been lost
+		if there[o.ID] || o.Description != description {
+			continue
+		}
+		if err := e.Hold(o.ID); err != nil {
+			return nil, err
+		}
+		ids = append(ids, o.ID)
+	}
+	return ids, nil
 }
 
 // Backorders is none: orders without stock are refused.

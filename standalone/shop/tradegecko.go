@@ -106,6 +106,9 @@ func (o Order) address(street string) tradegecko.Address {
 // Void voids an order.
 func (t *TradeGecko) Void(number string) error { return t.Simulator.Void(t.account, number) }
 
+// Restore brings a void order back.
+func (t *TradeGecko) Restore(number string) error { return t.Simulator.Restore(t.account, number) }
+
 // Readdress changes an order's address; TradeGecko allows it in any status.
 func (t *TradeGecko) Readdress(o Order, street string) error {
 	return t.ChangeAddress(t.account, o.Number, o.address(street))

@@ -31,7 +31,8 @@ func (a *app) alertCommand() *cobra.Command {
 
 One alert is open a cause: orders on hold for too long, a connection that is
 stopped, an order to which something happened that a person must know of, a job
-that does not get on. It rises as it ages, and closes when its cause is gone.`, `  ferry alert list
+that does not get on. It rises as it ages, and as more orders under its cause do; it
+closes when its cause is gone.`, `  ferry alert list
   ferry alert show --id 12
   ferry alert test --merchant acme`)
 	group.AddCommand(a.alertListCommand(), a.alertShowCommand(), a.alertCloseCommand(), a.alertTestCommand())
@@ -46,7 +47,7 @@ type alertView struct {
 	Headline string           `json:"headline"` // without personal data
 	Since    *time.Time       `json:"since"`    // of what it is about; of the oldest, where there are several
 	OpenedAt *time.Time       `json:"opened_at"`
-	RaisedAt *time.Time       `json:"raised_at"` // when it last rose to a level
+	RaisedAt *time.Time       `json:"raised_at"` // when it was last told of: opened or raised
 	SeenAt   *time.Time       `json:"seen_at"`   // when its cause was last seen to stand
 	ClosedAt *time.Time       `json:"closed_at,omitempty"`
 	ClosedBy string           `json:"closed_by,omitempty"` // "recovered", or a person
@@ -65,7 +66,7 @@ func (a *app) alertListCommand() *cobra.Command {
 		Use:   "list",
 		Short: "List the alerts that are open",
 		Long: `List the alerts that are open, of one merchant or of all; with --closed also those
-that are closed. The latest are first.`,
+that are closed. The latest are first. Where nobody has looked for long, it says so.`,
 		Example: `  ferry alert list
   ferry alert list --merchant acme --closed
   ferry alert list --output json`,
@@ -92,17 +93,39 @@ func (a *app) listAlerts(ctx context.Context, q store.AlertQuery) error {
 	for _, al := range list {
 		v.Alerts = append(v.Alerts, newAlertView(al))
 	}
+	merchants, err := l.Merchants(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range merchants {
+		if since := unwatched(m, v.now); since != nil && (q.Merchant == "" || q.Merchant == m.ID) {
+			v.Unwatched = append(v.Unwatched, unwatchedView{m.ID, since})
+		}
+	}
 	return a.print(v)
 }
 
 type alertsView struct {
 	Alerts []alertView `json:"alerts"`
 	More   bool        `json:"more"` // there are more than asked for
+	// Unwatched are merchants whose alerts nobody looks after: what is listed of them
+	// may be long over, and what is wrong now is not there.
+	Unwatched []unwatchedView `json:"unwatched,omitempty"`
 
 	now time.Time
 }
 
+type unwatchedView struct {
+	Merchant relay.MerchantID `json:"merchant"`
+	Since    *time.Time       `json:"since"`
+}
+
 func (v alertsView) text(p *page) {
+	defer func() {
+		for _, u := range v.Unwatched {
+			p.line("nobody looked after the alerts of %[1]s since %[2]s: ferry merchant show --merchant %[1]s", u.Merchant, stampOf(u.Since))
+		}
+	}()
 	if len(v.Alerts) == 0 {
 		p.line("no alerts are open")
 		return

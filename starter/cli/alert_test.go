@@ -31,7 +31,7 @@ func alertsOfAcme() []relay.Alert {
 	return []relay.Alert{
 		{ID: 13, Merchant: "acme", Cause: "order/SO-1042/changed_too_late", Level: 1, Headline: "order SO-1042 changed at the cart after it was submitted: ship_to.zip changed",
 			Since: noon.Add(-time.Hour), OpenedAt: noon.Add(-58 * time.Minute), RaisedAt: noon.Add(-58 * time.Minute), SeenAt: noon},
-		{ID: 12, Merchant: "acme", Cause: "hold/insufficient_inventory", Level: 2, Headline: "12 orders on hold for insufficient_inventory for more than 3 days, the oldest SO-1042 for 3d04h",
+		{ID: 12, Merchant: "acme", Cause: "hold/insufficient_inventory", Level: 2, Headline: "12 orders on hold for insufficient_inventory for more than 1 day, the oldest SO-1042 for 3d04h",
 			Since: began, OpenedAt: began.Add(24 * time.Hour), RaisedAt: began.Add(72 * time.Hour), SeenAt: noon},
 		{ID: 11, Merchant: "acme", Cause: "connection/main", Level: 1, Headline: "connection main is stopped for 5m: its credentials are refused",
 			Since: began, OpenedAt: began, RaisedAt: began, SeenAt: began.Add(time.Hour), ClosedAt: began.Add(2 * time.Hour), ClosedBy: relay.Recovered},

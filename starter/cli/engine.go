@@ -55,7 +55,8 @@ type asker interface {
 // viewer tells how a workflow is doing. errNoWorkflow when there never was one.
 type viewer interface {
 	View(ctx context.Context, workflow string) (workflowView, error)
-	// Standing tells how a merchant's jobs stand. A worker must answer.
+	// Standing tells how a merchant's jobs stand. A worker must answer; errNoWorkflow
+	// when none runs.
 	Standing(ctx context.Context, m relay.MerchantID) (workflows.Standing, error)
 }
 
@@ -71,6 +72,8 @@ type workflowView struct {
 	StartedAt *time.Time `json:"started_at,omitempty"`
 	Details   string     `json:"details,omitempty"` // Markdown, by the workflow itself
 	Problem   string     `json:"problem,omitempty"` // why some of it is missing
+
+	missing bool // there never was one, or it was forgotten since
 }
 
 // errNoWorkflow says that no workflow with this id runs.
@@ -222,11 +225,18 @@ func (e *temporalEngine) View(ctx context.Context, workflow string) (workflowVie
 
 func (e *temporalEngine) Standing(ctx context.Context, m relay.MerchantID) (workflows.Standing, error) {
 	var s workflows.Standing
-	value, err := e.client.QueryWorkflow(ctx, workflows.MerchantID(m), "", workflows.Jobs)
-	if err == nil {
-		err = value.Get(&s)
+	what := "ask workflow " + workflows.MerchantID(m) + " how its jobs stand"
+	r, err := e.client.QueryWorkflowWithOptions(ctx, &client.QueryWorkflowWithOptionsRequest{
+		WorkflowID: workflows.MerchantID(m), QueryType: workflows.Jobs,
+		QueryRejectCondition: enums.QUERY_REJECT_CONDITION_NOT_OPEN, // one that has ended would say how they stood
+	})
+	switch {
+	case err == nil && r.QueryRejected != nil:
+		return s, fmt.Errorf("%s: %w", what, errNoWorkflow)
+	case err == nil:
+		err = r.QueryResult.Get(&s)
 	}
-	return s, e.explain(ctx, "ask workflow "+workflows.MerchantID(m)+" how its jobs stand", err, queue{workflows.TaskQueue, enums.TASK_QUEUE_TYPE_WORKFLOW})
+	return s, e.explain(ctx, what, err, queue{workflows.TaskQueue, enums.TASK_QUEUE_TYPE_WORKFLOW})
 }
 
 // details is what the workflow itself says that it is doing. A worker must answer.

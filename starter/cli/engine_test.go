@@ -11,6 +11,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
+	querypb "go.temporal.io/api/query/v1"
 	sdkpb "go.temporal.io/api/sdk/v1"
 	"go.temporal.io/api/serviceerror"
 	taskqueuepb "go.temporal.io/api/taskqueue/v1"
@@ -148,6 +149,19 @@ func TestView(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "running", v.Status)
 	require.Equal(t, "read its details: no poller", v.Problem)
+}
+
+// A workflow that was terminated would answer, as of when it ended.
+func TestStandingOfAWorkflowThatHasEnded(t *testing.T) {
+	e, c := newTemporal(t)
+	asked := mock.MatchedBy(func(r *client.QueryWorkflowWithOptionsRequest) bool {
+		return r.WorkflowID == "merchant/acme" && r.QueryType == workflows.Jobs && r.QueryRejectCondition == enums.QUERY_REJECT_CONDITION_NOT_OPEN
+	})
+	c.On("QueryWorkflowWithOptions", mock.Anything, asked).Return(&client.QueryWorkflowWithOptionsResponse{
+		QueryRejected: &querypb.QueryRejected{Status: enums.WORKFLOW_EXECUTION_STATUS_TERMINATED},
+	}, nil).Once()
+	_, err := e.Standing(t.Context(), "acme")
+	require.ErrorIs(t, err, errNoWorkflow)
 }
 
 // operator is a namespace's search attributes.

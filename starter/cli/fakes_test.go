@@ -153,7 +153,7 @@ func newFakeLedger() *fakeLedger {
 			Carts: []relay.Connection{cart.Connection}, Warehouse: warehouse.Connection,
 			Alerts: relay.AlertPolicy{Email: []string{"ops@example.com"}, Webhook: "https://hooks.example.com/x"},
 		},
-		SettingsVersion: 3, MappingsVersion: 5, Connections: []store.Connection{cart, warehouse},
+		SettingsVersion: 3, MappingsVersion: 5, LookedAt: noon.Add(-15 * time.Minute).In(berlin), Connections: []store.Connection{cart, warehouse},
 	}
 	zeta := acme
 	zeta.Alerts = relay.AlertPolicy{}

@@ -100,7 +100,7 @@ func (a *app) merchantListCommand() *cobra.Command {
 		}
 		v := merchantsView{Merchants: []merchantView{}}
 		for _, m := range list {
-			v.Merchants = append(v.Merchants, newMerchantView(m, counts))
+			v.Merchants = append(v.Merchants, newMerchantView(m, counts, a.parts.now()))
 		}
 		a.pausedJobs(ctx, v.Merchants)
 		return a.print(v)
@@ -115,7 +115,9 @@ type merchantView struct {
 	ID          relay.MerchantID `json:"id"`
 	Name        string           `json:"name"`
 	PausedAt    *time.Time       `json:"paused_at,omitempty"`
-	PausedJobs  []string         `json:"paused_jobs,omitempty"` // "connection job": jobs that are paused alone
+	PausedJobs  []string         `json:"paused_jobs,omitempty"`     // "connection job": jobs that are paused alone
+	NoWorkflow  bool             `json:"no_workflow,omitempty"`     // none runs: nothing is done, and nobody is called
+	Unwatched   *time.Time       `json:"unwatched_since,omitempty"` // since then nobody looked after its alerts, for too long
 	Connections []connectionView `json:"connections"`
 	Counts      store.Counts     `json:"counts"`
 }
@@ -133,12 +135,20 @@ type connectionView struct {
 	StoppedReason string                    `json:"stopped_reason,omitempty"`
 }
 
-func newMerchantView(m store.Merchant, counts []store.MerchantCounts) merchantView {
-	v := merchantView{ID: m.ID, Name: m.Name, PausedAt: utc(m.PausedAt), Connections: []connectionView{}, Counts: countsOf(m.ID, counts)}
+func newMerchantView(m store.Merchant, counts []store.MerchantCounts, now time.Time) merchantView {
+	v := merchantView{ID: m.ID, Name: m.Name, PausedAt: utc(m.PausedAt), Unwatched: unwatched(m, now), Connections: []connectionView{}, Counts: countsOf(m.ID, counts)}
 	for _, c := range m.Connections {
 		v.Connections = append(v.Connections, newConnectionView(c))
 	}
 	return v
+}
+
+// unwatched is since when nobody looked after a merchant's alerts; nil where somebody does.
+func unwatched(m store.Merchant, now time.Time) *time.Time {
+	if !m.Alerts.Unwatched(m.LookedAt, now) {
+		return nil
+	}
+	return utc(m.LookedAt)
 }
 
 func newConnectionView(c store.Connection) connectionView {
@@ -172,28 +182,38 @@ func countsOf(id relay.MerchantID, counts []store.MerchantCounts) store.Counts {
 	return store.Counts{States: map[relay.OrderState]int64{}, Holds: map[relay.HoldReason]int64{}}
 }
 
-// state says in a word or two whether the merchant runs.
+// state says in some words whether the merchant runs, and whether anybody would say
+// so if it did not.
 func (v merchantView) state() string {
-	if v.PausedAt != nil {
-		return "paused"
-	}
-	var stopped []string
+	var words, stopped []string
 	for _, c := range v.Connections {
 		if c.StoppedAt != nil {
 			stopped = append(stopped, string(c.Name))
 		}
 	}
-	if len(stopped) > 0 {
-		return "stopped: " + strings.Join(stopped, ", ")
+	switch {
+	case v.PausedAt != nil:
+		words = append(words, "paused")
+	case len(stopped) > 0:
+		words = append(words, "stopped: "+strings.Join(stopped, ", "))
 	}
-	if n := len(v.PausedJobs); n > 0 {
-		return "running, " + relay.Many(n, "job") + " paused"
+	switch n := len(v.PausedJobs); {
+	case v.NoWorkflow:
+		words = append(words, "no workflow")
+	case len(words) > 0:
+	case n > 0:
+		words = append(words, "running", relay.Many(n, "job")+" paused")
+	default:
+		words = append(words, "running")
 	}
-	return "running"
+	if v.Unwatched != nil {
+		words = append(words, "nobody looked since "+stampOf(v.Unwatched))
+	}
+	return strings.Join(words, ", ")
 }
 
-// pausedJobs notes which jobs are paused alone: their merchants' workflows know. It
-// says so when they don't answer; the rest is shown.
+// pausedJobs notes which jobs are paused alone: their merchants' workflows know, where
+// there are any. It says so when they don't answer; the rest is shown.
 func (a *app) pausedJobs(ctx context.Context, list []merchantView) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -206,7 +226,7 @@ func (a *app) pausedJobs(ctx context.Context, list []merchantView) {
 			all.Go(func() {
 				var s workflows.Standing
 				s, errs[i] = e.Standing(ctx, list[i].ID)
-				list[i].PausedJobs = pausedAlone(s)
+				list[i].PausedJobs, list[i].NoWorkflow = pausedAlone(s), errors.Is(errs[i], errNoWorkflow)
 			})
 		}
 		all.Wait()
@@ -283,15 +303,17 @@ func (a *app) merchantShow(ctx context.Context, id relay.MerchantID) error {
 		return err
 	}
 	v := merchantDetail{
-		merchantView: newMerchantView(m, counts), Resend: m.Resend, Unaliased: m.Unaliased, Alerts: newCalledView(m.Alerts),
+		merchantView: newMerchantView(m, counts, a.parts.now()), Resend: m.Resend, Unaliased: m.Unaliased, Alerts: newCalledView(m.Alerts),
 		SettingsVersion: m.SettingsVersion, MappingsVersion: m.MappingsVersion, Workflow: a.view(ctx, workflows.MerchantID(id)),
 	}
+	v.NoWorkflow = v.Workflow.missing
 	if v.Workflow.Problem == "" {
 		s, err := a.standing(ctx, id)
 		if err != nil {
 			v.Workflow.Problem = err.Error()
 		}
 		v.Jobs, v.Refused, v.PausedJobs = orNone(s.Jobs), s.Refused, pausedAlone(s)
+		v.NoWorkflow = errors.Is(err, errNoWorkflow)
 	}
 	return a.print(v)
 }
@@ -318,7 +340,7 @@ func (a *app) view(ctx context.Context, workflow string) workflowView {
 	v, err := e.View(ctx, workflow)
 	switch {
 	case errors.Is(err, errNoWorkflow):
-		return workflowView{ID: workflow, Problem: errNoWorkflow.Error()}
+		return workflowView{ID: workflow, Problem: errNoWorkflow.Error(), missing: true}
 	case err != nil:
 		return workflowView{ID: workflow, Problem: err.Error()}
 	}

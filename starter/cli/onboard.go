@@ -26,8 +26,9 @@ func (a *app) onboardCommand() *cobra.Command {
 		Short: "Take in a merchant from its file, or update it",
 		Long: `Take in a merchant from its file: the merchant, its carts, its warehouse and their
 credentials, which are sealed. Orders start to flow at once. Onboarding again
-updates: new settings and credentials take effect at once, connections that were
-stopped work again, and a connection that the file no longer names is removed.
+updates: new settings and credentials take effect at once, a connection that was
+stopped works again if those that it is given are others, and one that the file no
+longer names is removed.
 
 With --dry-run nothing is changed: the connections are tested, the orders that
 the carts have ready are read and prepared as they would be sent, and the answer
@@ -205,8 +206,8 @@ func undated(before store.Merchant, m relay.Merchant) (out []string) {
 	return out
 }
 
-// takenAccounts names the carts that another merchant has already. Promise 1: each of
-// their orders would be shipped by both.
+// takenAccounts names the carts that clash with one of another merchant. Promise 1: each
+// of their orders would be shipped by both.
 func (a *app) takenAccounts(ctx context.Context, l ledger, f merchantfile.File) (out []string, err error) {
 	merchants, err := l.Merchants(ctx)
 	if err != nil {
@@ -218,8 +219,8 @@ func (a *app) takenAccounts(ctx context.Context, l ledger, f merchantfile.File) 
 		}
 		for _, taken := range other.Connections {
 			for _, c := range f.Merchant.Carts {
-				kind := a.connector(c.Connector)
-				if taken.Role != string(connectors.Cart) || !kind.SameOrders(c, taken.Connection) {
+				clash := a.connector(c.Connector).Clash(c, taken.Connection)
+				if taken.Role != string(connectors.Cart) || clash == "" {
 					continue
 				}
 				same, err := sameCredentials(ctx, l.StoredVault(taken), f.Credentials[c.Name])
@@ -227,8 +228,7 @@ func (a *app) takenAccounts(ctx context.Context, l ledger, f merchantfile.File) 
 					a.say("could not compare cart %s with cart %s of merchant %s: %v", c.Name, taken.Name, other.ID, err)
 				}
 				if same {
-					out = append(out, fmt.Sprintf("cart %s is the same account as cart %s of merchant %s, and every order would be shipped twice: %s",
-						c.Name, taken.Name, other.ID, kind.WantApart()))
+					out = append(out, fmt.Sprintf("cart %s is the same account as cart %s of merchant %s, and %s", c.Name, taken.Name, other.ID, clash))
 				}
 			}
 		}

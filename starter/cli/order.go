@@ -41,9 +41,9 @@ func (a *app) orderListCommand() *cobra.Command {
 		Short: "List orders",
 		Long: `List a merchant's orders, those first that were seen first or, with --latest, last.
 An order on hold tells the reason and what comes next, one that is skipped why the
-cart's filter leaves it out, a new one when it goes or why it waits, and one in doubt
-or to be cancelled what is asked of the warehouse and when. What a warehouse or a
-check wrote is shown with --words only, for it may quote an address.
+cart's filter leaves it out, and one that is to be sent, looked for or cancelled when
+that is, or why it waits. What a warehouse or a check wrote is shown with --words only,
+for it may quote an address.
 
 A list that is longer than --limit goes on with --after and its last order.`,
 		Example: `  ferry order list --merchant acme
@@ -80,7 +80,7 @@ func (a *app) listOrders(ctx context.Context, q orderSearch, words bool) error {
 	asked := false
 	list, more, err := ordersAs(ctx, a, q, func(o store.OrderSummary, m store.Merchant) orderView {
 		v := newOrderView(o, m, now, words)
-		if o.State == relay.OrderNew {
+		if isDue(o.State) {
 			if !asked {
 				waits, asked = a.standstill(ctx, m), true
 			}
@@ -97,7 +97,13 @@ func (a *app) listOrders(ctx context.Context, q orderSearch, words bool) error {
 	return a.print(ordersView{list, more, now})
 }
 
-// standstill says why a merchant's new orders are not handed over for now; "" when they are.
+// isDue reports whether submit_orders is to do something about an order in this state:
+// send it, look for it or have it cancelled.
+func isDue(s relay.OrderState) bool {
+	return s == relay.OrderNew || s == relay.OrderInDoubt || s == relay.OrderCancelRequested
+}
+
+// standstill says why a merchant's submit_orders does nothing for now; "" when it does.
 func (a *app) standstill(ctx context.Context, m store.Merchant) string {
 	if !m.PausedAt.IsZero() {
 		return "the merchant is paused"
@@ -176,7 +182,7 @@ type orderView struct {
 	AcceptedAt       *time.Time             `json:"accepted_at,omitempty"` // by the warehouse
 	// AnswerDue is by when a warehouse that has only received the order should say yes or no.
 	AnswerDue *time.Time `json:"answer_due,omitempty"`
-	// Waits is why a new order is not sent for now.
+	// Waits is why an order is not sent, looked for or cancelled for now.
 	Waits string `json:"waits,omitempty"`
 	// RetryAt is when a new order may be sent that could not be, one in doubt is looked
 	// for, or its warehouse is asked for a cancel.
@@ -199,7 +205,10 @@ func newOrderView(o store.OrderSummary, m store.Merchant, now time.Time, words b
 // next is what comes next of an order that waits for a step of ours, and when.
 func (v orderView) next() string {
 	at := ""
-	if v.RetryAt != nil {
+	switch {
+	case v.Waits != "":
+		at = ", waits: " + v.Waits
+	case v.RetryAt != nil:
 		at = ", next at " + stampOf(v.RetryAt)
 	}
 	switch v.State {
@@ -212,9 +221,9 @@ func (v orderView) next() string {
 		}
 		return "goes with the next batch"
 	case relay.OrderInDoubt:
-		return "whether it arrived is not known: looked for at the warehouse" + at
+		return "whether it arrived is not known: to be looked for at the warehouse" + at
 	case relay.OrderCancelRequested:
-		return "the warehouse is asked to cancel it" + at
+		return "to be cancelled at the warehouse" + at // which may take no cancels
 	}
 	return ""
 }
@@ -272,7 +281,7 @@ wrote, with --words.`,
 			return nil, err
 		}
 		v := newOrderDetail(o.OrderDetail, o.owner, a.parts.now(), address, words)
-		if o.State == relay.OrderNew {
+		if isDue(o.State) {
 			v.Waits = a.standstill(ctx, o.owner)
 		}
 		v.Decisions = decisions(o.OrderDetail, events)

@@ -25,15 +25,24 @@ func rulesText(r relay.Rules) [][2]string {
 	for _, c := range slices.Sorted(maps.Keys(r.Carriers)) {
 		rows = append(rows, [2]string{"carriers." + c, r.Carriers[c]})
 	}
-	rows = append(rows, [2]string{"stock.sites", commas(s.Sites)})
+	rows = append(rows, [2]string{"stock.sites", sites(s.Sites)})
 	for _, l := range slices.Sorted(maps.Keys(s.Locations)) {
-		rows = append(rows, [2]string{"stock.locations." + l, commas(s.Locations[l])})
+		rows = append(rows, [2]string{"stock.locations." + l, sites(s.Locations[l])})
 	}
 	rows = append(rows, [2]string{"stock.floor", unless0(s.Floor)}, [2]string{"stock.buffer", unless0(s.Buffer)}, [2]string{"stock.buffer_percent", unless0(s.BufferPercent)})
 	for i := range rows {
 		rows[i][0] = "  " + rows[i][0]
 	}
 	return rows
+}
+
+// sites prints the sites of a location; of an empty list, whose location is left
+// alone, that it is one.
+func sites(list []string) string {
+	if list != nil && len(list) == 0 {
+		return "none"
+	}
+	return commas(list)
 }
 
 // commas prints the first few words of a list, and how many more there are.

@@ -73,6 +73,13 @@ func TestALongRuleIsCutShort(t *testing.T) {
 	require.Contains(t, rulesText(relay.Rules{Filter: f}), [2]string{"  filter.skus", "MUG, MUG, MUG, MUG, MUG, MUG, MUG, MUG, and 2 more"})
 }
 
+func TestAnEmptyListOfSitesIsShown(t *testing.T) {
+	rows := rulesText(relay.Rules{Stock: relay.StockRules{Sites: []string{}, Locations: map[string][]string{"12": {}}}})
+	require.Contains(t, rows, [2]string{"  stock.sites", "none"})
+	require.Contains(t, rows, [2]string{"  stock.locations.12", "none"})
+	require.Contains(t, rulesText(relay.Rules{}), [2]string{"  stock.sites", ""})
+}
+
 // Every command that names an order takes its reference, in either case, and its
 // full number; and lists what a number of several orders may mean.
 func TestAnOrderGoesByReferenceAndByFullNumber(t *testing.T) {

@@ -53,20 +53,27 @@ func TestANewOrderSaysWhenItGoes(t *testing.T) {
 	}
 }
 
-// An order that the warehouse is asked about says what is asked, and when.
+// An order that is to be looked for or cancelled says when, or why not now.
 func TestAnOrderInQuestionSaysWhatComesNext(t *testing.T) {
 	next := noon.Add(time.Minute)
 	for state, says := range map[relay.OrderState]string{
-		relay.OrderInDoubt:         "whether it arrived is not known: looked for at the warehouse, next at 2026-11-21T12:01:00Z",
-		relay.OrderCancelRequested: "the warehouse is asked to cancel it, next at 2026-11-21T12:01:00Z",
+		relay.OrderInDoubt:         "whether it arrived is not known: to be looked for at the warehouse",
+		relay.OrderCancelRequested: "to be cancelled at the warehouse",
 	} {
 		for _, args := range [][]string{{"list"}, {"show", "--reference", "1043-7ZK2Q1"}} {
-			w := answering(t)
-			o := &w.ledger.orders[2].OrderSummary
-			o.State, o.RetryAt = state, &next
-			code, stdout, stderr := w.ferry(t, append([]string{"order", args[0], "--merchant", "acme"}, args[1:]...)...)
-			require.Zero(t, code, stderr)
-			require.Contains(t, stdout, says)
+			for when, prepare := range map[string]func(*world){
+				"next at 2026-11-21T12:01:00Z":   func(*world) {},
+				"waits: the merchant is paused":  func(w *world) { w.ledger.merchants[0].PausedAt = evening },
+				"waits: submit_orders is paused": func(w *world) { w.engine.jobs = pausedJob() },
+			} {
+				w := answering(t)
+				o := &w.ledger.orders[2].OrderSummary
+				o.State, o.RetryAt = state, &next
+				prepare(w)
+				code, stdout, stderr := w.ferry(t, append([]string{"order", args[0], "--merchant", "acme"}, args[1:]...)...)
+				require.Zero(t, code, stderr)
+				require.Contains(t, stdout, says+", "+when)
+			}
 		}
 	}
 }
@@ -121,6 +128,58 @@ func TestMerchantListTellsOfPausedJobs(t *testing.T) {
 	require.Zero(t, code)
 	require.Contains(t, stdout, "acme")
 	require.Equal(t, "which jobs are paused is not known of all: no worker answers\n", stderr)
+}
+
+// A merchant whose workflow somebody terminated calls nobody: it was its own watchman.
+func TestAMerchantWithoutItsWorkflow(t *testing.T) {
+	for name, asked := range map[string]string{"terminated": "jobs", "forgotten": "view"} {
+		t.Run(name, func(t *testing.T) {
+			ferry := func(args ...string) string {
+				w := answering(t)
+				w.ledger.merchants[0].Connections = w.ledger.merchants[0].Connections[1:] // the other is stopped
+				w.engine.jobs = workflows.Standing{}
+				w.engine.errs["jobs"], w.engine.errs[asked] = errNoWorkflow, errNoWorkflow
+				code, stdout, stderr := w.ferry(t, args...)
+				require.Zero(t, code)
+				require.Empty(t, stderr)
+				return stdout
+			}
+			list := ferry("merchant", "list")
+			require.Regexp(t, `(?m)^acme .*  no workflow  `, list)
+			require.Regexp(t, `(?m)^zeta .*  paused, no workflow  `, list)
+			require.Contains(t, ferry("merchant", "list", "--output", "json"), `"no_workflow": true`)
+			show := ferry("merchant", "show", "--merchant", "acme")
+			require.Regexp(t, `(?m)^state +no workflow$`, show)
+			require.Contains(t, show, "no such workflow is running")
+		})
+	}
+}
+
+// One that is stuck, or whose looks all fail, still answers.
+func TestAMerchantThatNobodyLooksAfter(t *testing.T) {
+	ferry := func(args ...string) string {
+		w := answering(t)
+		acme := &w.ledger.merchants[0]
+		acme.Connections, acme.LookedAt = acme.Connections[1:], evening
+		w.engine.jobs = workflows.Standing{}
+		_, stdout, stderr := w.ferry(t, args...)
+		require.Empty(t, stderr)
+		return stdout
+	}
+	for _, args := range [][]string{{"merchant", "list"}, {"merchant", "show", "--merchant", "acme"}} {
+		require.Contains(t, ferry(args...), "running, nobody looked since 2026-11-20T18:00:00Z")
+		require.Contains(t, ferry(append(args, "--output", "json")...), `"unwatched_since": "2026-11-20T18:00:00Z"`)
+	}
+	alerts := ferry("alert", "list")
+	require.Contains(t, alerts, "SO-1042")
+	require.True(t, strings.HasSuffix(alerts, "nobody looked after the alerts of acme since 2026-11-20T18:00:00Z: ferry merchant show --merchant acme\n"), alerts)
+	require.Contains(t, ferry("alert", "list", "--output", "json"), `"unwatched": [
+    {
+      "merchant": "acme",
+      "since": "2026-11-20T18:00:00Z"
+    }
+  ]`)
+	require.Equal(t, "no alerts are open\n", ferry("alert", "list", "--merchant", "zeta"), "it is another's")
 }
 
 func TestMerchantShowTellsOfARefusedSignal(t *testing.T) {

@@ -194,6 +194,9 @@ var sentences = map[store.EventKind]sentence{
 		}
 		return looked + "not there" + d.again("looked for")
 	}),
+	store.EventLookFailed: of(func(s story, d answer) string {
+		return fmt.Sprintf("%s could not be looked for at the warehouse%s: that is tried again until it can", s.attempt(d.Submission), d.how())
+	}),
 	store.EventUnsent: of(func(s story, d answer) string {
 		return fmt.Sprintf("%s never left%s%s", s.attempt(d.Submission), d.how(), d.again("sent"))
 	}),

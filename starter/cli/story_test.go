@@ -63,6 +63,8 @@ func TestSentences(t *testing.T) {
 		{store.EventNotFound, `{"submission": 31, "again_s": 120}`, "attempt 1 was looked for at the warehouse: not there; looked for again in 2m"},
 		{store.EventNotFound, `{"submission": 31, "absent": true}`, "attempt 1 was looked for at the warehouse: surely not there"},
 		{store.EventNotFound, `{"submission": 31, "unsettled": true}`, "attempt 1 was looked for at the warehouse: that did not settle whether it is there"},
+		{store.EventLookFailed, `{"submission": 31, "why": "find orders: unavailable, HTTP 503"}`,
+			"attempt 1 could not be looked for at the warehouse (find orders: unavailable, HTTP 503): that is tried again until it can"},
 		{store.EventUnsent, `{"submission": 31, "why": "submit order: unavailable: refused", "again_s": 10}`,
 			"attempt 1 never left (submit order: unavailable: refused); sent again in 10s"},
 		{store.EventPackage, `{"carrier": "UPS", "tracking_number": "1Z9", "contents": [{"line": "l1", "units": 2}, {"line": "l9", "units": 1}], "surplus": [{"code": "77", "units": 4}]}`,

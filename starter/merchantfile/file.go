@@ -112,7 +112,7 @@ func (r *reader) merchant(root *node) File {
 	}
 	m.Warehouse = keep(warehouse)
 	r.refuseLiveCarts(carts, warehouse)
-	r.refuseOneAccountTwice(carts)
+	r.refuseClashes(carts)
 	m.Alerts, f.WebhookSecret = r.alerts(s)
 	f.Merchant = m
 	return f
@@ -129,13 +129,16 @@ func (r *reader) refuseLiveCarts(carts []connection, warehouse connection) {
 	}
 }
 
-// refuseOneAccountTwice refuses two carts that would read the same orders: each
-// would be shipped by either.
-func (r *reader) refuseOneAccountTwice(carts []connection) {
+// refuseClashes refuses two carts of one account that would ship the same orders, or
+// set the same stock.
+func (r *reader) refuseClashes(carts []connection) {
 	for i, c := range carts {
 		for _, before := range carts[:i] {
-			if c.whole && before.whole && c.kind.SameOrders(c.Connection, before.Connection) && maps.Equal(c.credentials, before.credentials) {
-				r.fault(c.at, c.path, "the same account as the cart on line %d, and every order would be shipped twice: %s", before.at.line, c.kind.WantApart())
+			if !c.whole || !before.whole || !maps.Equal(c.credentials, before.credentials) {
+				continue
+			}
+			if clash := c.kind.Clash(c.Connection, before.Connection); clash != "" {
+				r.fault(c.at, c.path, "the same account as the cart on line %d, and %s", before.at.line, clash)
 				break
 			}
 		}

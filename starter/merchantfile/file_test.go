@@ -219,16 +219,30 @@ func TestOneAccountIsOneCart(t *testing.T) {
 	require.Empty(t, second("  base_url: https://eu.shop.example\n  settings: {location: L1}\n  credentials: {token: abc}\n"), "another server")
 	require.Equal(t, []string{"merchant.yaml:10:24: carts[1].credentials.token: environment variable NONE is not set"},
 		second("  settings: {location: L1}\n  credentials: {token: \"${NONE}\"}\n"), "what it would be is not known")
+}
 
-	for _, divided := range [][2]string{{"locations: [31]", "locations: [32]"}, {"tags: [vip]", "not_tags: [vip]"}} {
-		_, faults := parse(strings.Replace(small, "warehouse:", "  filter: {"+divided[0]+`}
+// Carts may divide an account by their filters, as long as each location's stock is set by one.
+func TestADividedAccount(t *testing.T) {
+	divided := func(first, second string) []string {
+		_, faults := parse(strings.NewReplacer("warehouse:", `  filter: {tags: [vip]}
 - name: other
   connector: shop
   settings: {location: L1}
   credentials: {token: abc}
-  filter: {`+divided[1]+"}\nwarehouse:", 1))
-		require.Empty(t, faults)
+  filter: {not_tags: [vip]}
+`+second+"warehouse:", "  settings: {location: L1}\n", "  settings: {location: L1}\n"+first).Replace(small))
+		return printed(faults)
 	}
+	clash := func(line int, location string) []string {
+		return []string{fmt.Sprintf("merchant.yaml:%d:3: carts[1]: the same account as the cart on line 3, and each would set the stock of location %s over the other's figures: ", line, location) +
+			"want one to leave it alone, by an empty list of its sites, such as stock.sites: [], or another settings.location at each"}
+	}
+	require.Equal(t, clash(8, "L1"), divided("", ""))
+	require.Empty(t, divided("", "  stock: {sites: []}\n"))
+	require.Empty(t, divided("  stock: {sites: []}\n", ""))
+	require.Empty(t, divided("", "  stock: {sites: [], locations: {L2: [WEST]}}\n"))
+	require.Empty(t, divided("  stock: {locations: {L2: []}}\n", "  stock: {sites: [], locations: {L2: [WEST]}}\n"), "the first names it for its orders only")
+	require.Equal(t, clash(9, "L2"), divided("  stock: {locations: {L2: [EAST]}}\n", "  stock: {sites: [], locations: {L2: [WEST]}}\n"))
 }
 
 func TestEveryFaultHasItsPlace(t *testing.T) {

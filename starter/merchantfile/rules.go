@@ -171,8 +171,11 @@ func (r *reader) stock(s section) relay.StockRules {
 }
 
 // sites reads the sites of a location, as the warehouse writes them, none of
-// which counts for another.
+// which counts for another. An empty list is none; nil is no list.
 func (s section) sites(key string, used map[string]string) []string {
+	if e, ok := s.entry(key); ok && e.value.kind == sequence && len(e.value.items) == 0 {
+		return []string{}
+	}
 	var out []string
 	for i, t := range s.texts(key, maxRule) {
 		field := fmt.Sprintf("%s[%d]", s.field(short(key)), i)

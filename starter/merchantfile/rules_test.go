@@ -71,6 +71,11 @@ func TestParseRules(t *testing.T) {
 	require.Empty(t, faults)
 	require.Equal(t, time.Date(2026, 11, 1, 16, 30, 0, 0, time.UTC), at.Merchant.Carts[0].Rules.Filter.Earliest)
 
+	f, faults = parse(strings.NewReplacer("[EAST]", "[]", "[WEST, North]", "[]").Replace(ruled))
+	require.Empty(t, faults)
+	require.Equal(t, relay.StockRules{Sites: []string{}, Locations: map[string][]string{"456": {}}, Floor: 5, Buffer: 2, BufferPercent: 100},
+		f.Merchant.Carts[0].Rules.Stock, "their stock is left alone")
+
 	for _, rules := range []string{"", "  filter:\n  ship_methods: {}\n  carriers:\n  stock: {locations: }\n"} {
 		f, faults = parse(strings.Replace(small, "warehouse:\n", rules+"warehouse:\n", 1))
 		require.Empty(t, faults)

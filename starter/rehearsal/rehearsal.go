@@ -208,12 +208,13 @@ func (r *rehearsal) open(ctx context.Context, c relay.Connection, role connector
 }
 
 // sharedAccount says that a cart's account answered to another one of the merchant's
-// carts, too. Promise 1: each order would be shipped twice, whatever the credentials.
+// carts, too, and that they clash, whatever the credentials. Promise 1: each order would
+// be shipped twice.
 func (r *rehearsal) sharedAccount(c relay.Connection, account string, before []relay.Connection) []string {
 	kind := r.Connectors[r.connector(c.Connector)] // it has answered
 	for _, other := range before {
-		if kind.SameOrders(c, other) {
-			return []string{fmt.Sprintf("an account of its own: %s answers to cart %s as well, and every order would be shipped twice: %s", account, other.Name, kind.WantApart())}
+		if clash := kind.Clash(c, other); clash != "" {
+			return []string{fmt.Sprintf("an account of its own: %s answers to cart %s as well, and %s", account, other.Name, clash)}
 		}
 	}
 	return nil

@@ -14,9 +14,12 @@ import (
 var (
 	ordersDesc = prometheus.NewDesc("orderferry_orders", "Orders under way by state.", []string{"merchant", "state"}, nil)
 	holdsDesc  = prometheus.NewDesc("orderferry_orders_held", "Orders on hold by reason.", []string{"merchant", "reason"}, nil)
+	// A merchant's own workflow raises its alerts: that it does not is for others to see.
+	lookedDesc = prometheus.NewDesc("orderferry_alerts_looked_timestamp_seconds", "When a merchant's alerts were last looked after, in Unix time.", []string{"merchant"}, nil)
 )
 
-// ledgerCollector counts orders that have not ended when it is asked, at most for a few seconds.
+// ledgerCollector counts orders that have not ended, and tells when alerts were looked
+// after, when it is asked, at most for a few seconds.
 type ledgerCollector struct {
 	ledger *store.Store
 	log    *slog.Logger
@@ -25,11 +28,20 @@ type ledgerCollector struct {
 func (ledgerCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- ordersDesc
 	ch <- holdsDesc
+	ch <- lookedDesc
 }
 
 func (c ledgerCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
+	merchants, err := c.ledger.Merchants(ctx)
+	if err != nil {
+		c.log.Warn("could not read merchants for metrics", "error", err)
+		return
+	}
+	for _, m := range merchants {
+		ch <- prometheus.MustNewConstMetric(lookedDesc, prometheus.GaugeValue, float64(m.LookedAt.Unix()), string(m.ID))
+	}
 	counts, err := c.ledger.CountsUnderWay(ctx)
 	if err != nil {
 		c.log.Warn("could not count orders for metrics", "error", err)
