@@ -433,7 +433,7 @@ func TestACancelIsToldToTheCart(t *testing.T) {
 		require.NoError(t, w.shop.Inject(shopsim.Fault{Kind: shopsim.Unauthorised, Route: "order_actions", Count: 1}))
 		require.True(t, w.pushShipments().Stopped)
 		require.NotContains(t, w.kinds(number), store.EventCancelTellFailed, "no fault of this order")
-		w.onboard(nil, nil)
+		require.NoError(t, w.ledger.ResumeConnections(t.Context(), "acme", "shop"))
 		w.hurry()
 		require.Equal(t, activities.PushResult{Done: 1}, w.pushShipments())
 	})

@@ -229,17 +229,17 @@ func TestAnOldTroubleHidesNoOther(t *testing.T) {
 	}
 }
 
-// Thousands of orders that pass an age one after the other call people once a day.
+// Hundreds of orders that pass an age one after the other call people once a day.
 func TestAnAlertIsToldOnceADay(t *testing.T) {
 	b := newAlertBench(t)
-	const n = 5000
+	const n = 500
 	orders := make([]relay.CartOrder, n)
 	for i := range orders {
 		orders[i] = anOrder(i + 1)
 	}
 	b.takeIn(orders...)
 	b.exec(`
-		update orders set state = 'held', hold_reason = 'insufficient_inventory', held_at = now(), first_held_at = now() - interval '1 day' + n * interval '100 seconds'
+		update orders set state = 'held', hold_reason = 'insufficient_inventory', held_at = now(), first_held_at = now() - interval '1 day' + n * interval '1000 seconds'
 		from (select id as order_id, row_number() over (order by id) as n from orders) q where id = order_id`)
 	var news store.AlertChange
 	for range 6 * 4 {

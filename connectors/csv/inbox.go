@@ -107,23 +107,6 @@ type doneFile struct {
 	Snapshot bool     `json:"snap,omitempty"`
 }
 
-// laterGroup is a group that can't be told yet, and where it begins.
-type laterGroup struct {
-	Key string `json:"k"`
-	mark
-	Overdue bool `json:"o,omitempty"`
-	// Told is how much of its file was told of before: what the group says there is no news.
-	Told int64 `json:"told,omitempty"`
-}
-
-// heldFile is a file of which groups can't be told yet. It stays where it is.
-type heldFile struct {
-	doneFile
-	Rows   int          `json:"rows,omitempty"` // applied
-	Groups []laterGroup `json:"later"`
-	Gone   bool         `json:"gone,omitempty"` // it was taken away
-}
-
 // look is a file that was seen with a size, and since when.
 type look struct {
 	fileRef
@@ -271,62 +254,6 @@ func (v *visit) stream() error {
 	return nil
 }
 
-// takeUp begins to read those groups of a held file that could not be told before.
-func (v *visit) takeUp(f file) {
-	i := slices.IndexFunc(v.cur.Held, func(h heldFile) bool { return h.is(f) })
-	h := v.cur.Held[i]
-	v.cur.Held = slices.Delete(v.cur.Held, i, i+1)
-	v.cur.Reading, v.cur.At, v.cur.Only = []fileRef{h.fileRef}, h.Groups[0].mark, h.Groups
-	v.cur.Bad, v.cur.More, v.cur.Rows = h.Bad, h.More, h.Rows
-}
-
-// hold keeps a file where it is until its groups can be told.
-func (v *visit) hold(h heldFile) {
-	v.cur.Held = append(v.cur.Held, h)
-	slices.SortFunc(v.cur.Held, func(a, b heldFile) int { return cmp.Or(cmp.Compare(a.Mod, b.Mod), strings.Compare(a.Name, b.Name)) })
-}
-
-// mayHold reports whether one more group may wait. The cursor is bounded, and those
-// that are overdue, which may wait for ever, take no room from the others.
-func (v *visit) mayHold(overdue bool) bool {
-	alike := func(groups []laterGroup) (n int) {
-		for _, l := range groups {
-			if l.Overdue == overdue {
-				n++
-			}
-		}
-		return n
-	}
-	begun := alike(v.cur.Later)
-	groups, files := begun, 0
-	for _, h := range v.cur.Held {
-		if n := alike(h.Groups); n > 0 {
-			groups += n
-			files++
-		}
-	}
-	return groups < maxLater && (begun > 0 || files < maxHeld)
-}
-
-// waitsBefore reports whether what an earlier place says under a key waits, and for
-// how long: what comes behind must not go before it. told: nothing does.
-func (v *visit) waitsBefore(f fileRef, key string) fate {
-	before := slices.Clone(v.cur.Later)
-	for _, h := range v.cur.Held {
-		if cmp.Or(cmp.Compare(h.Mod, f.Mod), strings.Compare(h.Name, f.Name)) < 0 {
-			before = append(before, h.Groups...)
-		}
-	}
-	i := slices.IndexFunc(before, func(l laterGroup) bool { return strings.EqualFold(l.Key, key) })
-	switch {
-	case i < 0:
-		return told
-	case before[i].Overdue:
-		return overdue
-	}
-	return later
-}
-
 // settled lists the files that may be read, oldest first, and notes what was seen
 // of the others. What is being read is none of them.
 func (v *visit) settled() ([]file, error) {
@@ -390,40 +317,6 @@ func (v *visit) settled() ([]file, error) {
 	return out, nil
 }
 
-// checkHeld drops the held files that are others by now; begin finds that out of those
-// that changed and are no shorter. One that was taken away may be put back, and what was
-// told of it must not be told again then: it stays as long as it would wait.
-func (v *visit) checkHeld(all []file) error {
-	var kept []heldFile
-	for _, h := range v.cur.Held {
-		i := slices.IndexFunc(all, func(f file) bool { return f.name == h.Name })
-		if h.Gone = i < 0; h.Gone {
-			var waiting []laterGroup
-			for _, l := range h.Groups {
-				becomes, err := v.judged(h.fileRef, group{key: l.Key, from: l.mark})
-				if err != nil {
-					return err
-				}
-				if l.Overdue = becomes == overdue; l.Overdue || becomes == later {
-					waiting = append(waiting, l)
-				}
-			}
-			if len(waiting) == 0 { // it may come back all the same
-				for _, l := range h.Groups {
-					h.Bad = append(h.Bad, badRow{Line: l.Line})
-				}
-				v.see(h.doneFile, h.Rows)
-			}
-			h.Groups = waiting
-		}
-		if len(h.Groups) > 0 && (h.Gone || all[i].size >= h.Size) && v.in.layoutOf(h.Name) != nil {
-			kept = append(kept, h)
-		}
-	}
-	v.cur.Held = kept
-	return nil
-}
-
 // byTime is the order in which files are read.
 func byTime(a, b file) int {
 	return cmp.Or(a.changed.Compare(b.changed), strings.Compare(a.name, b.name))
@@ -478,17 +371,6 @@ func (v *visit) checkReading(all []file) {
 			return
 		}
 	}
-}
-
-// leave stops reading. A file that was taken up is held again for what is left of it.
-func (v *visit) leave() {
-	if v.cur.Only != nil {
-		left := slices.DeleteFunc(slices.Clone(v.cur.Only), func(l laterGroup) bool { return l.At < v.cur.At.At })
-		if left = slices.Concat(v.cur.Later, left); len(left) > 0 {
-			v.hold(heldFile{doneFile: doneFile{fileRef: v.cur.Reading[0], Bad: v.cur.Bad, More: v.cur.More}, Rows: v.cur.Rows, Groups: left})
-		}
-	}
-	v.forget()
 }
 
 func (v *visit) forget() {
@@ -566,20 +448,6 @@ func (v *visit) begin(list []file, base *fileRef) error {
 	v.cur.Reading, v.cur.Base, v.cur.At = b.files, base != nil, mark{}
 	v.in.batch = b
 	return nil
-}
-
-// touched reports whether a file is one of which something waits, and merely has
-// another time now. What was told of it must not be told again.
-func (v *visit) touched(r fileRef) bool {
-	i := slices.IndexFunc(v.cur.Held, func(h heldFile) bool { return h.Name == r.Name && h.Size == r.Size && h.Hash == r.Hash })
-	if i < 0 {
-		return false
-	}
-	h := v.cur.Held[i]
-	v.cur.Held = slices.Delete(v.cur.Held, i, i+1)
-	h.Mod = r.Mod
-	v.hold(h)
-	return true
 }
 
 // barred reports whether a file may not be opened.

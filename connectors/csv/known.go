@@ -59,32 +59,6 @@ func (v *visit) told(r fileRef) (int64, error) {
 	return 0, nil
 }
 
-// waitsIn reports whether a group waits already in what a file was before it grew.
-func (v *visit) waitsIn(f fileRef, g group) bool {
-	return slices.ContainsFunc(v.cur.Held, func(h heldFile) bool {
-		return h.Name == f.Name && h.Size == f.Told && slices.ContainsFunc(h.Groups, func(l laterGroup) bool { return l.At == g.from.At })
-	})
-}
-
-// grown adds to what was read of a file what was bad in it when the partner wrote on
-// while something of it waited, and returns what still does.
-//
-// Promise 1: read anew as a whole, it would refuse orders that were handed over since.
-func (v *visit) grown(d *doneFile) []laterGroup {
-	i := slices.IndexFunc(v.cur.Held, func(h heldFile) bool { return h.Name == d.Name })
-	if i < 0 {
-		return nil
-	}
-	h := v.cur.Held[i]
-	v.cur.Held = slices.Delete(v.cur.Held, i, i+1)
-	news := slices.DeleteFunc(d.Bad, func(b badRow) bool { return slices.Contains(h.Bad, b) })
-	d.Bad, d.More = append(slices.Clone(h.Bad), news...), d.More+h.More
-	if extra := len(d.Bad) - maxBad; extra > 0 {
-		d.Bad, d.More = d.Bad[:maxBad], d.More+extra
-	}
-	return slices.Clone(h.Groups)
-}
-
 // repeats reports whether all that a file says was read before. A version of a
 // file, known by its name, size and time, is never read twice: partners mirror their
 // folders, and put back what we had moved. Of another file with the same content

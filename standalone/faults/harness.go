@@ -94,8 +94,10 @@ type harness struct {
 	answers  map[orderKey][]string
 	reopened map[orderKey]bool
 	sales    map[orderKey]sale
-	// strangers are orders at warehouses that are none of ours.
+	// strangers are orders at warehouses that are none of ours, and waiting those that
+	// go on once they are known to be.
 	strangers map[stranger]bool
+	waiting   []stranger
 	done      map[string]int64 // what people did, by what is printed of it
 	seen      []audit.Finding  // what was wrong for a while
 }

@@ -38,6 +38,7 @@ func ask(ctx context.Context, temporal client.Client, workflow, message string, 
 // are released.
 func (h *harness) operate(ctx context.Context) error {
 	for rest(ctx, 2*time.Second) {
+		h.letAdopted(ctx)
 		for i := range h.Merchants {
 			m := merchantID(i)
 			list, err := h.ledger.Merchant(ctx, m)

@@ -119,6 +119,7 @@ const (
 	noStray stray = ""
 	doubled stray = "doubled" // under the token of one that was sent
 	foreign stray = "foreign" // under a token that the ledger never gave, and the number of one that was not sent yet
+	denied  stray = "denied"  // under the token of one that was refused
 )
 
 // played is a trick on a message to people.
@@ -285,7 +286,7 @@ func (p *plan) drawChanges(r *rand.Rand, s shape) {
 			compared = append(compared, m)
 		}
 	}
-	strays := []stray{noStray, doubled, foreign}
+	strays := []stray{noStray, doubled, foreign, denied}
 	for i := range max(len(strays)*len(compared), s.kills/8) {
 		turn, of := i/len(compared), i%len(compared)
 		p.changes = append(p.changes, change{

@@ -74,6 +74,7 @@ const (
 	booksCompared  = "comparings of books asked for"
 	ordersDoubled  = "orders doubled at a warehouse"
 	strangersThere = "strangers at a warehouse"
+	ordersTaken    = "orders taken by a warehouse after a refusal"
 	messagesSent   = "messages to people"
 )
 

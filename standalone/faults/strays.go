@@ -34,6 +34,8 @@ func (h *harness) compare(ctx context.Context, c change) {
 			h.double(ctx, c.merchant, w)
 		case foreign:
 			h.intrude(ctx, c, w)
+		case denied:
+			h.deny(ctx, c.merchant, w)
 		}
 	}
 	if h.ask(ctx, workflows.MerchantID(merchantID(c.merchant)), workflows.SyncNow, compareBooks, nil) == nil {
@@ -99,7 +101,86 @@ func (h *harness) intrude(ctx context.Context, c change, w *shop.EasyPost) {
 	}
 }
 
-// stranger is a warehouse's order that is none of the ledger's.
+// deny has the warehouse take an order after all that it had refused: it has to be
+// found by the token of the attempt that was refused, before it is sent again.
+func (h *harness) deny(ctx context.Context, merchant int, w *shop.EasyPost) {
+	s, token, ok := h.refused(ctx, merchant)
+	if !ok {
+		return
+	}
+	cart, o := h.order(s)
+	h.slips.Lock()
+	defer h.slips.Unlock()
+	list := w.Orders(shop.Mode)
+	if len(list) == 0 {
+		return
+	}
+	taken, parts := list[0], shop.Parts(cart.Connection().Name)
+	taken.Destination.Street1, taken.Lines = o.Street, nil
+	for _, l := range o.Lines {
+		for code, n := range parts[l.SKU] {
+			taken.Lines = append(taken.Lines, easypost.ItemView{Barcode: code, Units: n * l.Units})
+		}
+	}
+	for _, code := range []string{shop.LateCode, shop.ShortCode} { // whichever it was refused for
+		h.deliver(merchant, code, 1)
+	}
+	ids, _ := w.Slip(taken, fmt.Sprintf("relay:%s %s", token, o.Number))
+	h.mu.Lock()
+	for _, id := range ids {
+		h.waiting = append(h.waiting, stranger{merchant, id})
+	}
+	h.mu.Unlock()
+	if len(ids) > 0 {
+		h.count(ordersTaken)
+	}
+}
+
+// refused is an order that a merchant's warehouse refused for want of stock, and
+// the token under which it did so last.
+func (h *harness) refused(ctx context.Context, merchant int) (sale, string, bool) {
+	rows, err := h.database.Query(ctx, `
+		select c.name, o.number, (select token from submissions s where s.order_id = o.id and s.state = 'rejected' order by s.id desc limit 1)
+		from orders o join connections c on c.id = o.cart_id
+		where o.merchant_id = $1 and o.state = 'held' and o.hold_reason = $2 and exists (select from submissions s where s.order_id = o.id and s.state = 'rejected')
+		order by o.id desc`, merchantID(merchant), relay.HoldInsufficientInventory)
+	if err != nil {
+		return sale{}, "", false
+	}
+	var key audit.Key
+	var token, last string
+	var found sale
+	_, err = pgx.ForEachRow(rows, []any{&key.Cart, &key.Number, &last}, func() error {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if s, ok := h.sales[orderKey{merchant, key}]; ok && s.then == leave { // it is refused as it was sold
+			found, token = s, last
+		}
+		return nil
+	})
+	return found, token, err == nil && token != ""
+}
+
+// letAdopted has warehouses go on with orders that were taken after all, once the
+// ledger knows them.
+func (h *harness) letAdopted(ctx context.Context) {
+	h.mu.Lock()
+	waiting := slices.Clone(h.waiting)
+	h.mu.Unlock()
+	for _, s := range waiting {
+		var known bool
+		err := h.database.QueryRow(ctx, `
+			select exists (select from orders where merchant_id = $1 and warehouse_order_id = $2 and state in ('at_warehouse', 'held'))`, merchantID(s.merchant), s.id).Scan(&known)
+		if err != nil || !known || h.lister(s.merchant).Release(s.id) != nil {
+			continue
+		}
+		h.mu.Lock()
+		h.waiting = slices.DeleteFunc(h.waiting, func(w stranger) bool { return w == s })
+		h.mu.Unlock()
+	}
+}
+
+// stranger is a warehouse's order that the ledger did not send.
 type stranger struct {
 	merchant int
 	id       string
