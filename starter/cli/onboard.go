@@ -136,6 +136,17 @@ func (a *app) onboard(ctx context.Context, r onboardRequest) error {
 		}
 	}
 	v.Paused = r.paused || !before.PausedAt.IsZero()
+	if !v.Created {
+		now, err := l.Merchant(ctx, f.Merchant.ID)
+		if err != nil {
+			return err
+		}
+		for _, c := range now.Connections {
+			if !c.StoppedAt.IsZero() {
+				v.Stopped = append(v.Stopped, c.Name)
+			}
+		}
+	}
 	if err := a.wake(ctx, f.Merchant.ID, r.actor); err != nil {
 		return fmt.Errorf("merchant %s is in the ledger, but its workflow does not know yet; run this again: %w", f.Merchant.ID, err)
 	}
@@ -281,7 +292,9 @@ type onboardView struct {
 	Workflow    string           `json:"workflow"`
 	Paused      bool             `json:"paused,omitempty"`
 	Connections []onboardedView  `json:"connections"`
-	Warnings    int              `json:"warnings"`
+	// Stopped are connections that refused their credentials, which the file has still.
+	Stopped  []relay.ConnectionName `json:"stopped,omitempty"`
+	Warnings int                    `json:"warnings"`
 }
 
 type onboardedView struct {
@@ -312,6 +325,9 @@ func (v onboardView) text(p *page) {
 	p.line("its workflow is %s", v.Workflow)
 	if v.Paused {
 		p.line("it is paused: ferry merchant resume --merchant %s", v.Merchant)
+	}
+	for _, c := range v.Stopped {
+		p.line("%s is still stopped, for it refused these credentials: mend them in the file, or try them again by ferry merchant resume --merchant %s --connection %s", c, v.Merchant, c)
 	}
 	for _, c := range v.Connections {
 		p.line("test it: ferry connection test --merchant %s --connection %s", v.Merchant, c.Name)

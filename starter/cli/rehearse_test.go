@@ -428,6 +428,20 @@ func TestAccountDividedWithAnotherMerchant(t *testing.T) {
 	}
 }
 
+func TestOnboardingSaysWhatIsStoppedStill(t *testing.T) {
+	for name, stopped := range map[string]time.Time{"stopped": evening, "not": {}} {
+		t.Run(name, func(t *testing.T) {
+			w := answering(t)
+			w.ledger.saved = w.ledger.merchants[0].Merchant
+			w.ledger.merchants[0].Connections[0].StoppedAt = stopped
+			w.stdin = merchantYAML
+			code, stdout, stderr := w.ferry(t, "merchant", "onboard", "--file", "-")
+			require.Zero(t, code, stderr)
+			require.Equal(t, !stopped.IsZero(), strings.Contains(stdout, "ferry merchant resume --merchant acme --connection main"), stdout)
+		})
+	}
+}
+
 func TestOnboardingKeepsAPauseAndBeginsOneFirst(t *testing.T) {
 	w := answering(t)
 	w.ledger.merchants[0].PausedAt = evening
