@@ -9,12 +9,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	easypost "orderferry/connectors/easypost/simulator"
 	"orderferry/relay"
 	"orderferry/standalone/audit"
 	"orderferry/standalone/shop"
 	"orderferry/workflows"
-
-	easypost "orderferry/connectors/easypost/simulator"
 )
 
 // Orders that nothing in the ledger sent, at merchants whose books are compared:
