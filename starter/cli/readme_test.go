@@ -46,6 +46,9 @@ func TestReadmeMerchantFile(t *testing.T) {
 		// So is what operations has in the place of its alerts.
 		without, _, _ := strings.Cut(yaml, "\nalerts:")
 		for _, more := range blocks(t, operations, "yaml") {
+			if strings.HasPrefix(more, "- alert:") {
+				continue // a rule for Prometheus
+			}
 			_, faults := merchantfile.Parse(operations, []byte(without+"\n"+more), func(string) (string, bool) { return "whsec_" + strings.Repeat("c2VjcmV0", 4), true }, registry.All())
 			require.Empty(t, faults)
 		}
