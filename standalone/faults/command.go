@@ -30,9 +30,9 @@ unknown, cancelled by the cart and by operators, put on hold, reopened, edited, 
 shipped in parts.
 
 A third of the merchants have their books compared, with orders at the warehouse
-that nobody here sent or that are there twice; another third have their people
-called by a webhook, which fails in its own ways. Both make up for what is lost
-elsewhere, and so the last third has neither.
+that nobody here sent, that are there twice or had been refused; another third have
+their people called by a webhook, which fails in its own ways. Both make up for what
+is lost elsewhere, and so the last third has neither.
 
 It prints what it did and what is wrong: lost, duplicated, wrongly shipped, not
 told, told twice, stuck without a reason, people not called, each with its trail; it

@@ -206,7 +206,8 @@ func (h *harness) nextStep(ctx context.Context) time.Time {
 		select least((select min(next_push_at) from shipments where state = 'ready' and next_push_at > now()),
 			(select min(next_look_at) from orders where state = 'in_doubt' and next_look_at > now()),
 			(select min(retry_at) from orders where state = 'new' and retry_at > now()),
-			(select min(retry_at) from sent_levels where retry_at > now()))`).Scan(&at)
+			(select min(retry_at) from sent_levels where retry_at > now()),
+			(select min(next_at) from alert_messages where next_at > now() and sent_at is null and gave_up_at is null))`).Scan(&at)
 	if err != nil || at == nil {
 		return time.Now().Add(24 * time.Hour)
 	}

@@ -88,11 +88,11 @@ func (p *people) arm(t trick) {
 	p.armed = append(p.armed, t)
 }
 
-// calm disarms all tricks.
+// calm disarms all tricks but one of each that was played on nobody yet.
 func (p *people) calm() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.armed = nil
+	p.armed = slices.DeleteFunc(tricks(), func(t trick) bool { return p.befell[t] > 0 })
 }
 
 func (p *people) nextTrick() trick {

@@ -60,7 +60,7 @@ func TestAPlanHasEverything(t *testing.T) {
 			strays[c.stray]++
 		}
 	}
-	require.Len(t, strays, 4)
+	require.Len(t, strays, 3)
 	require.Len(t, p.tricks, len(tricks()))
 	require.Len(t, p.outages, 3)
 	for _, o := range p.outages {

@@ -19,15 +19,10 @@ import (
 // Orders that nothing in the ledger sent, at merchants whose books are compared:
 // that is what finds them.
 
-// lister is the i-th merchant's warehouse if it lists what came from us; nil: it does not.
-func (h *harness) lister(i int) *shop.EasyPost {
-	w, _ := h.shops.Merchants[i].Warehouse.(*shop.EasyPost)
-	return w
-}
-
-// compare has a merchant's books compared, with a stray order in them if that is planned.
+// compare has a merchant's books compared, with the stray order in them that is planned.
 func (h *harness) compare(ctx context.Context, c change) {
-	if w := h.lister(c.merchant); w != nil {
+	if listsOrders(c.merchant) {
+		w := h.easypost(c.merchant)
 		switch c.stray {
 		case doubled:
 			h.double(ctx, c.merchant, w)
@@ -44,6 +39,10 @@ func (h *harness) compare(ctx context.Context, c change) {
 
 // compareBooks is asked of merchants' workflows: the job runs only when it is named.
 var compareBooks = workflows.JobRequest{Job: relay.Reconcile, Actor: "ops"}
+
+func (h *harness) easypost(merchant int) *shop.EasyPost {
+	return h.shops.Merchants[merchant].Warehouse.(*shop.EasyPost)
+}
 
 // double has the warehouse take the last order that it accepted once more, under
 // the same token, as a proxy on the way might: it has to be cancelled, or it ships twice.
@@ -170,7 +169,7 @@ func (h *harness) letAdopted(ctx context.Context) {
 		var known bool
 		err := h.database.QueryRow(ctx, `
 			select exists (select from orders where merchant_id = $1 and warehouse_order_id = $2 and state in ('at_warehouse', 'held'))`, merchantID(s.merchant), s.id).Scan(&known)
-		if err != nil || !known || h.lister(s.merchant).Release(s.id) != nil {
+		if err != nil || !known || h.easypost(s.merchant).Release(s.id) != nil {
 			continue
 		}
 		h.mu.Lock()
