@@ -130,7 +130,7 @@ func (c *reconciler) missedCancels(ctx context.Context, at string) (part, error)
 		}
 	}
 	for _, u := range page.Unready { // what was not sent is skipped by the ordinary pull
-		if o, watched := underWay[u.ID]; watched && o.Sent {
+		if o, watched := underWay[u.ID]; watched && o.Sent && c.overdue(u.At) {
 			found.discrepancies = append(found.discrepancies, store.Discrepancy{
 				Kind: store.FindingNotReady, Subject: string(o.Reference), Order: o.Order, Detail: map[string]any{"cart_says": u.Why},
 			})

@@ -229,7 +229,7 @@ func orderAdvice(reference, what, m string, id int64) Advice {
 		OrderDuplicateFound:       "The extra ones were asked to be cancelled; the history tells each answer. Stop at the warehouse what was not.",
 		OrderCancelTooLate:        "It is shipped and told to the cart. Have it returned, or talk to the buyer.",
 		OrderShippedAfterAll:      "Its tracking is told to the cart. Have it returned, or talk to the buyer.",
-		OrderCancelledByWarehouse: "Nothing is sent any more, and the cart is not told. Ask the warehouse why; then reopen it, or cancel it here too, which tells the cart.",
+		OrderCancelledByWarehouse: "Nothing is sent any more, and the cart is not told. Ask the warehouse why; then reopen it, or cancel it here too: that tells a cart that takes cancels. At another cart, cancel it there, and close this.",
 		OrderTakenAfterAll:        "It goes on as any other order, and is not sent again. Stop at the warehouse what was sent in another way meanwhile.",
 		OrderGone:                 "It is asked for at every look at shipments; this closes when the warehouse names it again. Ask there.",
 		OrderShippedShort:         "The cart is told of what left, and nothing more is sent. Ask the warehouse; refund the rest, or send it as a new order. This closes when the rest leaves after all.",

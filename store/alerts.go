@@ -187,10 +187,11 @@ func (l alertLook) standing(ctx context.Context, tx pgx.Tx) ([]relay.Trouble, er
 }
 
 // summedUp sums up items by cause: how many there are, the oldest, and which of
-// them became a trouble or passed an age ($2) since their alert last said so.
+// them became a trouble or passed an age ($2) since their alert last said so. Each
+// item is computed once, though its times are asked for several times.
 func summedUp(items string) string {
 	return `
-		with items (cause, name, since, troubled, id) as (` + items + `
+		with items (cause, name, since, troubled, id) as materialized (` + items + `
 		), passed as (
 			select i.*, greatest(troubled, (select max(since + age) from unnest($2::interval[]) age where since + age <= now())) as at
 			from items i where troubled <= now())
@@ -226,22 +227,22 @@ const (
 	// submissions: a resend by the clock lets it go too. Here and below no onboarding
 	// gives anything its time anew, but the end of a pause does.
 	readySQL = `
-		select 'stuck/ready', reference, since, greatest(since, pause_asked_at) + $3::interval, id
+		select 'stuck/ready', reference, since, greatest(since, resumed_at) + $3::interval, id
 		from (
-			select o.id, o.reference, m.pause_asked_at, greatest(o.created_at, (
+			select o.id, o.reference, m.resumed_at, greatest(o.created_at, (
 				select min(e.at) from order_events e where e.order_id = o.id and e.kind in ('released', 'unskipped', 'reopened', 'submitting')
 					and e.id >= (select max(k.id) from order_events k where k.order_id = o.id and k.kind in ('held', 'skipped', 'reopened')))) as since
 			from orders o join merchants m on m.id = o.merchant_id where o.merchant_id = $1 and o.state = 'new' and o.created_at < now() - $3::interval) r`
 	inDoubtSQL = `
-		select 'stuck/in_doubt', o.reference, o.updated_at, greatest(o.updated_at, m.pause_asked_at) + $3::interval, o.id
+		select 'stuck/in_doubt', o.reference, o.updated_at, greatest(o.updated_at, m.resumed_at) + $3::interval, o.id
 		from orders o join merchants m on m.id = o.merchant_id where o.merchant_id = $1 and o.state = 'in_doubt'`
 	shipmentsSQL = `
 		select 'stuck/shipment', o.reference, s.seen_at,
-			greatest(s.seen_at, m.pause_asked_at) + c.wait + case when s.assumed then $5::interval else interval '0' end, s.id
+			greatest(s.seen_at, m.resumed_at) + c.wait + case when s.assumed then $5::interval else interval '0' end, s.id
 		from unnest($3::bigint[], $4::interval[]) as c(id, wait) join shipments s on s.cart_id = c.id and s.state = 'ready'
 			join orders o on o.id = s.order_id join merchants m on m.id = $1`
 	cartCancelsSQL = `
-		select 'stuck/cart_cancel', reference, since, greatest(since, m.pause_asked_at) + $4::interval, o.id
+		select 'stuck/cart_cancel', reference, since, greatest(since, m.resumed_at) + $4::interval, o.id
 		from (select *, coalesce(cancel_requested_at, updated_at) as since from orders
 			where merchant_id = $1 and cart_id = any($3) and cart_cancel_at is not null and state in ('cancelled', 'sending_cancelled')) o
 		join merchants m on m.id = o.merchant_id`
@@ -360,7 +361,8 @@ func (l alertLook) write(ctx context.Context, tx pgx.Tx, open map[relay.AlertCau
 		}
 		// It falls without a word, and rises with one: not before people have had their
 		// rest of what was told of it last, however many orders pass an age meanwhile.
-		told := again || (t.Risen > 0 || t.Level > a.Level) && l.now.Sub(a.RaisedAt) >= l.m.Alerts.Rest()
+		// But what only they can end is told of at once.
+		told := again || (t.Risen > 0 || t.Level > a.Level) && (t.Cause == onlyPeople || l.now.Sub(a.RaisedAt) >= l.m.Alerts.Rest())
 		if told {
 			a.Level, a.Since, a.Headline = t.Level, t.Since, l.headline(t)
 			notices = append(notices, relay.AlertNotice{Alert: a.Alert, News: relay.AlertRaised})
@@ -400,6 +402,9 @@ func (l alertLook) write(ctx context.Context, tx pgx.Tx, open map[relay.AlertCau
 	slices.SortFunc(notices, func(a, b relay.AlertNotice) int { return int(a.ID - b.ID) })
 	return notices, nil
 }
+
+// onlyPeople is the cause that nothing but a person ends.
+var onlyPeople = relay.NewAlertCause(relay.CauseHold, string(relay.HoldUnknownOutcome))
 
 // standingAlert is a trouble that has its alert, and whether this look tells of it.
 type standingAlert struct {

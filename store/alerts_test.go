@@ -229,6 +229,19 @@ func TestAnOldTroubleHidesNoOther(t *testing.T) {
 	}
 }
 
+// An order that only a person can let go calls them whenever it comes.
+func TestAnUnknownOutcomeIsToldAtOnce(t *testing.T) {
+	b := newAlertBench(t)
+	b.putOnHold(relay.HoldUnknownOutcome, 1)
+	require.Equal(t, opened(1), b.lookAfter())
+	b.exec(`update orders set held_at = held_at - interval '10 minutes', first_held_at = first_held_at - interval '10 minutes'`)
+	b.rest("10 minutes")
+	require.Zero(t, b.lookAfter())
+	b.putOnHold(relay.HoldUnknownOutcome, 2)
+	require.Equal(t, raised(1), b.lookAfter())
+	require.Zero(t, b.lookAfter())
+}
+
 // Hundreds of orders that pass an age one after the other call people once a day.
 func TestAnAlertIsToldOnceADay(t *testing.T) {
 	b := newAlertBench(t)
@@ -391,7 +404,16 @@ func TestWhatWaitsByDesign(t *testing.T) {
 	require.Zero(t, b.lookAfter(), "the merchant is paused")
 	pause(false)
 	require.Zero(t, b.lookAfter(), "it was resumed just now")
-	b.exec(`update merchants set pause_asked_at = now() - interval '61 minutes'`)
+	b.exec(`update merchants set resumed_at = now() - interval '61 minutes'`)
+	require.Equal(t, opened(1), b.lookAfter())
+	pause(false)
+	require.Zero(t, b.lookAfter(), "it ran already")
+	require.Len(t, b.alerts(), 1)
+	for _, paused := range []bool{true, false} { // by a workflow in the form of an earlier release
+		require.NoError(t, b.SetPaused(t.Context(), "acme", paused))
+	}
+	require.Equal(t, closed(1), b.lookAfter(), "it was resumed just now")
+	b.exec(`update merchants set resumed_at = now() - interval '61 minutes'`)
 	require.Equal(t, opened(1), b.lookAfter())
 
 	b.m.Warehouse.Schedule[relay.SubmitOrders] = relay.Every(2 * time.Hour)
@@ -403,7 +425,7 @@ func TestWhatWaitsByDesign(t *testing.T) {
 	b.exec(`update orders set state = 'skipped', skip_reason = 'no'`)
 	sub := b.atWarehouse(2)
 	b.progress(store.Progress{Order: sub.Order.ID, Packages: []relay.Package{parcel("1Z", item("MUG", 2))}})
-	b.exec(`update merchants set pause_asked_at = now() - interval '26 hours'`)
+	b.exec(`update merchants set resumed_at = now() - interval '26 hours'`)
 	b.exec(`update shipments set seen_at = now() - interval '24 hours'`)
 	require.Zero(t, b.lookAfter(), "the cart is told once a day only")
 	b.exec(`update shipments set seen_at = now() - interval '26 hours'`)

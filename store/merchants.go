@@ -331,7 +331,8 @@ func (s *Store) SetPausedAsked(ctx context.Context, merchant relay.MerchantID, p
 
 func (s *Store) setPaused(ctx context.Context, merchant relay.MerchantID, paused bool, asked *time.Time) (bool, error) {
 	tag, err := s.pool.Exec(ctx, `
-		update merchants set paused_at = case when $2 then coalesce(paused_at, now()) end, pause_asked_at = coalesce($3, pause_asked_at), updated_at = now()
+		update merchants set paused_at = case when $2 then coalesce(paused_at, now()) end, pause_asked_at = coalesce($3, pause_asked_at), updated_at = now(),
+			resumed_at = case when not $2 and paused_at is not null then now() else resumed_at end
 		where id = $1 and ($3::timestamptz is null or pause_asked_at is null or pause_asked_at <= $3)`, merchant, paused, asked)
 	if err != nil {
 		return false, fmt.Errorf("pause %s: %w", merchant, err)

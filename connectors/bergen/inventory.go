@@ -370,11 +370,11 @@ func stops(ctx context.Context, err error) bool {
 	return err != nil && (ctx.Err() != nil || exchange.KindIs(err, relay.Unauthorised, relay.Throttled))
 }
 
-// answered reports whether the error of a read is what the service answered: a failure
-// or a fault.
+// answered reports whether the error of a read is what the service answered: a failure,
+// a fault or nothing at all.
 func answered(err error) bool {
 	var fault *faultXML
-	return errors.Is(err, errFailure) || errors.As(err, &fault)
+	return errors.Is(err, errFailure) || errors.Is(err, errNoResult) || errors.As(err, &fault)
 }
 
 // stock gathers rows.

@@ -348,6 +348,7 @@ func mustParse(t *testing.T, cursor string) position {
 func TestNoChangesInOneBatch(t *testing.T) {
 	v := newVendor(t)
 	v.on(getBatch, stockOf(getBatch, 1, item(nj2, "A", 1, 0)))
+	nothing := raw(200, envelopeHead+`<GetInventoryFromDateTimeByBatchResponse xmlns="http://rex11.com/webmethods/" />`+envelopeTail)
 	outside := getChangesBatch.notes(1, "Error", "Failed: batch number 0 is out of range")
 	refused := getChangesBatch.notes(2, "AuthenticationError", "Authentication failed")
 	allowed, busy := true, false
@@ -368,6 +369,10 @@ func TestNoChangesInOneBatch(t *testing.T) {
 	got, changes := drain(t, c, full.Cursor, 10)
 	require.Empty(t, got)
 	require.True(t, changes.Changes)
+	require.False(t, changes.Partial)
+
+	outside = nothing // a null result
+	_, changes = drain(t, c, changes.Cursor, 10)
 	require.False(t, changes.Partial)
 
 	// Whether the other batch has anything is not known.

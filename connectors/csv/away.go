@@ -118,7 +118,9 @@ const reasonsSuffix = ".why"
 // reasons lists the bad rows, for people and for reasonsOf.
 func reasons(d doneFile) []byte {
 	var b strings.Builder
-	b.WriteString("Drop the mended file in first, as a whole; remove this one then.\n")
+	if !slices.ContainsFunc(d.Bad, badRow.general) {
+		b.WriteString("Drop the mended file in first, as a whole; remove this one then.\n")
+	}
 	for _, r := range d.Bad {
 		fmt.Fprintf(&b, "line %d: %s\n", r.Line, strings.Join(strings.Fields(r.Message), " "))
 	}

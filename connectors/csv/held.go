@@ -23,13 +23,33 @@ type heldFile struct {
 	Gone   bool         `json:"gone,omitempty"` // it was taken away
 }
 
-// takeUp begins to read those groups of a held file that could not be told before.
-func (v *visit) takeUp(f file) {
+// takeUp reads those groups of the next held file that could not be told before. What
+// is being read is set aside meanwhile, and what waits of that is held too.
+//
+// Promise 3: it may wait for just those groups, and nobody else would read them.
+func (v *visit) takeUp() error {
+	f, aside, batch := v.again[0], v.cur.position, v.in.batch
+	v.again = v.again[1:]
+	if len(aside.Later) > 0 {
+		v.hold(heldFile{doneFile: doneFile{fileRef: aside.Reading[0]}, Groups: aside.Later})
+	}
 	i := slices.IndexFunc(v.cur.Held, func(h heldFile) bool { return h.is(f) })
 	h := v.cur.Held[i]
 	v.cur.Held = slices.Delete(v.cur.Held, i, i+1)
-	v.cur.Reading, v.cur.At, v.cur.Only = []fileRef{h.fileRef}, h.Groups[0].mark, h.Groups
-	v.cur.Bad, v.cur.More, v.cur.Rows = h.Bad, h.More, h.Rows
+	v.cur.position = position{Reading: []fileRef{h.fileRef}, At: h.Groups[0].mark, Bad: h.Bad, More: h.More, Rows: h.Rows, Only: h.Groups}
+	if err := v.goOn(); err != nil {
+		return err
+	}
+	if v.left <= 0 && len(v.cur.Reading) > 0 {
+		v.again = append(v.again, f) // the page ended before it did
+	}
+	v.leave()
+	if len(aside.Later) > 0 {
+		v.cur.Held = slices.DeleteFunc(v.cur.Held, func(h heldFile) bool { return h.fileRef == aside.Reading[0] })
+	}
+	v.cur.position, v.in.batch = aside, batch
+	v.waits = v.waits && len(v.again) > 0
+	return nil
 }
 
 // hold keeps a file where it is until its groups can be told.
@@ -173,9 +193,17 @@ func (v *visit) grown(d *doneFile) []laterGroup {
 // leave stops reading. A file that was taken up is held again for what is left of it.
 func (v *visit) leave() {
 	if v.cur.Only != nil {
-		left := slices.DeleteFunc(slices.Clone(v.cur.Only), func(l laterGroup) bool { return l.At < v.cur.At.At })
-		if left = slices.Concat(v.cur.Later, left); len(left) > 0 {
-			v.hold(heldFile{doneFile: doneFile{fileRef: v.cur.Reading[0], Bad: v.cur.Bad, More: v.cur.More}, Rows: v.cur.Rows, Groups: left})
+		inOrder(v.cur.Bad)
+		h := heldFile{doneFile: doneFile{fileRef: v.cur.Reading[0], Bad: v.cur.Bad, More: v.cur.More}, Rows: v.cur.Rows, Groups: slices.Clone(v.cur.Later)}
+		for _, l := range v.cur.Only {
+			if l.At >= v.cur.At.At {
+				h.Groups = append(h.Groups, l)
+			}
+		}
+		if len(h.Groups) > 0 {
+			v.hold(h)
+		} else {
+			v.done(h.doneFile, h.Rows)
 		}
 	}
 	v.forget()

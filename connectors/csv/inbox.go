@@ -55,19 +55,7 @@ type inbox struct {
 
 // cursor is how far an inbox has been read. Everything in it is bounded.
 type cursor struct {
-	// Reading are the files being read as one, and At where in them. With Base, the
-	// last of them is the snapshot before.
-	Reading []fileRef `json:"r,omitempty"`
-	Base    bool      `json:"base,omitempty"`
-	Stands  bool      `json:"stands,omitempty"` // what they do not name stands as it was
-	At      mark      `json:"at,omitzero"`
-	Bad     []badRow  `json:"bad,omitempty"`
-	More    int       `json:"more,omitempty"` // bad rows beyond those
-	Rows    int       `json:"rows,omitempty"` // applied
-	// Later are groups of them that can't be told yet. Only, where it is given, are
-	// those that are left of a file that was held, of which all else was told.
-	Later []laterGroup `json:"later,omitempty"`
-	Only  []laterGroup `json:"only,omitempty"`
+	position
 	// Held are files that were read to their end but for such groups, oldest first.
 	Held []heldFile `json:"held,omitempty"`
 	// Done are files that were read to their end. They are put away once this
@@ -81,6 +69,25 @@ type cursor struct {
 	// Of stock: where the last snapshot was put, and the time of the newest, in ns since 1970.
 	Last   string `json:"last,omitempty"`
 	Newest int64  `json:"newest,omitempty"`
+	// Stands: what the stock being read does not name stands as it was.
+	Stands bool `json:"stands,omitempty"`
+}
+
+// position is what is being read, and how far that has come.
+type position struct {
+	// Reading are the files being read as one, and At where in them. With Base, the
+	// last of them is the snapshot before.
+	Reading []fileRef `json:"r,omitempty"`
+	Base    bool      `json:"base,omitempty"`
+	At      mark      `json:"at,omitzero"`
+	Bad     []badRow  `json:"bad,omitempty"`
+	More    int       `json:"more,omitempty"`   // bad rows beyond those
+	Rows    int       `json:"rows,omitempty"`   // applied
+	Unsure  int       `json:"unsure,omitempty"` // groups that were or were not told before
+	// Later are groups of them that can't be told yet. Only, where it is given, are
+	// those that are left of a file that was held, of which all else was told.
+	Later []laterGroup `json:"later,omitempty"`
+	Only  []laterGroup `json:"only,omitempty"`
 }
 
 // valid reports whether the parts of a cursor fit each other.
@@ -99,6 +106,9 @@ type badRow struct {
 	Line    int    `json:"l"`
 	Message string `json:"m"`
 }
+
+// general reports whether it is about rows that are not named.
+func (b badRow) general() bool { return b.Line == 0 }
 
 type doneFile struct {
 	fileRef
@@ -158,12 +168,19 @@ const (
 	overdue      // it can't be told yet, for so long that people are called
 	never        // it says nothing new
 	alien        // it is of an order that nobody here knows: people are called
+	perhaps      // nobody knows whether it was told before: people are called
 )
 
 // What is wrong with an order that nobody here knows, and with one that is overdue.
 const (
 	wantHanded = "want the number of an order that was handed over here"
 	wantKnown  = "want the number of an order that the ledger knows. This one was handed over here, and the ledger has not heard of it: wait until it has. If it never will, remove the order's folder in sent; one that is merely in doubt would then be sent again"
+)
+
+// What is wrong with acknowledgements of which nobody knows what of them was heard.
+const (
+	notNamed = "when this was read before, %d rows more were bad than could be named, and they are not heard now. Remove this file first, and the one that was read before; then put them into one of their own"
+	notSure  = "the answers of %d orders are not heard: they are also in a file here of whose bad rows not all are named, so nobody knows whether they were heard. Remove that file and this one first; then put those that were not into one of their own"
 )
 
 // read reads a page of at most limit groups.
@@ -230,15 +247,18 @@ func (v *visit) stream() error {
 	if err != nil {
 		return err
 	}
-	for n := 0; v.left > 0 && !v.waits; {
+	for n := 0; v.left > 0; {
 		switch {
-		case len(v.cur.Reading) > 0:
+		case len(v.cur.Reading) > 0 && !v.waits:
 			if err := v.goOn(); err != nil {
 				return err
 			}
-		case len(v.again) > 0:
-			v.takeUp(v.again[0])
-			v.again = v.again[1:]
+		case len(v.again) > 0: // what is being read may wait for room, or behind one of them
+			if err := v.takeUp(); err != nil {
+				return err
+			}
+		case v.waits:
+			return nil
 		case len(waiting) > 0 && n < filesAPage:
 			if err := v.begin(waiting[:1], nil); err != nil {
 				return err
@@ -250,7 +270,7 @@ func (v *visit) stream() error {
 			return nil
 		}
 	}
-	v.page.more = !v.waits && (len(v.cur.Reading)+len(v.again)+len(waiting) > 0)
+	v.page.more = len(v.cur.Reading)+len(v.again)+len(waiting) > 0
 	return nil
 }
 
@@ -373,10 +393,7 @@ func (v *visit) checkReading(all []file) {
 	}
 }
 
-func (v *visit) forget() {
-	v.cur.Reading, v.cur.Base, v.cur.At, v.cur.Bad, v.cur.More, v.cur.Rows = nil, false, mark{}, nil, 0, 0
-	v.cur.Later, v.cur.Only = nil, nil
-}
+func (v *visit) forget() { v.cur.position = position{} }
 
 // begin surveys files to be read as one, with the snapshot before them if that is
 // given. A file that was read before, and one that is not of its layout at all, is
@@ -554,6 +571,9 @@ func (v *visit) apply(b *batch, g group) (verdict, error) {
 		return goOn, err
 	case becomes == never:
 		return v.count(), nil // to find that out may have taken questions
+	case becomes == perhaps:
+		v.cur.Unsure++
+		return v.count(), nil
 	case becomes == alien:
 		return v.reject(g, wantHanded), nil
 	case (becomes == later || becomes == overdue) && v.mayHold(becomes == overdue):
@@ -636,7 +656,10 @@ func (v *visit) end(b *batch) {
 			d.More = v.cur.More
 		}
 		if n := v.unnamed(f); n > 0 && v.cur.Only == nil { // else noted when it was read first
-			d.Bad = append(d.Bad, badRow{Line: 1, Message: fmt.Sprintf("when this was read before, %d rows more were bad than could be named: they are not heard now; remove this file, and put them into one of their own", n)})
+			d.Bad = append(d.Bad, badRow{Message: fmt.Sprintf(notNamed, n)})
+		}
+		if v.cur.Unsure > 0 {
+			d.Bad = append(d.Bad, badRow{Message: fmt.Sprintf(notSure, v.cur.Unsure)})
 		}
 		groups := v.grown(&d)
 		for _, l := range v.cur.Later {

@@ -283,8 +283,14 @@ func (w *warehouse) judge(ctx context.Context, q connectors.ShipmentsQuery) func
 					return told, err
 				}
 			}
-			if last, ok := lastAnswer(g); ok && standing[last] {
-				return never, nil
+			if last, ok := lastAnswer(g); ok {
+				switch sure, stands := standing[last]; {
+				case !stands:
+				case sure, from.Again != 0: // which is said of such a file as a whole
+					return never, nil
+				default:
+					return perhaps, nil
+				}
 			}
 		}
 		number := strings.ToUpper(g.key)
@@ -336,7 +342,8 @@ func lastAnswer(g group) (answer, bool) {
 }
 
 // standing are the answers in files that lie in problems, but for the bad rows: told
-// already, and not to be told again when the mended file is dropped in as a whole.
+// already, and not to be told again when the mended file is dropped in as a whole. One
+// is false where nobody knows whether it was told: not all bad rows are named.
 //
 // Promise 1: an order that was refused by such a file may have been handed over
 // again since, and nothing in the mended one is about that.
@@ -359,13 +366,14 @@ func (w *warehouse) standing(f files) (map[answer]bool, error) {
 		if err != nil && !barred(err) {
 			return nil, err
 		}
+		sure := !slices.ContainsFunc(untold, badRow.general)
 		if err := eachGroup(f, path.Join(dir, bad.name), l, func(g group) {
 			// A row may be good by now: the profile was mended, or the ledger knows its order.
 			g.rows = slices.DeleteFunc(g.rows, func(e entry) bool {
 				return slices.ContainsFunc(untold, func(b badRow) bool { return b.Line == e.line })
 			})
 			if a, ok := lastAnswer(g); ok {
-				out[a] = true
+				out[a] = out[a] || sure
 			}
 		}); err != nil {
 			return nil, err

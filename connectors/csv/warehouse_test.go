@@ -1038,6 +1038,55 @@ func TestNothingWaitsBehindWhatIsOverdue(t *testing.T) {
 	}
 }
 
+// Promise 3: what is being read when no more may wait does not stand for ever before an
+// order that waits in another file: that is taken up first.
+func TestNothingWaitsForEverBehindWhatIsHeld(t *testing.T) {
+	for name, files := range map[string]int{"in one file": 1, "in many files": maxHeld} {
+		for then, age := range map[string]bool{"found": false, "overdue": true} {
+			t.Run(name+", "+then, func(t *testing.T) {
+				d := newDoubts(t)
+				rows := maxLater // in both cases as many as may
+				if files > 1 {
+					rows = files
+				}
+				var handed []string
+				for n := range rows {
+					number := fmt.Sprintf("SO-%03d", n)
+					sent := filepath.Join(d.f.dir, "sent", number)
+					require.NoError(t, os.MkdirAll(sent, 0o755))
+					require.NoError(t, os.WriteFile(filepath.Join(sent, orderFile), nil, 0o644)) // just now
+					handed = append(handed, number)
+				}
+				i := 0
+				for some := range slices.Chunk(handed, rows/files) {
+					d.f.write(fmt.Sprintf("out/ack_%02d.csv", i), lines("order,status,message", strings.Join(some, ",accepted,\n")+",accepted,"))
+					i++
+				}
+				d.f.write("out/shp_1.csv", lines(shipHeading, shipment("SO-000", "1Z0")))
+				d.f.write("out/shp_2.csv", lines(shipHeading, shipment("OTHER-1", "1Z1")))
+				told, _ := d.pull()
+				require.Empty(t, told)
+				if age {
+					d.age(handed...)
+					told, unread := d.pull()
+					require.Equal(t, []string{"OTHER-1 1Z1"}, told)
+					require.GreaterOrEqual(t, len(unread), rows)
+					return
+				}
+				for _, number := range handed {
+					d.knows[relay.WarehouseOrderID(number)] = true
+				}
+				told, unread := d.pull()
+				require.Len(t, told, rows+2)
+				require.Equal(t, "SO-000 1Z0", told[rows], "its answer goes before its parcel")
+				require.Empty(t, unread)
+				d.pull()
+				require.Len(t, d.f.names("out/archive"), files+2)
+			})
+		}
+	}
+}
+
 // The ledger finds the order between two files of one page: what the first says of
 // it still goes before what the second says.
 func TestWhatWaitsIsToldInOrder(t *testing.T) {
