@@ -46,6 +46,9 @@ func (v *visit) putAway() error {
 
 // moveTo moves a file under a free name, and returns that; "" when the file is gone.
 func (v *visit) moveTo(folder string, d doneFile) (string, error) {
+	if d.Missed { // only what people are to hear of it can be put there
+		return "", v.noteMissed(folder, d)
+	}
 	now, err := v.fs.stat(v.in.at(d.Name))
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !d.is(now) {
 		return "", nil // moved already, or another file by now
@@ -80,6 +83,24 @@ func (v *visit) moveTo(folder string, d doneFile) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s holds a thousand files named like %s: clear it", folder, d.Name)
+}
+
+// noteMissed puts an empty file where a file would be that is not to be had any more, so
+// that it is reported like others until somebody removes it.
+func (v *visit) noteMissed(folder string, d doneFile) error {
+	for n := 1; n < 1000; n++ {
+		to := path.Join(folder, d.putAs(n))
+		if _, err := v.fs.stat(to); err == nil {
+			continue
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := v.fs.create(to+reasonsSuffix, reasons(d)); err != nil {
+			return err
+		}
+		return v.fs.create(to, nil)
+	}
+	return fmt.Errorf("%s holds a thousand files named like %s: clear it", folder, d.Name)
 }
 
 // putAs is the nth name to put a file under: its own, and then with its time, so
@@ -118,7 +139,10 @@ const reasonsSuffix = ".why"
 // reasons lists the bad rows, for people and for reasonsOf.
 func reasons(d doneFile) []byte {
 	var b strings.Builder
-	if !slices.ContainsFunc(d.Bad, badRow.general) {
+	switch {
+	case d.Missed:
+		b.WriteString("The file was taken away or replaced, and this is all that is known of it. Remove this one when you have seen to it.\n")
+	case !slices.ContainsFunc(d.Bad, badRow.general):
 		b.WriteString("Drop the mended file in first, as a whole; remove this one then.\n")
 	}
 	for _, r := range d.Bad {
@@ -183,7 +207,7 @@ func (v *visit) report() error {
 		for _, l := range h.Groups {
 			u.addOverdue(h.Name, l)
 			if l.Overdue && h.Gone {
-				u.add(h.Name, l.Line, "the file was taken away while it waited: have it put back as it was")
+				u.add(h.Name, l.Line, wantWaiting)
 			}
 		}
 	}

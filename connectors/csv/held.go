@@ -20,7 +20,7 @@ type heldFile struct {
 	doneFile
 	Rows   int          `json:"rows,omitempty"` // applied
 	Groups []laterGroup `json:"later"`
-	Gone   bool         `json:"gone,omitempty"` // it was taken away
+	Gone   bool         `json:"gone,omitempty"` // it was taken away or replaced
 }
 
 // takeUp reads those groups of the next held file that could not be told before. What
@@ -99,15 +99,17 @@ func (v *visit) waitsBefore(f fileRef, key string) fate {
 	return later
 }
 
-// checkHeld drops the held files that are others by now; begin finds that out of those
-// that changed and are no shorter. One that was taken away may be put back, and what was
-// told of it must not be told again then: it stays as long as it would wait.
+// checkHeld looks which of the held files were taken away, or are shorter and so others
+// by now; begin finds that out of those that merely changed. One may be put back, and
+// what was told of it must not be told again then: it stays as long as it would wait.
+//
+// Promise 3: what could be told since, had it not been taken away, is told to people.
 func (v *visit) checkHeld(all []file) error {
 	var kept []heldFile
 	for _, h := range v.cur.Held {
 		i := slices.IndexFunc(all, func(f file) bool { return f.name == h.Name })
-		h.Gone = i < 0
-		if v.in.layoutOf(h.Name) == nil || !h.Gone && all[i].size < h.Size {
+		h.Gone = i < 0 || all[i].size < h.Size
+		if v.in.layoutOf(h.Name) == nil {
 			continue
 		}
 		if h.Gone {
@@ -115,11 +117,15 @@ func (v *visit) checkHeld(all []file) error {
 			if err != nil {
 				return err
 			}
-			if len(groups) == 0 {
-				v.missed(h)
+			for _, l := range h.Groups {
+				if !slices.ContainsFunc(groups, func(w laterGroup) bool { return w.At == l.At }) {
+					h.Bad = append(h.Bad, badRow{Line: l.Line, Message: wantBack})
+				}
+			}
+			if h.Groups = groups; len(groups) == 0 {
+				v.missed(h, h.Bad)
 				continue
 			}
-			h.Groups = groups
 		}
 		kept = append(kept, h)
 	}
@@ -141,13 +147,45 @@ func (v *visit) waiting(h heldFile) (out []laterGroup, err error) {
 	return out, nil
 }
 
-// missed notes a file that was taken away before its groups could be told: should it
-// come back, they are not heard yet, and the others are.
-func (v *visit) missed(h heldFile) {
+// What is wrong with rows of a file that is not there any more.
+const (
+	wantWaiting = "the file was taken away or replaced while it waited: have it put back as it was"
+	wantBack    = "this could not be told before the file was taken away or replaced: have it put back as it was, or put the row into a file of its own"
+)
+
+// missed notes a file that was taken away or replaced before its groups could be told:
+// should it come back, they are not heard yet, and the others are. People are told of
+// some of its rows until they have seen to that.
+func (v *visit) missed(h heldFile, tell []badRow) {
+	h.Missed = true
+	d := h.doneFile
 	for _, l := range h.Groups {
-		h.Bad = append(h.Bad, badRow{Line: l.Line})
+		d.Bad = append(slices.Clip(d.Bad), badRow{Line: l.Line})
 	}
-	v.see(h.doneFile, h.Rows)
+	v.see(d, h.Rows)
+	if len(tell) > 0 {
+		inOrder(tell)
+		h.Bad = tell
+		v.finish(h.doneFile)
+	}
+}
+
+// replace drops what is held under the name of a file that does not merely grow: it
+// would wait for what it was itself before. A file of shipments that grew tells all anew.
+func (v *visit) replace(b *batch) {
+	v.cur.Held = slices.DeleteFunc(v.cur.Held, func(h heldFile) bool {
+		if h.Name != b.files[0].Name || h.Size == b.files[0].Told {
+			return false
+		}
+		var tell []badRow
+		for _, l := range h.Groups {
+			if l.Overdue && (b.l.kind == kindAcknowledgements || h.Size > b.files[0].Size) {
+				tell = append(tell, badRow{Line: l.Line, Message: wantBack})
+			}
+		}
+		v.missed(h, tell)
+		return true
+	})
 }
 
 // touched reports whether a file is one of which something waits, and merely has

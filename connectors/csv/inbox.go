@@ -81,9 +81,8 @@ type position struct {
 	Base    bool      `json:"base,omitempty"`
 	At      mark      `json:"at,omitzero"`
 	Bad     []badRow  `json:"bad,omitempty"`
-	More    int       `json:"more,omitempty"`   // bad rows beyond those
-	Rows    int       `json:"rows,omitempty"`   // applied
-	Unsure  int       `json:"unsure,omitempty"` // groups that were or were not told before
+	More    int       `json:"more,omitempty"` // bad rows beyond those
+	Rows    int       `json:"rows,omitempty"` // applied
 	// Later are groups of them that can't be told yet. Only, where it is given, are
 	// those that are left of a file that was held, of which all else was told.
 	Later []laterGroup `json:"later,omitempty"`
@@ -115,6 +114,7 @@ type doneFile struct {
 	Bad      []badRow `json:"bad,omitempty"`
 	More     int      `json:"more,omitempty"`
 	Snapshot bool     `json:"snap,omitempty"`
+	Missed   bool     `json:"missed,omitempty"` // it was taken away or replaced before all of it could be told
 }
 
 // look is a file that was seen with a size, and since when.
@@ -179,8 +179,8 @@ const (
 
 // What is wrong with acknowledgements of which nobody knows what of them was heard.
 const (
-	notNamed = "when this was read before, %d rows more were bad than could be named, and they are not heard now. Remove this file first, and the one that was read before; then put them into one of their own"
-	notSure  = "the answers of %d orders are not heard: they are also in a file here of whose bad rows not all are named, so nobody knows whether they were heard. Remove that file and this one first; then put those that were not into one of their own"
+	notNamed    = "when this was read before, %d rows more were bad than could be named, and they are not heard now. Remove this file first, and the one that was read before; then put them into one of their own"
+	wantUnheard = "want an answer that was not heard before: a file here has it too, of whose bad rows not all are named, so nobody knows. If it was not, remove that file first, and put it into one of its own then"
 )
 
 // read reads a page of at most limit groups.
@@ -459,9 +459,7 @@ func (v *visit) begin(list []file, base *fileRef) error {
 		}
 		return nil
 	}
-	v.cur.Held = slices.DeleteFunc(v.cur.Held, func(h heldFile) bool { // it would wait for what it was itself before
-		return h.Name == b.files[0].Name && h.Size != b.files[0].Told
-	})
+	v.replace(b)
 	v.cur.Reading, v.cur.Base, v.cur.At = b.files, base != nil, mark{}
 	v.in.batch = b
 	return nil
@@ -478,7 +476,7 @@ func (v *visit) done(d doneFile, rows int) {
 
 // see notes what a file says, by which it is known when it comes again.
 func (v *visit) see(d doneFile, rows int) {
-	seen := seenFile{fileRef: d.fileRef, Rows: rows, Bad: len(d.Bad) > 0, More: d.More}
+	seen := seenFile{fileRef: d.fileRef, Rows: rows, Bad: len(d.Bad) > 0, More: d.More, Missed: d.Missed}
 	for _, b := range d.Bad {
 		seen.Lines = append(seen.Lines, b.Line)
 	}
@@ -572,8 +570,7 @@ func (v *visit) apply(b *batch, g group) (verdict, error) {
 	case becomes == never:
 		return v.count(), nil // to find that out may have taken questions
 	case becomes == perhaps:
-		v.cur.Unsure++
-		return v.count(), nil
+		return v.reject(g, wantUnheard), nil
 	case becomes == alien:
 		return v.reject(g, wantHanded), nil
 	case (becomes == later || becomes == overdue) && v.mayHold(becomes == overdue):
@@ -657,9 +654,6 @@ func (v *visit) end(b *batch) {
 		}
 		if n := v.unnamed(f); n > 0 && v.cur.Only == nil { // else noted when it was read first
 			d.Bad = append(d.Bad, badRow{Message: fmt.Sprintf(notNamed, n)})
-		}
-		if v.cur.Unsure > 0 {
-			d.Bad = append(d.Bad, badRow{Message: fmt.Sprintf(notSure, v.cur.Unsure)})
 		}
 		groups := v.grown(&d)
 		for _, l := range v.cur.Later {

@@ -11,6 +11,8 @@ type seenFile struct {
 	// there were beyond them.
 	Lines []int `json:"l,omitempty"`
 	More  int   `json:"more,omitempty"`
+	// Missed: it was taken away or replaced before all of it could be told.
+	Missed bool `json:"missed,omitempty"`
 }
 
 // toldBefore reports whether a file says nothing new, and notes what of it is not.
@@ -60,26 +62,29 @@ func (v *visit) told(r fileRef) (int64, error) {
 }
 
 // repeats reports whether all that a file says was read before. A version of a
-// file, known by its name, size and time, is never read twice: partners mirror their
-// folders, and put back what we had moved. Of another file with the same content
+// file, known by its name, size and time, is never read twice, but where it was taken
+// away before all of it could be told: partners mirror their folders, and put back what
+// we had moved. Of another file with the same content
 // the kind decides whether it can be news.
 func (v *visit) repeats(k kind, r *fileRef) bool {
 	var same []fileRef
-	note := func(s fileRef) {
+	whole := false // this very version
+	note := func(s fileRef, missed bool) {
 		if s.Hash == r.Hash && s.Size == r.Size {
 			same = append(same, s)
+			whole = whole || s.Name == r.Name && s.Mod == r.Mod && !missed
 		}
 	}
 	for _, s := range v.cur.Seen {
-		note(s.fileRef)
+		note(s.fileRef, s.Missed)
 	}
 	for _, h := range v.cur.Held {
-		note(h.fileRef)
+		note(h.fileRef, false)
 	}
 	switch {
 	case len(same) == 0:
 		return false
-	case slices.ContainsFunc(same, func(s fileRef) bool { return s.Name == r.Name && s.Mod == r.Mod }):
+	case whole:
 		return true
 	case k == kindInventory: // stock comes back to figures that it had before: only the last says nothing new
 		return slices.ContainsFunc(v.cur.Seen[max(0, len(v.cur.Seen)-1):], func(s seenFile) bool { return s.Hash == r.Hash })

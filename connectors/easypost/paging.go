@@ -112,7 +112,9 @@ func (l *listCursor) nextPage(ids []string) bool {
 		return false
 	case ids[0] == l.First && l.Page == 1: // the second number may still be that of the first page
 	case ids[0] == l.First || ids[len(ids)-1] == l.last():
-		// Neither pages nor offsets are heeded, or, where it was the second page, it can't be told.
+		// Neither pages nor offsets are heeded, or, where it was the second page, it can't be
+		// told: also of a list of just two full pages that gives the last one again behind its
+		// end. It is never called whole then, and comparing books stays partial.
 		l.Gap = l.Gap || (l.Full && (ids[0] == l.First || l.Page <= 2))
 		return false
 	default:

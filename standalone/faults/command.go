@@ -36,7 +36,7 @@ is lost elsewhere, and so the last third has neither.
 
 It prints what it did and what is wrong: lost, duplicated, wrongly shipped, not
 told, told twice, stuck without a reason, people not called, each with its trail; it
-exits with 1 unless all are 0. With the defaults it takes about half an hour on two cores.
+exits with 1 unless all are 0. With the defaults it takes about 45 minutes on two cores.
 
 The seed decides what is sold, what is done to it, which faults and outages come
 after how many kills, and how each worker's life ends. The same seed draws the
