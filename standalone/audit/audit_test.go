@@ -83,6 +83,10 @@ func TestEveryWrongIsFound(t *testing.T) {
 		"told that it was stopped": {func(b *Books) {
 			b.Answers = map[Key][]string{{shopName, number}: {"stopped_before_sending"}}
 		}, []Wrong{WronglyShipped}},
+		"told that it was stopped, and reopened since": {func(b *Books) {
+			reopened(b)
+			b.Answers = map[Key][]string{{shopName, number}: {"stopped_before_sending"}}
+		}, nil},
 		"told that it was too late": {func(b *Books) { b.Answers = map[Key][]string{{shopName, number}: {"too_late"}} }, nil},
 		"a parcel not told":         {untold, []Wrong{NotTold, NotTold}},
 		"a parcel told twice": {func(b *Books) {
