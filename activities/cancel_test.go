@@ -584,3 +584,19 @@ func TestAnEditWhileInDoubt(t *testing.T) {
 		require.Equal(t, "1 "+buyerStreet, w.books()[0].Street)
 	})
 }
+
+// The step of a cancel whose worker died goes on after a person had the order reopened.
+func TestACancelThatComesAfterALaterReopening(t *testing.T) {
+	w := newWorld(t, setup{})
+	number := w.sell()
+	w.pull()
+	in := activities.CancelInput{Merchant: "acme", Reference: w.order(number).Reference, Actor: "operator clerk", Reason: "changed their mind"}
+	require.Equal(t, "stopped_before_sending", do[activities.CancelOutcome](w, w.acts.CancelOrder, in).Result)
+	got := do[activities.ReopenOutcome](w, w.acts.ReopenOrder, activities.ReopenInput{Merchant: "acme", Reference: in.Reference, Actor: "operator clerk", Reason: "they want it after all"})
+	require.True(t, got.Reopened)
+	w.exec(`insert into order_events (order_id, kind, actor, at) select id, 'reopened', 'operator clerk', now() + interval '1 minute' from orders`)
+	late := do[activities.CancelOutcome](w, w.acts.CancelOrder, in)
+	require.Equal(t, "reopened_since", late.Result)
+	require.Empty(t, late.Cart)
+	w.want(number, relay.OrderNew)
+}

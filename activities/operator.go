@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"go.temporal.io/sdk/activity"
+
 	"orderferry/connectors"
 	"orderferry/relay"
 	"orderferry/store"
@@ -99,7 +101,7 @@ type CancelInput struct {
 type CancelOutcome struct {
 	Reference relay.Reference `json:"reference"`
 	// Result is one of "stopped_before_sending", "cancelled", "too_late",
-	// "pending" and "already_cancelled".
+	// "pending", "already_cancelled" and "reopened_since".
 	Result  string `json:"result"`
 	Answer  string `json:"answer"` // a sentence for people
 	WasHeld bool   `json:"was_held,omitempty"`
@@ -117,7 +119,9 @@ func (a *Activities) CancelOrder(ctx context.Context, in CancelInput) (CancelOut
 	if err != nil {
 		return CancelOutcome{}, err
 	}
-	asked, err := a.store.RequestCancel(ctx, id, store.CancelAsk{Actor: in.Actor, Reason: in.Reason, Tell: a.takeCancels(m)})
+	asked, err := a.store.RequestCancel(ctx, id, store.CancelAsk{
+		Actor: in.Actor, Reason: in.Reason, Asked: activity.GetInfo(ctx).ScheduledTime, Tell: a.takeCancels(m),
+	})
 	if err != nil {
 		return CancelOutcome{}, err
 	}
@@ -127,6 +131,8 @@ func (a *Activities) CancelOrder(ctx context.Context, in CancelInput) (CancelOut
 		out.Answer = "stopped before sending: the warehouse never had it"
 	case store.AlreadyCancelled:
 		out.Answer = "it was cancelled already"
+	case store.ReopenedSince:
+		out.Answer = "it was reopened after this was asked for, and goes on; ask again if it is to be cancelled"
 	case store.TooLate:
 		out.Answer = "too late: shipped, " + asked.Evidence
 	case store.OnceKnown:

@@ -21,12 +21,16 @@ const (
 	OnceKnown            CancelStanding = "once_known"    // being sent: cancelled as soon as its outcome is known
 	TooLate              CancelStanding = "too_late"      // shipped
 	AlreadyCancelled     CancelStanding = "already_cancelled"
+	ReopenedSince        CancelStanding = "reopened_since" // a person wanted it sent after this was asked for
 )
 
 // CancelAsk says who wants orders cancelled, and why.
 type CancelAsk struct {
 	Actor  string // "operator clerk", "cart shop"
 	Reason string
+	// Asked is when it was asked for, if that may be long ago: a step is tried again
+	// where its worker died. Zero: now.
+	Asked time.Time
 	// AtCart says that the orders were cancelled at their cart: it need not be
 	// told, and is not heard again.
 	AtCart bool
@@ -72,8 +76,17 @@ func (s *Store) RequestCancels(ctx context.Context, orders []relay.OrderID, ask 
 		if err != nil || len(list) == 0 {
 			return err
 		}
+		later, err := reopenedAfter(ctx, tx, orders, ask.Asked)
+		if err != nil {
+			return err
+		}
 		var w cancelWriter
 		for _, o := range list {
+			if later[o.Order] {
+				o.Standing = ReopenedSince
+				out = append(out, o.CancelRequest)
+				continue
+			}
 			out = append(out, w.decide(o, ask))
 		}
 		return w.write(ctx, tx, ask, out)
@@ -119,6 +132,25 @@ func lockCancelling(ctx context.Context, tx pgx.Tx, orders []relay.OrderID) ([]*
 		o.live = live[o.Order]
 	}
 	return list, err
+}
+
+// reopenedAfter tells which orders were reopened after a cancel was asked for. Of two
+// wishes of people the later counts, whichever is carried out first. To be asked
+// after the orders are locked, as liveSubmissions.
+func reopenedAfter(ctx context.Context, tx pgx.Tx, orders []relay.OrderID, asked time.Time) (map[relay.OrderID]bool, error) {
+	if asked.IsZero() {
+		return nil, nil
+	}
+	rows, err := tx.Query(ctx, `select order_id from order_events where order_id = any($1) and kind = $2 and at > $3`, orders, EventReopened, asked)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[relay.OrderID])
+	later := make(map[relay.OrderID]bool, len(ids))
+	for _, id := range ids {
+		later[id] = true
+	}
+	return later, err
 }
 
 // liveSubmissions tells which orders have a submission that is under way or

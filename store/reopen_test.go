@@ -171,3 +171,28 @@ func TestReopenAfterTheCartWasTakenAway(t *testing.T) {
 	b.m = storetest.Save(t, b.Store, storetest.Merchant("acme", "shop", "outlet"))
 	require.Equal(t, store.Reopened, b.reopen(b.id(1)).Standing)
 }
+
+// A cancel whose worker died is carried out again, perhaps after a person had the
+// order reopened: what was wanted last counts.
+func TestACancelFromBeforeTheReopening(t *testing.T) {
+	b := newBench(t)
+	b.takeIn(anOrder(1))
+	id := b.id(1)
+	cancel := func(asked time.Time) store.CancelStanding {
+		got, err := b.RequestCancel(t.Context(), id, store.CancelAsk{Actor: "operator clerk", Asked: asked})
+		require.NoError(t, err)
+		return got.Standing
+	}
+	before, err := b.Now(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, store.StoppedBeforeSending, cancel(before))
+	require.Equal(t, store.AlreadyCancelled, cancel(before))
+	require.Equal(t, store.Reopened, b.reopen(id).Standing)
+	kinds := b.kinds(id)
+	require.Equal(t, store.ReopenedSince, cancel(before))
+	b.want(id, relay.OrderNew)
+	require.Equal(t, kinds, b.kinds(id), "the trail has that wish already")
+	after, err := b.Now(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, store.StoppedBeforeSending, cancel(after))
+}

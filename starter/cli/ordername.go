@@ -146,7 +146,7 @@ type answerView struct {
 	Reference relay.Reference  `json:"reference"`
 	Number    string           `json:"number"`
 	// Result is, of a cancel, "stopped_before_sending", "cancelled",
-	// "already_cancelled", "too_late" or "pending"; of a release or a hold, the
+	// "already_cancelled", "too_late", "pending" or "reopened_since"; of a release or a hold, the
 	// order's state; of a reopening, "reopened" or "refused".
 	Result string `json:"result"`
 	Answer string `json:"answer"` // a sentence for people
