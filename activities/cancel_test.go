@@ -590,13 +590,39 @@ func TestACancelThatComesAfterALaterReopening(t *testing.T) {
 	w := newWorld(t, setup{})
 	number := w.sell()
 	w.pull()
-	in := activities.CancelInput{Merchant: "acme", Reference: w.order(number).Reference, Actor: "operator clerk", Reason: "changed their mind"}
-	require.Equal(t, "stopped_before_sending", do[activities.CancelOutcome](w, w.acts.CancelOrder, in).Result)
+	in := w.cancelInput(number)
+	in.Asked = time.Now().Add(-time.Minute)
+	require.Equal(t, "stopped_before_sending", w.cancel(number).Result)
 	got := do[activities.ReopenOutcome](w, w.acts.ReopenOrder, activities.ReopenInput{Merchant: "acme", Reference: in.Reference, Actor: "operator clerk", Reason: "they want it after all"})
 	require.True(t, got.Reopened)
-	w.exec(`insert into order_events (order_id, kind, actor, at) select id, 'reopened', 'operator clerk', now() + interval '1 minute' from orders`)
 	late := do[activities.CancelOutcome](w, w.acts.CancelOrder, in)
 	require.Equal(t, "reopened_since", late.Result)
 	require.Empty(t, late.Cart)
 	w.want(number, relay.OrderNew)
+}
+
+// So does the step of a reopening after a person had the order cancelled: what they
+// were answered stays true.
+func TestAReopeningThatComesAfterALaterCancel(t *testing.T) {
+	w := newWorld(t, setup{})
+	number := w.sell()
+	w.pull()
+	require.Equal(t, "stopped_before_sending", w.cancel(number).Result)
+	in := w.reopenInput(number)
+	in.Asked = time.Now().Add(-time.Minute)
+	late := do[activities.ReopenOutcome](w, w.acts.ReopenOrder, in)
+	require.Equal(t, activities.ReopenOutcome{Answer: "no: it was cancelled after this was asked for, and stays so; ask again if it is to be sent"}, late)
+	w.want(number, relay.OrderSendingCancelled)
+}
+
+// The same of a cancel of many: it leaves alone what was reopened since.
+func TestACancelOfManyThatComesAfterALaterReopening(t *testing.T) {
+	w := newWorld(t, setup{})
+	number, _ := w.sellOut()
+	w.exec(`insert into order_events (order_id, kind, actor, detail) select id, 'reopened', 'operator clerk', jsonb_build_object('asked', now() + interval '1 minute') from orders`)
+	in := activities.CancelHeldInput{ReleaseInput: activities.ReleaseInput{Merchant: "acme", Actor: "operator clerk"}, Why: "discontinued"}
+	require.Zero(t, do[activities.CancelHeldOutcome](w, w.acts.CancelHeld, in))
+	w.want(number, relay.OrderHeld)
+	in.Asked = time.Now().Add(2 * time.Minute)
+	require.Equal(t, 1, do[activities.CancelHeldOutcome](w, w.acts.CancelHeld, in).Stopped)
 }

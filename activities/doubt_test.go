@@ -292,7 +292,9 @@ func TestCancelInDoubt(t *testing.T) {
 
 func (w *world) cancel(number string) activities.CancelOutcome {
 	w.t.Helper()
-	return do[activities.CancelOutcome](w, w.acts.CancelOrder, activities.CancelInput{
-		Merchant: "acme", Reference: w.order(number).Reference, Actor: "operator clerk", Reason: "buyer cancelled",
-	})
+	return do[activities.CancelOutcome](w, w.acts.CancelOrder, w.cancelInput(number))
+}
+
+func (w *world) cancelInput(number string) activities.CancelInput {
+	return activities.CancelInput{Merchant: "acme", Reference: w.order(number).Reference, Actor: "operator clerk", Reason: "buyer cancelled"}
 }

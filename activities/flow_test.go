@@ -233,11 +233,7 @@ func TestPlanAndPause(t *testing.T) {
 // The clock of a hold whose workflow did not hear of it ends no person's hold.
 func TestTheNightlyResendLeavesAPersonsHold(t *testing.T) {
 	w := newWorld(t, setup{})
-	require.NoError(t, w.depot.SetStock(mugCode, "EAST", 0))
-	number := w.sell()
-	w.pull()
-	w.submit()
-	d := w.want(number, relay.OrderHeld)
+	number, d := w.sellOut()
 	require.NoError(t, w.depot.SetStock(mugCode, "EAST", 5))
 	answer, err := w.ledger.HoldOrder(t.Context(), d.ID, relay.Hold{Reason: relay.HoldOperator}, "operator clerk")
 	require.NoError(t, err)
@@ -247,6 +243,23 @@ func TestTheNightlyResendLeavesAPersonsHold(t *testing.T) {
 	require.Equal(t, relay.HoldOperator, w.want(number, relay.OrderHeld).Hold.Reason)
 	require.Empty(t, w.books())
 	resend.Actor, resend.Clock = "operator clerk", false
+	require.Equal(t, activities.SubmitResult{Accepted: 1}, do[activities.SubmitResult](w, w.acts.ResendHeld, resend))
+}
+
+// Nor does a release that waited for its turn, or whose worker died, while a person
+// put the order on hold: it was of the hold that there was before.
+func TestAReleaseLeavesALaterHold(t *testing.T) {
+	w := newWorld(t, setup{})
+	number, d := w.sellOut()
+	require.NoError(t, w.depot.SetStock(mugCode, "EAST", 5))
+	resend := activities.ResendInput{JobInput: depotJob(), Order: d.ID, Actor: "operator one", Reason: d.Hold.Reason}
+	answer, err := w.ledger.HoldOrder(t.Context(), d.ID, relay.Hold{Reason: relay.HoldOperator}, "operator two")
+	require.NoError(t, err)
+	require.True(t, answer.Held)
+	require.Equal(t, activities.SubmitResult{}, do[activities.SubmitResult](w, w.acts.ResendHeld, resend))
+	require.Equal(t, relay.HoldOperator, w.want(number, relay.OrderHeld).Hold.Reason)
+	require.Empty(t, w.books())
+	resend.Reason = relay.HoldOperator
 	require.Equal(t, activities.SubmitResult{Accepted: 1}, do[activities.SubmitResult](w, w.acts.ResendHeld, resend))
 }
 
@@ -316,11 +329,7 @@ func TestNothingIsSubmittedWhilePaused(t *testing.T) {
 // A hold's workflow outlives the warehouse that it knows: it resends to the one there is.
 func TestAResendAfterTheWarehouseChanged(t *testing.T) {
 	w := newWorld(t, setup{})
-	require.NoError(t, w.depot.SetStock(mugCode, "EAST", 0))
-	number := w.sell()
-	w.pull()
-	w.submit()
-	d := w.want(number, relay.OrderHeld)
+	number, d := w.sellOut()
 	require.NoError(t, w.depot.SetStock(mugCode, "EAST", 5))
 	m, err := w.ledger.Merchant(t.Context(), "acme")
 	require.NoError(t, err)

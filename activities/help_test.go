@@ -303,6 +303,16 @@ func (w *world) want(number string, state relay.OrderState) store.OrderDetail {
 	return d
 }
 
+// sellOut has an order go on hold, because a mug of it is sold out.
+func (w *world) sellOut() (number string, d store.OrderDetail) {
+	w.t.Helper()
+	require.NoError(w.t, w.depot.SetStock(mugCode, "EAST", 0))
+	number = w.sell()
+	w.pull()
+	w.submit()
+	return number, w.want(number, relay.OrderHeld)
+}
+
 func (w *world) kinds(number string) []store.EventKind {
 	events, err := w.ledger.History(w.t.Context(), w.order(number).ID)
 	require.NoError(w.t, err)

@@ -95,6 +95,17 @@ type CancelInput struct {
 	Reference relay.Reference  `json:"reference"`
 	Actor     string           `json:"actor"`
 	Reason    string           `json:"reason"`
+	// Asked is when a workflow was asked for it. Zero: when it scheduled this step, as
+	// workflows of the release before do not say.
+	Asked time.Time `json:"asked,omitzero"`
+}
+
+// askedAt is when a step's wish was asked for.
+func askedAt(ctx context.Context, asked time.Time) time.Time {
+	if asked.IsZero() {
+		return activity.GetInfo(ctx).ScheduledTime
+	}
+	return asked
 }
 
 // CancelOutcome is the true answer to a cancel.
@@ -120,7 +131,7 @@ func (a *Activities) CancelOrder(ctx context.Context, in CancelInput) (CancelOut
 		return CancelOutcome{}, err
 	}
 	asked, err := a.store.RequestCancel(ctx, id, store.CancelAsk{
-		Actor: in.Actor, Reason: in.Reason, Asked: activity.GetInfo(ctx).ScheduledTime, Tell: a.takeCancels(m),
+		Actor: in.Actor, Reason: in.Reason, Asked: askedAt(ctx, in.Asked), Tell: a.takeCancels(m),
 	})
 	if err != nil {
 		return CancelOutcome{}, err
@@ -272,7 +283,8 @@ func (a *Activities) release(ctx context.Context, ids []relay.OrderID, actor, wh
 // CancelHeldInput says which orders on hold to cancel, as ReleaseInput does.
 type CancelHeldInput struct {
 	ReleaseInput
-	Why string `json:"why"`
+	Why   string    `json:"why"`
+	Asked time.Time `json:"asked,omitzero"` // as CancelInput's
 }
 
 // CancelHeldOutcome says what became of a batch.
@@ -295,7 +307,9 @@ func (a *Activities) CancelHeld(ctx context.Context, in CancelHeldInput) (Cancel
 	if err != nil || len(held) == 0 {
 		return CancelHeldOutcome{}, err
 	}
-	asked, err := a.store.CancelHeld(ctx, held, store.CancelAsk{Actor: in.Actor, Reason: in.Why, Tell: a.takeCancels(m)}, in.reasons()...)
+	asked, err := a.store.CancelHeld(ctx, held, store.CancelAsk{
+		Actor: in.Actor, Reason: in.Why, Asked: askedAt(ctx, in.Asked), Tell: a.takeCancels(m),
+	}, in.reasons()...)
 	out := CancelHeldOutcome{More: len(held) == heldAtOnce}
 	for _, r := range asked {
 		out.References = append(out.References, r.Reference)

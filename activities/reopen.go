@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"orderferry/relay"
 	"orderferry/store"
@@ -14,6 +15,7 @@ type ReopenInput struct {
 	Reference relay.Reference  `json:"reference"`
 	Actor     string           `json:"actor"`
 	Reason    string           `json:"reason"`
+	Asked     time.Time        `json:"asked,omitzero"` // as CancelInput's
 }
 
 // ReopenOutcome is the true answer.
@@ -29,7 +31,7 @@ func (a *Activities) ReopenOrder(ctx context.Context, in ReopenInput) (ReopenOut
 	if err != nil {
 		return ReopenOutcome{}, err
 	}
-	r, err := a.store.ReopenOrder(ctx, id, in.Actor, in.Reason)
+	r, err := a.store.ReopenOrder(ctx, id, store.ReopenAsk{Actor: in.Actor, Reason: in.Reason, Asked: askedAt(ctx, in.Asked)})
 	if err != nil {
 		return ReopenOutcome{}, err
 	}
@@ -50,6 +52,8 @@ func (a *Activities) ReopenOrder(ctx context.Context, in ReopenInput) (ReopenOut
 		out.Answer = fmt.Sprintf("no: as far as we know it is cancelled at %s too; make it ready there first, or enter it there as a new order", r.Cart)
 	case store.TellingCart:
 		out.Answer = fmt.Sprintf("no: %s is just being told of the cancel; make the order ready there again, or enter it there as a new order", r.Cart)
+	case store.CancelledSince:
+		out.Answer = "no: it was cancelled after this was asked for, and stays so; ask again if it is to be sent"
 	case store.CartTakenAway:
 		out.Answer = fmt.Sprintf("no: its cart %s was taken away, and nobody would tell it of the parcels; onboard the merchant with it again first", r.Cart)
 	}

@@ -90,6 +90,22 @@ type ResendInput struct {
 	Actor string `json:"actor"`
 	// Clock says that nobody asked for it: what waits for a person stays on hold.
 	Clock bool `json:"clock,omitempty"`
+	// Reason is, where a person asked, why the order was on hold then: what somebody
+	// put on hold for another since stays. "": whatever it is on hold for.
+	Reason relay.HoldReason `json:"reason,omitempty"`
+}
+
+// reasons are those for which the order must be on hold still when its turn comes;
+// none: whatever it is on hold for. A person may have put it on hold since its
+// workflow looked: this step may have waited for hours.
+func (in ResendInput) reasons() []relay.HoldReason {
+	switch {
+	case in.Clock:
+		return relay.NightlyReasons()
+	case in.Reason != "":
+		return []relay.HoldReason{in.Reason}
+	}
+	return nil
 }
 
 // ResendHeld submits one order that is on hold. When it isn't on hold any more, nothing happens.
@@ -114,10 +130,7 @@ func (a *Activities) ResendHeld(ctx context.Context, in ResendInput) (SubmitResu
 	if _, err := s.store.TakeOver(ctx, s.conn.ID, s.owner, s.actor); err != nil {
 		return s.result, err
 	}
-	q := store.ClaimQuery{Limit: 1, Held: []relay.OrderID{in.Order}}
-	if in.Clock { // a person may have put it on hold since its workflow looked
-		q.Reasons = relay.NightlyReasons()
-	}
+	q := store.ClaimQuery{Limit: 1, Held: []relay.OrderID{in.Order}, Reasons: in.reasons()}
 	claimed, err := s.claim(ctx, q)
 	if errors.Is(err, store.ErrPaused) {
 		return SubmitResult{Stopped: true}, nil

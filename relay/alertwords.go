@@ -257,7 +257,7 @@ func stuckAdvice(subject, m string) Advice {
 	case StuckReady:
 		return Advice{"They are submitted as soon as the warehouse takes orders.", []string{show, list + "new", sync + "submit_orders"}}
 	case StuckInDoubt:
-		return Advice{"They are looked for again, and never sent blindly.", []string{show, list + "in_doubt", sync + "submit_orders"}}
+		return Advice{"They are looked for again, and never sent blindly.", []string{show, list + "in_doubt,submitting", sync + "submit_orders"}}
 	case StuckCancel:
 		return Advice{"The warehouse is asked again. A warehouse that can't cancel by itself must be called.", []string{list + "cancel_requested", sync + "submit_orders"}}
 	case StuckThere:

@@ -172,7 +172,14 @@ var ErrClosesItself = errors.New("it closes by itself when its cause is gone")
 func (s *Store) CloseAlert(ctx context.Context, id int64, actor string) (relay.Alert, error) {
 	var a relay.Alert
 	err := s.begin(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `select `+alertColumns+` from alerts a where a.id = $1 for update`, id)
+		var merchant relay.MerchantID
+		if err := tx.QueryRow(ctx, `select merchant_id from alerts where id = $1`, id).Scan(&merchant); err != nil {
+			return notFound(err)
+		}
+		if err := lockAlerts(ctx, tx, merchant); err != nil { // or a look under way would close it, and tell that, once more
+			return err
+		}
+		rows, err := tx.Query(ctx, `select `+alertColumns+` from alerts a where a.id = $1`, id)
 		if err != nil {
 			return err
 		}

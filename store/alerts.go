@@ -62,15 +62,23 @@ type AlertChange struct {
 func (s *Store) LookAfterAlerts(ctx context.Context, m Merchant, contents time.Duration, more ...relay.Trouble) (AlertChange, error) {
 	var out AlertChange
 	err := s.begin(ctx, func(tx pgx.Tx) error {
-		// Not the merchant's row: submissions are claimed under it meanwhile.
-		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended('alerts/' || $1, 0))`, string(m.ID)); err != nil {
+		if err := lockAlerts(ctx, tx, m.ID); err != nil {
 			return err
 		}
-		var read, now time.Time
-		if err := tx.QueryRow(ctx, `select alerts_read_at, now() from merchants where id = $1`, m.ID).Scan(&read, &now); err != nil {
+		// Compiling these statements costs more than it gives.
+		if _, err := tx.Exec(ctx, `set local jit = off`); err != nil {
+			return err
+		}
+		l := alertLook{m: m, contents: contents}
+		var read time.Time
+		// To be asked before anything is read. Of the sessions of other roles Postgres may tell nothing.
+		err := tx.QueryRow(ctx, `
+			select alerts_read_at, now(), greatest(now() - $2::interval, least(now(), (
+				select min(xact_start) - interval '1 microsecond' from pg_stat_activity where datname = current_database() and backend_type = 'client backend')))
+			from merchants where id = $1`, m.ID, trailOverlap).Scan(&read, &l.now, &l.whole)
+		if err != nil {
 			return notFound(err)
 		}
-		l := alertLook{m: m, now: now, contents: contents}
 		troubles, err := l.standing(ctx, tx)
 		if err != nil {
 			return err
@@ -80,7 +88,7 @@ func (s *Store) LookAfterAlerts(ctx context.Context, m Merchant, contents time.D
 			if kind, _, _ := t.Cause.Parts(); kind == relay.CausePaused { // somebody meant it
 				least = time.Duration(l.m.Alerts.Ages()[0])
 			}
-			if age := now.Sub(t.Since); age >= least {
+			if age := l.now.Sub(t.Since); age >= least {
 				t.Level = max(l.m.Alerts.Level(age), 1)
 				troubles = append(troubles, t)
 			}
@@ -111,7 +119,7 @@ func (s *Store) LookAfterAlerts(ctx context.Context, m Merchant, contents time.D
 		if err := writeMessages(ctx, tx, m.Merchant, notices); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `update merchants set alerts_read_at = greatest(alerts_read_at, $2) where id = $1`, m.ID, now)
+		_, err = tx.Exec(ctx, `update merchants set alerts_read_at = greatest(alerts_read_at, $2) where id = $1`, m.ID, l.now)
 		return err
 	})
 	if err != nil {
@@ -120,10 +128,21 @@ func (s *Store) LookAfterAlerts(ctx context.Context, m Merchant, contents time.D
 	return out, nil
 }
 
+// lockAlerts keeps others from opening, raising and closing a merchant's alerts. Not
+// by the merchant's row: submissions are claimed under it meanwhile.
+func lockAlerts(ctx context.Context, tx pgx.Tx, merchant relay.MerchantID) error {
+	_, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended('alerts/' || $1, 0))`, string(merchant))
+	return err
+}
+
 // alertLook is one look at a merchant's alerts.
 type alertLook struct {
-	m        Merchant
-	now      time.Time // the database's
+	m   Merchant
+	now time.Time // the database's
+	// whole is just before the oldest transaction began that was under way: up to then the
+	// look sees all. What it tells is told as of then, for of what has a later time, some
+	// may be written yet; better that some is told twice.
+	whole    time.Time
 	contents time.Duration
 }
 
@@ -157,8 +176,8 @@ func (l alertLook) standing(ctx context.Context, tx pgx.Tx) ([]relay.Trouble, er
 		ask(inDoubtSQL, stuckFor)
 		ask(shipmentsSQL, carts, told, l.contents)
 		ask(cartCancelsSQL, carts, stuckFor)
-		ask(unansweredSQL)
-		ask(unshippedSQL, l.m.Alerts.MayStay())
+		ask(unansweredSQL, stuckFor)
+		ask(unshippedSQL, l.m.Alerts.MayStay(), stuckFor)
 	}
 	var list []relay.Trouble
 	results := tx.SendBatch(ctx, b)
@@ -188,11 +207,11 @@ func (l alertLook) standing(ctx context.Context, tx pgx.Tx) ([]relay.Trouble, er
 
 // summedUp sums up items by cause: how many there are, the oldest, and which of
 // them became a trouble or passed an age ($2) since their alert last said so. Each
-// item is computed once, though its times are asked for several times.
+// is computed once, though its times are asked for several times.
 func summedUp(items string) string {
 	return `
 		with items (cause, name, since, troubled, id) as materialized (` + items + `
-		), passed as (
+		), passed as materialized (
 			select i.*, greatest(troubled, (select max(since + age) from unnest($2::interval[]) age where since + age <= now())) as at
 			from items i where troubled <= now())
 		select p.cause, count(*), (array_agg(p.name order by p.since, p.id))[1], min(p.since), count(*) filter (where p.at > a.raised_at),
@@ -204,18 +223,31 @@ func summedUp(items string) string {
 // from when on that is a trouble, and an order among those of one time.
 const (
 	// Orders on hold wait in peace until the first age, unless only a person can end
-	// the hold. Those that the warehouse has are another thing.
+	// the hold. However old it is, an order joins an alert with this hold if it was on
+	// hold for something else, or not at all, when that alert was last told of; being
+	// refused anew every night is no news. Those that the warehouse has are another
+	// thing, which is as old as the present hold.
 	heldSQL = `
-		select case when warehouse_order_id is null then 'hold/' || hold_reason else 'stuck/at_warehouse' end, reference, since,
-			case hold_reason when $3 then held_at else since + ($2::interval[])[1] end, id
-		from (select *, coalesce(first_held_at, held_at) as since from orders where merchant_id = $1 and state = 'held') o`
+		select o.cause, o.reference, o.since, case o.hold_reason when $3 then o.held_at else greatest(o.since + ($2::interval[])[1], joined.at) end, o.id
+		from (
+			select id, reference, hold_reason, held_at,
+				case when warehouse_order_id is null then 'hold/' || hold_reason else 'stuck/at_warehouse' end as cause,
+				case when warehouse_order_id is null then coalesce(first_held_at, held_at) else held_at end as since
+			from orders where merchant_id = $1 and state = 'held') o
+		left join alerts a on a.merchant_id = $1 and a.cause = o.cause and a.closed_at is null
+		left join lateral (
+			select o.held_at as at where o.held_at > a.raised_at and o.hold_reason is distinct from (
+				select e.detail ->> 'reason' from order_events e
+				where e.order_id = o.id and e.at <= a.raised_at and e.kind in ('held', 'accepted', 'adopted', 'taken_after_all') order by e.id desc limit 1)) joined on true`
 	stoppedSQL = `
 		select 'connection/' || name, name, stopped_at, stopped_at, id from connections where merchant_id = $1 and removed_at is null and stopped_at is not null`
-	// What could not be delivered is settled by the next message that could.
+	// What could not be delivered is settled by the next message that could. Until then
+	// it is one trouble, from the first that was given up: it is tried anew every day.
 	messagesSQL = `
-		select 'messages/' || channel, '', gave_up_at, gave_up_at, id from alert_messages g
+		select 'messages/' || channel, '', min(gave_up_at) over one, min(gave_up_at) over one, id from alert_messages g
 		where merchant_id = $1 and gave_up_at is not null and not test and channel = any($3)
-			and not exists (select from alert_messages l where l.merchant_id = g.merchant_id and l.channel = g.channel and l.id > g.id and l.sent_at is not null)`
+			and not exists (select from alert_messages l where l.merchant_id = g.merchant_id and l.channel = g.channel and l.id > g.id and l.sent_at is not null)
+		window one as (partition by channel)`
 	findingsSQL = `
 		select 'finding/' || kind, subject, first_seen_at, first_seen_at, id
 		from findings where merchant_id = $1 and closed_at is null and not repaired
@@ -227,38 +259,48 @@ const (
 	// submissions: a resend by the clock lets it go too. Here and below no onboarding
 	// gives anything its time anew, but the end of a pause does.
 	readySQL = `
-		select 'stuck/ready', reference, since, greatest(since, resumed_at) + $3::interval, id
-		from (
-			select o.id, o.reference, m.resumed_at, greatest(o.created_at, (
-				select min(e.at) from order_events e where e.order_id = o.id and e.kind in ('released', 'unskipped', 'reopened', 'submitting')
-					and e.id >= (select max(k.id) from order_events k where k.order_id = o.id and k.kind in ('held', 'skipped', 'reopened')))) as since
-			from orders o join merchants m on m.id = o.merchant_id where o.merchant_id = $1 and o.state = 'new' and o.created_at < now() - $3::interval) r`
+		select 'stuck/ready', o.reference, since, greatest(since, m.resumed_at) + $3::interval, o.id
+		from merchants m join orders o on o.merchant_id = m.id cross join lateral (
+			select greatest(o.created_at, min(e.at)) as since from order_events e
+			where e.order_id = o.id and e.kind in ('released', 'unskipped', 'reopened', 'submitting')
+				and e.id >= (select max(k.id) from order_events k where k.order_id = o.id and k.kind in ('held', 'skipped', 'reopened'))) l
+		where m.id = $1 and o.state = 'new' and o.created_at < now() - $3::interval`
+	// What is being sent for so long is in doubt too, though nobody has found it yet.
 	inDoubtSQL = `
 		select 'stuck/in_doubt', o.reference, o.updated_at, greatest(o.updated_at, m.resumed_at) + $3::interval, o.id
-		from orders o join merchants m on m.id = o.merchant_id where o.merchant_id = $1 and o.state = 'in_doubt'`
+		from orders o join merchants m on m.id = o.merchant_id where o.merchant_id = $1 and o.state in ('in_doubt', 'submitting')`
+	// A parcel with a part of a kit is to be told once that was settled, weeks later.
 	shipmentsSQL = `
-		select 'stuck/shipment', o.reference, s.seen_at,
-			greatest(s.seen_at, m.resumed_at) + c.wait + case when s.assumed then $5::interval else interval '0' end, s.id
+		select 'stuck/shipment', o.reference, since,
+			greatest(since, m.resumed_at) + c.wait + case when s.assumed then $5::interval else interval '0' end, s.id
 		from unnest($3::bigint[], $4::interval[]) as c(id, wait) join shipments s on s.cart_id = c.id and s.state = 'ready'
-			join orders o on o.id = s.order_id join merchants m on m.id = $1`
+			join orders o on o.id = s.order_id join merchants m on m.id = $1 cross join lateral (
+				select greatest(s.seen_at, max(e.at)) as since from order_events e
+				where e.order_id = s.order_id and e.kind = 'contents_assumed' and e.detail @> '{"kits": true}') l`
+	// A cart is told of a cancel once that has ended the order, and a warehouse may take
+	// days to confirm it.
 	cartCancelsSQL = `
-		select 'stuck/cart_cancel', reference, since, greatest(since, m.resumed_at) + $4::interval, o.id
-		from (select *, coalesce(cancel_requested_at, updated_at) as since from orders
-			where merchant_id = $1 and cart_id = any($3) and cart_cancel_at is not null and state in ('cancelled', 'sending_cancelled')) o
-		join merchants m on m.id = o.merchant_id`
+		select 'stuck/cart_cancel', o.reference, since, greatest(since, m.resumed_at) + $4::interval, o.id
+		from merchants m join orders o on o.merchant_id = m.id cross join lateral (
+			select greatest(o.cancel_requested_at, max(e.at)) as since from order_events e where e.order_id = o.id and e.kind in ('cancelled', 'sending_cancelled')) l
+		where m.id = $1 and o.cart_id = any($3) and o.cart_cancel_at is not null and o.state in ('cancelled', 'sending_cancelled')`
+	// What a warehouse does through a pause is seen when it is asked again.
 	unansweredSQL = `
-		select 'unanswered/' || c.name, o.reference, o.answer_due, o.answer_due, o.id
-		from connections c join orders o on o.warehouse_id = c.id where c.merchant_id = $1 and o.answer_due < now() and o.state = 'at_warehouse'`
+		select 'unanswered/' || c.name, o.reference, o.answer_due, greatest(o.answer_due, m.resumed_at + $3::interval), o.id
+		from merchants m join connections c on c.merchant_id = m.id join orders o on o.warehouse_id = c.id
+		where m.id = $1 and o.answer_due < now() and o.state = 'at_warehouse'`
 	unshippedSQL = `
-		select 'unshipped/' || c.name, o.reference, o.accepted_at, o.accepted_at + $3::interval, o.id
-		from connections c join orders o on o.warehouse_id = c.id where c.merchant_id = $1 and o.accepted_at < now() - $3::interval and ` + unshipped
+		select 'unshipped/' || c.name, o.reference, o.accepted_at, greatest(o.accepted_at + $3::interval, m.resumed_at + $4::interval), o.id
+		from merchants m join connections c on c.merchant_id = m.id join orders o on o.warehouse_id = c.id
+		where m.id = $1 and o.accepted_at < now() - $3::interval and ` + unshipped
 	unreadSQL = `
 		select 'unread/' || c.name, u.subject || case u.line when 0 then '' else ' line ' || u.line end, u.since, u.since, u.id
 		from connections c join unread u on u.connection_id = c.id where c.merchant_id = $1 and c.removed_at is null`
 )
 
 // trailOverlap is for how long before the last look trails are read again: an
-// entry has the time at which its transaction began, and is seen when that ends.
+// entry has the time at which its transaction began, and is seen when that ends. Those
+// that write take less.
 const trailOverlap = 10 * time.Minute
 
 // happened names what an entry of a trail (e) tells of its order (o), and
@@ -269,7 +311,8 @@ const (
 
 	happened = `case e.kind when 'cancelled' then 'cancelled_by_warehouse' when 'warehouse_status' then 'gone' else e.kind end`
 	settled  = `case e.kind
-		when 'back_at_cart' then o.state not in ('cancelled', 'sending_cancelled', 'cancel_requested', 'submitting', 'in_doubt') or ` + cancelledSince + `
+		when 'back_at_cart' then (o.state not in ('cancelled', 'sending_cancelled', 'cancel_requested')
+			and (o.cancel_requested_at is null or o.warehouse_order_id is not null)) or ` + cancelledSince + ` -- a cancel that waits for a look ends it yet
 		when 'changed_too_late' then o.state in ('cancelled', 'sending_cancelled')
 			or exists (select from order_events l where l.order_id = o.id and l.id > e.id and l.kind in ('changed_at_cart', 'changed_back'))
 		when 'duplicate_found' then o.state in ('confirmed', 'cancelled', 'sending_cancelled')
@@ -428,9 +471,9 @@ func (l alertLook) insert(ctx context.Context, tx pgx.Tx, fresh []relay.Trouble)
 		cause[i], level[i], headline[i], since[i], event[i] = plain(string(t.Cause)), int16(t.Level), l.headline(t), t.Since, t.Event
 	}
 	rows, err := tx.Query(ctx, `
-		insert into alerts as a (merchant_id, cause, level, headline, since, event_id)
-		select $1, c, v, h, s, nullif(e, 0) from unnest($2::text[], $3::smallint[], $4::text[], $5::timestamptz[], $6::bigint[]) with ordinality as q(c, v, h, s, e, n) order by n
-		returning `+alertColumns, l.m.ID, cause, level, headline, since, event)
+		insert into alerts as a (merchant_id, cause, level, headline, since, event_id, raised_at)
+		select $1, c, v, h, s, nullif(e, 0), $7 from unnest($2::text[], $3::smallint[], $4::text[], $5::timestamptz[], $6::bigint[]) with ordinality as q(c, v, h, s, e, n) order by n
+		returning `+alertColumns, l.m.ID, cause, level, headline, since, event, l.whole)
 	if err != nil {
 		return nil, err
 	}
@@ -452,19 +495,19 @@ func (l alertLook) keep(ctx context.Context, tx pgx.Tx, still []standingAlert, g
 	b := &pgx.Batch{}
 	b.Queue(`
 		update alerts a set level = q.v, headline = coalesce(nullif(q.h, ''), headline), since = q.s, event_id = coalesce(nullif(q.e, 0), event_id), seen_at = now(),
-			raised_at = case when q.told then now() else raised_at end
+			raised_at = case when q.told then greatest(raised_at, $8) else raised_at end
 		from unnest($2::text[], $3::smallint[], $4::text[], $5::timestamptz[], $6::bigint[], $7::bool[]) as q(c, v, h, s, e, told)
-		where a.merchant_id = $1 and a.cause = q.c and a.closed_at is null`, l.m.ID, cause, level, headline, since, event, told)
+		where a.merchant_id = $1 and a.cause = q.c and a.closed_at is null`, l.m.ID, cause, level, headline, since, event, told, l.whole)
 	b.Queue(`update alerts set closed_at = now(), closed_by = $2 where id = any($1) and closed_at is null`, gone, relay.Recovered)
 	return tx.SendBatch(ctx, b).Close()
 }
 
-// writeMessages writes one message a channel of the merchant with all the notices.
+// writeMessages writes one message a channel of the merchant with all the notices,
+// and with what is open and was not told there, because the channel came later or gave
+// up on the last message of it: that is said again once a rest, and not at every look
+// to a receiver that refuses everything.
 func writeMessages(ctx context.Context, tx pgx.Tx, m relay.Merchant, notices []relay.AlertNotice) error {
 	n := len(notices)
-	if n == 0 {
-		return nil
-	}
 	alert, news, level := make([]int64, n), make([]string, n), make([]int16, n)
 	headline, since := make([]string, n), make([]time.Time, n)
 	for i, x := range notices {
@@ -473,10 +516,18 @@ func writeMessages(ctx context.Context, tx pgx.Tx, m relay.Merchant, notices []r
 	b := &pgx.Batch{}
 	for _, channel := range m.Alerts.Channels() {
 		b.Queue(`
-			with m as (insert into alert_messages (merchant_id, channel, key) values ($1, $2, $3) returning id)
-			insert into alert_notices (message_id, alert_id, news, level, headline, since)
-			select m.id, q.* from m, unnest($4::bigint[], $5::text[], $6::smallint[], $7::text[], $8::timestamptz[]) as q`,
-			m.ID, channel, newMessageKey(), alert, news, level, headline, since)
+			with told (alert_id, news, level, headline, since) as (
+				select * from unnest($4::bigint[], $5::text[], $6::smallint[], $7::text[], $8::timestamptz[])
+				union all
+				select a.id, coalesce(last.news, 'opened'), a.level, a.headline, a.since
+				from alerts a left join lateral (
+					select n.news, g.created_at, g.gave_up_at from alert_notices n join alert_messages g on g.id = n.message_id
+					where n.alert_id = a.id and g.channel = $2 order by g.id desc limit 1) last on true
+				where a.merchant_id = $1 and a.closed_at is null and a.id <> all($4)
+					and (last.news is null or (last.gave_up_at is not null and last.created_at <= now() - $9::interval))),
+			m as (insert into alert_messages (merchant_id, channel, key) select $1, $2, $3 where exists (select from told) returning id)
+			insert into alert_notices (message_id, alert_id, news, level, headline, since) select m.id, told.* from m, told`,
+			m.ID, channel, newMessageKey(), alert, news, level, headline, since, m.Alerts.Rest())
 	}
 	return tx.SendBatch(ctx, b).Close()
 }

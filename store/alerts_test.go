@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -84,16 +85,17 @@ func (b *bench) putOnHold(reason relay.HoldReason, numbers ...int) {
 	}
 }
 
-// age moves back when orders were first held.
+// age moves back since when orders are on hold.
 func (b *bench) age(by string, numbers ...int) {
 	for _, n := range numbers {
-		b.exec(`update orders set first_held_at = now() - $2::interval where id = $1`, b.id(n), by)
+		b.exec(`update orders set held_at = now() - $2::interval, first_held_at = now() - $2::interval where id = $1`, b.id(n), by)
 	}
 }
 
 // rest moves back when people were last told of the open alerts.
 func (b *bench) rest(by string) {
 	b.exec(`update alerts set opened_at = opened_at - $1::interval, raised_at = raised_at - $1::interval where closed_at is null`, by)
+	b.exec(`update alert_messages set created_at = created_at - $1::interval, gave_up_at = gave_up_at - $1::interval`, by)
 }
 
 func TestAHoldRisesWithItsAgeAndEndsByItself(t *testing.T) {
@@ -155,10 +157,10 @@ func (b *bench) stuckThere(n int) {
 	b.exec(`update orders set state = 'held', hold_reason = 'rejected', held_at = now(), first_held_at = now() where id = $1`, b.atWarehouse(n).Order.ID)
 }
 
-// said is what the latest notice tells, whether or not it was sent.
+// said is what the latest notice tells, of what closed only if that is all, whether or not it was sent.
 func (b *bench) said() string {
 	b.t.Helper()
-	return list[string](b, `select news || ': ' || headline from alert_notices order by message_id desc limit 1`)[0]
+	return list[string](b, `select news || ': ' || headline from alert_notices order by message_id desc, news desc limit 1`)[0]
 }
 
 // However old the oldest under a cause, whatever joins it is told of, and rises as if it were alone.
@@ -172,23 +174,20 @@ func TestAnOldTroubleHidesNoOther(t *testing.T) {
 		"hold": {
 			func(b *bench) { b.putOnHold(relay.HoldRejected, 1); b.age("60 days", 1) },
 			func(b *bench) { b.putOnHold(relay.HoldRejected, 2, 3) },
-			`update orders set first_held_at = first_held_at - $2::interval where id = any($1)`,
+			`update orders set held_at = held_at - $2::interval, first_held_at = first_held_at - $2::interval where id = any($1)`,
 			[]string{"1", "3", "7"}, "3 orders on hold for rejected for more than 1 day, the oldest SO-1 for 60d"},
 		"outcome that nobody knows": {
-			func(b *bench) {
-				b.putOnHold(relay.HoldUnknownOutcome, 1)
-				b.exec(`update orders set held_at = now() - interval '60 days', first_held_at = now() - interval '60 days'`)
-			},
+			func(b *bench) { b.putOnHold(relay.HoldUnknownOutcome, 1); b.age("60 days", 1) },
 			func(b *bench) {
 				b.putOnHold(relay.HoldUnknownOutcome, 2, 3)
-				b.age("50 days", 2, 3) // for stock, before
+				b.exec(`update orders set first_held_at = now() - interval '50 days' where id = any($1)`, []relay.OrderID{b.id(2), b.id(3)}) // for stock, before
 			},
 			`update orders set held_at = held_at - $2::interval, first_held_at = first_held_at - $2::interval where id = any($1)`,
 			[]string{"0"}, "3 orders on hold because nobody knows whether the warehouse has them, the oldest SO-1 for 60d"},
 		"stuck at the warehouse": {
 			func(b *bench) { b.stuckThere(1); b.age("60 days", 1) },
 			func(b *bench) { b.stuckThere(2); b.stuckThere(3) },
-			`update orders set first_held_at = first_held_at - $2::interval where id = any($1)`,
+			`update orders set held_at = held_at - $2::interval, first_held_at = first_held_at - $2::interval where id = any($1)`,
 			[]string{"1", "3", "7"}, "3 orders stuck at the warehouse, as it says itself, the oldest SO-1 for 60d"},
 		"unshipped": {
 			func(b *bench) { b.atWarehouse(1); b.exec(`update orders set accepted_at = now() - interval '60 days'`) },
@@ -227,6 +226,77 @@ func TestAnOldTroubleHidesNoOther(t *testing.T) {
 			require.Equal(t, c.told, told)
 		})
 	}
+}
+
+// passes lets time pass for orders, and for the people who were told of them.
+func (b *bench) passes(time string) {
+	b.exec(`alter table order_events disable trigger all`)
+	b.exec(`update order_events set at = at - $1::interval`, time)
+	b.exec(`update orders set created_at = created_at - $1::interval, updated_at = updated_at - $1::interval, held_at = held_at - $1::interval, first_held_at = first_held_at - $1::interval,
+		accepted_at = accepted_at - $1::interval, answer_due = answer_due - $1::interval, cancel_requested_at = cancel_requested_at - $1::interval`, time)
+	b.exec(`update merchants set paused_at = paused_at - $1::interval, resumed_at = resumed_at - $1::interval`, time)
+	b.rest(time)
+}
+
+// An order that was told of is told of under what it is on hold for now, however old
+// it is; but not for each night on which it is refused for the same.
+func TestAnOldHoldForAnotherReason(t *testing.T) {
+	b := newAlertBench(t)
+	id := func() relay.OrderID { return b.id(2) }
+	hold := func(reason relay.HoldReason) {
+		answer, err := b.HoldOrder(t.Context(), id(), relay.Hold{Reason: reason}, "test")
+		require.NoError(t, err)
+		require.True(t, answer.Held)
+	}
+	b.putOnHold(relay.HoldUnknownItem, 1)
+	b.putOnHold(relay.HoldInsufficientInventory, 2)
+	b.passes("20 days")
+	require.Equal(t, opened(2), b.lookAfter())
+	b.passes("10 days")
+	require.Zero(t, b.lookAfter())
+
+	hold(relay.HoldUnknownItem)
+	require.Equal(t, store.AlertChange{Raised: 1, Closed: 1}, b.lookAfter())
+	require.Contains(t, b.said(), "raised: 2 orders on hold for unknown_item for more than 1 day, the oldest SO-1 for 30d00h; new or risen since this was last told: SO-2")
+	require.Zero(t, b.lookAfter())
+	for range 3 {
+		b.passes("25 hours")
+		sub := b.resent(id())
+		require.Zero(t, b.lookAfter())
+		b.record(store.Outcome{Submission: sub.ID, Order: id(), Refused: &relay.Hold{Reason: relay.HoldUnknownItem}})
+		require.Zero(t, b.lookAfter())
+	}
+
+	sub := b.resent(id())
+	b.record(accepted(sub))
+	b.passes("1 hour")
+	b.putOnHold(relay.HoldUnknownItem, 3)
+	b.passes("25 hours")
+	require.Equal(t, raised(1), b.lookAfter(), "another one")
+	b.passes("25 hours")
+	require.Zero(t, b.lookAfter())
+	o := notTaken(sub)
+	o.Submission = sub.ID
+	b.progress(o)
+	b.want(id(), relay.OrderHeld)
+	require.Equal(t, raised(1), b.lookAfter(), "it was at the warehouse, and was refused after all")
+	require.Contains(t, b.said(), "told: SO-2")
+}
+
+// That an order waited for something else, long before, makes it no older there.
+func TestStuckThereAfterAnEarlierHold(t *testing.T) {
+	b := newAlertBench(t)
+	b.putOnHold(relay.HoldInsufficientInventory, 1)
+	b.passes("20 days")
+	sub := b.resent(b.id(1))
+	b.record(accepted(sub))
+	b.progress(noStock(sub))
+	b.want(b.id(1), relay.OrderHeld)
+	require.Zero(t, b.lookAfter())
+	b.passes("25 hours")
+	require.Equal(t, opened(1), b.lookAfter())
+	require.Equal(t, 1, b.alert().Level)
+	require.Equal(t, "1 order stuck at the warehouse, as it says itself, the oldest SO-1 for 1d01h", b.alert().Headline)
 }
 
 // An order that only a person can let go calls them whenever it comes.
@@ -322,6 +392,9 @@ func TestTroublesThatStand(t *testing.T) {
 		"in doubt": {"stuck/in_doubt", "1 order in doubt for more than an hour, the oldest SO-1 for 1h01m", 1,
 			func(b *bench) { b.inDoubt(1) }, "update orders set updated_at = now() - interval '59 minutes'",
 			"update orders set updated_at = now() - interval '61 minutes'", "update orders set state = 'skipped', skip_reason = 'no', next_look_at = null"},
+		"being sent, by nobody": {"stuck/in_doubt", "1 order in doubt for more than an hour, the oldest SO-1 for 1h01m", 1,
+			func(b *bench) { b.submitting(1) }, "update orders set updated_at = now() - interval '59 minutes'",
+			"update orders set updated_at = now() - interval '61 minutes'", "update orders set state = 'skipped', skip_reason = 'no'"},
 		"cancel": {"stuck/cancel_requested", "1 cancel not decided by the warehouse for more than an hour, the oldest SO-1 for 1d02h", 1,
 			func(b *bench) {
 				sub := b.atWarehouse(1)
@@ -432,6 +505,61 @@ func TestWhatWaitsByDesign(t *testing.T) {
 	require.Equal(t, opened(1), b.lookAfter())
 }
 
+// Parts of a kit wait for two weeks: their cart has its time to take them from then on.
+func TestPartsOfAKitThatAreToldLate(t *testing.T) {
+	b := newAlertBench(t)
+	b.ship(b.shipping(1, giftMappings, sku(1, "GIFT", 1)), parcel("1Z", item("MUG", 2)))
+	b.exec(`update shipments set seen_at = now() - interval '15 days'`)
+	require.Zero(t, b.lookAfter())
+	_, err := b.SettleOverdue(t.Context(), b.depot(), time.Hour, "test")
+	require.NoError(t, err)
+	require.Len(t, b.toTell(), 1)
+	require.Zero(t, b.lookAfter())
+	b.passes("61 minutes")
+	require.Equal(t, opened(1), b.lookAfter())
+	require.Equal(t, "1 parcel not taken by the cart for more than an hour, the oldest SO-1 for 1h01m", b.alert().Headline)
+}
+
+// Nobody has asked the warehouse yet when a pause ends.
+func TestWhatAWarehouseIsAskedAfterAPause(t *testing.T) {
+	b := newAlertBench(t)
+	b.received(1)
+	b.atWarehouse(2)
+	require.NoError(t, b.SetPaused(t.Context(), "acme", true))
+	b.passes("20 hours")
+	require.Zero(t, b.lookAfter())
+	require.NoError(t, b.SetPaused(t.Context(), "acme", false))
+	require.Zero(t, b.lookAfter())
+	b.passes("61 minutes")
+	require.Equal(t, opened(1), b.lookAfter())
+	require.Equal(t, "1 order received by depot without its yes or no in time, the oldest SO-1 overdue for 20h01m", b.alert().Headline)
+
+	b.passes("5 days")
+	require.Equal(t, store.AlertChange{Opened: 1, Raised: 1}, b.lookAfter())
+	require.Contains(t, b.alerts(), relay.AlertCause("unshipped/depot"))
+	require.NoError(t, b.SetPaused(t.Context(), "acme", true))
+	require.Equal(t, closed(2), b.lookAfter())
+	require.NoError(t, b.SetPaused(t.Context(), "acme", false))
+	require.Zero(t, b.lookAfter())
+	b.passes("61 minutes")
+	require.Equal(t, opened(2), b.lookAfter())
+}
+
+// A cart is told of a cancel when the warehouse has confirmed it, however late that is.
+func TestCartCancelAfterALateAnswer(t *testing.T) {
+	b := newAlertBench(t)
+	id := b.atWarehouse(1).Order.ID
+	b.cancelAndTell(id)
+	b.passes("2 days")
+	require.Equal(t, opened(1), b.lookAfter())
+	require.Equal(t, relay.AlertCause("stuck/cancel_requested"), b.alert().Cause)
+	require.NoError(t, b.RecordCancels(t.Context(), "test", []store.CancelResult{{Order: id, Done: true}}))
+	require.Equal(t, closed(1), b.lookAfter())
+	b.passes("61 minutes")
+	require.Equal(t, opened(1), b.lookAfter())
+	require.Equal(t, "1 cancel not taken by the cart for more than an hour, the oldest SO-1 for 1h01m", b.alert().Headline)
+}
+
 // A merchant's file may be applied every half an hour: what is stuck calls people all the same.
 func TestOnboardingSilencesNothing(t *testing.T) {
 	b := newAlertBench(t)
@@ -479,20 +607,15 @@ func TestSinceWhenAnOrderIsReady(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newAlertBench(t)
-			b.exec(`alter table order_events disable trigger all`)
-			passes := func(time string) {
-				b.exec(`update orders set created_at = created_at - $1::interval`, time)
-				b.exec(`update order_events set at = at - $1::interval`, time)
-			}
 			c.keep(b)
-			passes("20 hours")
+			b.passes("20 hours")
 			c.let(b)
 			b.want(b.id(1), relay.OrderNew)
 			require.Zero(t, b.lookAfter())
-			passes("59 minutes")
+			b.passes("59 minutes")
 			unsent(b)
 			require.Zero(t, b.lookAfter())
-			passes("2 minutes")
+			b.passes("2 minutes")
 			require.Equal(t, opened(1), b.lookAfter())
 			require.Equal(t, "1 order ready and not submitted for more than an hour, the oldest SO-1 for 1h01m", b.alert().Headline)
 		})
@@ -585,6 +708,34 @@ func TestTroublesOfOrders(t *testing.T) {
 	}
 }
 
+// A cancel waits until it is known whether the warehouse has the order. Its cart calls
+// it ready again meanwhile, and says so once: people are called however long it waits.
+func TestBackAtCartBeforeItsCancelIsDecided(t *testing.T) {
+	b := newAlertBench(t)
+	sub := b.inDoubt(1)
+	id := sub.Order.ID
+	_, err := b.RequestCancels(t.Context(), []relay.OrderID{id}, store.CancelAsk{Actor: "cart shop", Reason: "void", AtCart: true})
+	require.NoError(t, err)
+	require.NoError(t, b.RecordLooks(t.Context(), "test", []store.Look{{Submission: sub.ID, Order: id, Hold: unknownOutcome()}}))
+	b.want(id, relay.OrderHeld)
+	require.Equal(t, 1, b.takeIn(edited(60, "")).Back)
+	require.Equal(t, opened(2), b.lookAfter())
+	const back = relay.AlertCause("order/SO-1/back_at_cart")
+	require.Contains(t, b.alerts(), back)
+	require.Contains(t, b.alerts(), relay.AlertCause("hold/unknown_outcome"))
+
+	b.record(store.Outcome{Submission: sub.ID, Order: id, Accepted: wid(sub), Adopted: true})
+	b.want(id, relay.OrderCancelRequested)
+	require.Equal(t, closed(1), b.lookAfter())
+	require.NoError(t, b.RecordCancels(t.Context(), "test", []store.CancelResult{{Order: id, Done: true}}))
+	require.Zero(t, b.lookAfter())
+	require.Equal(t, back, b.alert().Cause)
+	require.Equal(t, store.Reopened, b.reopen(id).Standing)
+	require.Equal(t, closed(1), b.lookAfter())
+	b.claim("me")
+	require.Zero(t, b.lookAfter(), "it is on its way again, and nobody wants it cancelled")
+}
+
 // The warehouse cancelled an order by itself, and a person lets it be: the cart is
 // told of that, and nobody is called any more.
 func TestAPersonAgreesWithTheWarehousesCancel(t *testing.T) {
@@ -618,6 +769,60 @@ func TestNothingIsMissedInTrails(t *testing.T) {
 	require.Zero(t, b.lookAfter(), "what was read is not read for ever")
 }
 
+// A hold has the time at which its transaction began, and is seen when that ends: what
+// a look did not see it did not tell.
+func TestAHoldThatIsBeingWrittenDuringALook(t *testing.T) {
+	slowly := func(b *bench, id relay.OrderID, reason relay.HoldReason) (end func()) {
+		slow, err := b.sql.Begin(b.t.Context())
+		require.NoError(b.t, err)
+		_, err = slow.Exec(b.t.Context(), `select now()`)
+		require.NoError(b.t, err)
+		return func() {
+			_, err := slow.Exec(b.t.Context(), `
+				with u as (update orders set state = 'held', hold_reason = $2, held_at = now(), first_held_at = coalesce(first_held_at, now()) where id = $1)
+				insert into order_events (order_id, kind, actor, detail) values ($1, 'held', 'test', jsonb_build_object('reason', $2::text))`, id, reason)
+			require.NoError(b.t, err)
+			require.NoError(b.t, slow.Commit(b.t.Context()))
+		}
+	}
+	t.Run("told at once", func(t *testing.T) {
+		b := newAlertBench(t)
+		b.putOnHold(relay.HoldUnknownOutcome, 1)
+		b.takeIn(anOrder(2))
+		end := slowly(b, b.id(2), relay.HoldUnknownOutcome)
+		require.Equal(t, opened(1), b.lookAfter())
+		end()
+		require.Equal(t, raised(1), b.lookAfter())
+		require.Contains(t, b.said(), "told: SO-2")
+		require.Zero(t, b.lookAfter())
+
+		b.takeIn(anOrder(3))
+		end = slowly(b, b.id(3), relay.HoldUnknownOutcome)
+		b.putOnHold(relay.HoldUnknownOutcome, 4)
+		require.Equal(t, raised(1), b.lookAfter())
+		require.NotContains(t, b.said(), "SO-3")
+		end()
+		require.Equal(t, raised(1), b.lookAfter())
+		require.Contains(t, b.said(), "SO-3")
+		require.Zero(t, b.lookAfter())
+	})
+	t.Run("an old one for another reason", func(t *testing.T) {
+		b := newAlertBench(t)
+		b.putOnHold(relay.HoldUnknownItem, 1)
+		b.putOnHold(relay.HoldInsufficientInventory, 2)
+		b.passes("20 days")
+		end := slowly(b, b.id(2), relay.HoldUnknownItem)
+		require.Equal(t, opened(2), b.lookAfter())
+		end()
+		require.Equal(t, closed(1), b.lookAfter())
+		b.passes("25 hours")
+		require.Equal(t, raised(1), b.lookAfter())
+		require.Contains(t, b.said(), "told: SO-2")
+		b.passes("25 hours")
+		require.Zero(t, b.lookAfter())
+	})
+}
+
 // Looks of several workers at once open one alert a cause, and tell it once a channel.
 func TestLooksAtOnce(t *testing.T) {
 	b := newAlertBench(t)
@@ -647,6 +852,34 @@ func TestLooksAtOnce(t *testing.T) {
 	require.Len(t, b.alerts(), 3)
 	require.Equal(t, []string{"email", "webhook"}, list[string](b, `select channel from alert_messages order by 1`))
 	require.Equal(t, []int64{6}, list[int64](b, `select count(*) from alert_notices`))
+}
+
+// A person closes an alert while a look is about to: that is told once, of whoever did it.
+func TestOneClosesAnAlert(t *testing.T) {
+	b := newAlertBench(t)
+	b.atWarehouse(1)
+	b.happen(1, store.EventShippedAfterAll, "test", `{}`)
+	require.Equal(t, opened(1), b.lookAfter())
+	id := b.alert().ID
+	look, err := b.sql.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = look.Rollback(context.WithoutCancel(t.Context())) }()
+	_, err = look.Exec(t.Context(), `select pg_advisory_xact_lock(hashtextextended('alerts/acme', 0))`)
+	require.NoError(t, err)
+	var a relay.Alert
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		a, err = b.CloseAlert(t.Context(), id, "operator clerk")
+		done <- err
+	}()
+	b.waiting(1)
+	_, err = look.Exec(t.Context(), `update alerts set closed_at = now(), closed_by = 'recovered'`)
+	require.NoError(t, err)
+	require.NoError(t, look.Commit(t.Context()))
+	require.NoError(t, <-done)
+	require.Equal(t, relay.Recovered, a.ClosedBy)
+	require.Equal(t, []string{"opened", "opened"}, list[string](b, `select news from alert_notices`))
 }
 
 func (b *bench) claimMessage(except ...relay.AlertChannel) (relay.AlertMessage, bool) {
@@ -710,6 +943,79 @@ func TestMessagesAreSentByOneAtATime(t *testing.T) {
 	// That a message could not be delivered is an alert of its own.
 	require.Equal(t, opened(1), b.lookAfter())
 	require.Contains(t, b.alerts(), relay.AlertCause("messages/webhook"))
+}
+
+// Who is named after an alert opened, and after its last age, is told of it all the same.
+func TestAChannelThatCameLater(t *testing.T) {
+	b := newBench(t)
+	b.putOnHold(relay.HoldBadAddress, 1)
+	b.passes("20 days")
+	require.Equal(t, opened(1), b.lookAfter())
+	_, ok := b.claimMessage()
+	require.False(t, ok)
+	for _, c := range []struct {
+		policy  relay.AlertPolicy
+		channel relay.AlertChannel
+	}{
+		{relay.AlertPolicy{Email: []string{"ops@example.com"}}, relay.ByEmail},
+		{relay.AlertPolicy{Email: []string{"ops@example.com"}, Webhook: "https://hooks.example.com/x"}, relay.ByWebhook},
+	} {
+		b.called(c.policy)
+		require.Zero(t, b.lookAfter(), "nothing changed")
+		m, ok := b.claimMessage()
+		require.True(t, ok)
+		require.Equal(t, c.channel, m.Channel)
+		require.Len(t, m.Notices, 1)
+		require.Equal(t, relay.AlertOpened, m.Notices[0].News)
+		require.Equal(t, 3, m.Notices[0].Level)
+		require.Equal(t, "1 order on hold for bad_address for more than 1 day, the oldest SO-1 for 20d00h", m.Notices[0].Headline)
+		require.Zero(t, b.lookAfter())
+		_, ok = b.claimMessage()
+		require.False(t, ok, "it is told once, and the others are not told again")
+	}
+}
+
+// News that a channel gave up on are told on it again, once a rest, until they are
+// taken; that this fails again and again is no news.
+func TestWhatWasGivenUpIsToldAgain(t *testing.T) {
+	b := newAlertBench(t)
+	b.called(relay.AlertPolicy{After: []relay.Age{relay.Age(time.Hour)}, Webhook: "https://hooks.example.com/x"})
+	told := func(change store.AlertChange, words string, news ...string) {
+		t.Helper()
+		require.Equal(t, change, b.lookAfter())
+		var got []string
+		m, ok := b.claimMessage()
+		for _, n := range m.Notices {
+			got = append(got, string(n.News)+" "+string(n.Cause))
+		}
+		require.Equal(t, news, got)
+		if !ok {
+			return
+		}
+		require.NoError(t, b.RecordAlertSent(t.Context(), store.AlertSent{Message: m, Error: words, GiveUp: words != ""}))
+		_, ok = b.claimMessage()
+		require.False(t, ok, "it is one message")
+	}
+	b.putOnHold(relay.HoldBadAddress, 1)
+	b.passes("2 hours")
+	told(opened(1), "", "opened hold/bad_address")
+	b.putOnHold(relay.HoldBadAddress, 2)
+	b.passes("1 hour")
+	told(raised(1), "410", "raised hold/bad_address")
+	told(opened(1), "410", "opened messages/webhook")
+	told(store.AlertChange{}, "")
+	b.passes("1 hour")
+	told(raised(1), "410", "raised hold/bad_address", "raised messages/webhook")
+	for range 3 {
+		told(store.AlertChange{}, "")
+		b.passes("1 hour")
+		told(store.AlertChange{}, "410", "raised hold/bad_address", "raised messages/webhook")
+	}
+	b.passes("1 hour")
+	told(store.AlertChange{}, "", "raised hold/bad_address", "raised messages/webhook")
+	told(closed(1), "", "closed messages/webhook")
+	b.passes("1 day")
+	told(store.AlertChange{}, "")
 }
 
 // A message answers the one that opened its alerts, where it is one.

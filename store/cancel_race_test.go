@@ -129,7 +129,7 @@ func TestCancelsRace(t *testing.T) {
 		"the answer to an earlier cancel": {in[relay.OrderCancelRequested], answer(store.CancelResult{Done: true}), end{store.AskWarehouse, relay.OrderCancelled}, end{store.AlreadyCancelled, relay.OrderCancelled}},
 		"a no to an earlier cancel":       {in[relay.OrderCancelRequested], answer(store.CancelResult{TooLate: true}), end{store.AskWarehouse, relay.OrderAtWarehouse}, asked},
 		"a reopening": {in[relay.OrderSendingCancelled], func(b *bench, sub store.Submission) error {
-			_, err := b.ReopenOrder(b.t.Context(), sub.Order.ID, "operator ops", "after all")
+			_, err := b.ReopenOrder(b.t.Context(), sub.Order.ID, store.ReopenAsk{Actor: "operator ops", Reason: "after all"})
 			return err
 		}, end{store.AlreadyCancelled, relay.OrderNew}, stopped},
 	} {
@@ -269,4 +269,29 @@ func TestOrdersAreLockedBeforeTheirSubmissions(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	b.want(open.Order.ID, relay.OrderInDoubt)
+}
+
+// Warehouses answer in the order in which they were asked. Whoever waits for an order
+// holds none with a greater id meanwhile: else two would wait for each other.
+func TestCancelsAreRecordedInTheOrderOfTheirIDs(t *testing.T) {
+	b := newBench(t)
+	one, two := b.atWarehouse(1).Order.ID, b.atWarehouse(2).Order.ID
+	b.cancel(one)
+	b.cancel(two)
+	tx, err := b.sql.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	_, err = tx.Exec(t.Context(), `select from orders where id = $1 for update`, one)
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() {
+		done <- b.RecordCancels(t.Context(), "test", []store.CancelResult{{Order: two, Done: true}, {Order: one, Done: true}})
+	}()
+	b.waiting(1)
+	_, err = tx.Exec(t.Context(), `select from orders where id = $1 for update nowait`, two)
+	require.NoError(t, err)
+	require.NoError(t, tx.Commit(t.Context()))
+	require.NoError(t, <-done)
+	b.want(one, relay.OrderCancelled)
+	b.want(two, relay.OrderCancelled)
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -29,7 +30,8 @@ type CancelAsk struct {
 	Actor  string // "operator clerk", "cart shop"
 	Reason string
 	// Asked is when it was asked for, if that may be long ago: a step is tried again
-	// where its worker died. Zero: now.
+	// where its worker died. It is held against when other things were asked for, by
+	// the clock of those who ask: the database's may be another. Zero: now.
 	Asked time.Time
 	// AtCart says that the orders were cancelled at their cart: it need not be
 	// told, and is not heard again.
@@ -76,17 +78,8 @@ func (s *Store) RequestCancels(ctx context.Context, orders []relay.OrderID, ask 
 		if err != nil || len(list) == 0 {
 			return err
 		}
-		later, err := reopenedAfter(ctx, tx, orders, ask.Asked)
-		if err != nil {
-			return err
-		}
 		var w cancelWriter
 		for _, o := range list {
-			if later[o.Order] {
-				o.Standing = ReopenedSince
-				out = append(out, o.CancelRequest)
-				continue
-			}
 			out = append(out, w.decide(o, ask))
 		}
 		return w.write(ctx, tx, ask, out)
@@ -107,6 +100,7 @@ type cancelling struct {
 	live      bool // a submission is under way or accepted
 	cancelled bool // at the cart, as far as we know
 	telling   bool // the cart is to be told
+	wishes
 }
 
 func lockCancelling(ctx context.Context, tx pgx.Tx, orders []relay.OrderID) ([]*cancelling, error) {
@@ -128,29 +122,52 @@ func lockCancelling(ctx context.Context, tx pgx.Tx, orders []relay.OrderID) ([]*
 		return nil, err
 	}
 	live, err := liveSubmissions(ctx, tx, orders)
+	if err != nil {
+		return nil, err
+	}
+	last, err := lastWishes(ctx, tx, orders)
 	for _, o := range list {
-		o.live = live[o.Order]
+		o.live, o.wishes = live[o.Order], last[o.Order]
 	}
 	return list, err
 }
 
-// reopenedAfter tells which orders were reopened after a cancel was asked for. Of two
-// wishes of people the later counts, whichever is carried out first. To be asked
-// after the orders are locked, as liveSubmissions.
-func reopenedAfter(ctx context.Context, tx pgx.Tx, orders []relay.OrderID, asked time.Time) (map[relay.OrderID]bool, error) {
-	if asked.IsZero() {
-		return nil, nil
-	}
-	rows, err := tx.Query(ctx, `select order_id from order_events where order_id = any($1) and kind = $2 and at > $3`, orders, EventReopened, asked)
+// wishes is when people last asked to have an order cancelled, and to have it sent
+// anew. Of two wishes the later counts, whichever is carried out first.
+type wishes struct{ cancel, reopen time.Time }
+
+// lastWishes reads them from the trails: as they were asked for, where a trail tells
+// that, else as they were carried out. A cart's cancels have no such time, and need
+// none: no order is reopened before its cart has it ready again. To be asked after the
+// orders are locked, as liveSubmissions.
+func lastWishes(ctx context.Context, tx pgx.Tx, orders []relay.OrderID) (map[relay.OrderID]wishes, error) {
+	rows, err := tx.Query(ctx, `
+		select order_id, max(wanted) filter (where kind = 'cancel_asked'), max(wanted) filter (where kind = 'reopened')
+		from (select order_id, kind, coalesce((detail ->> 'asked')::timestamptz, at) as wanted
+			from order_events where order_id = any($1) and kind in ('cancel_asked', 'reopened') and actor not like 'cart %') w
+		group by order_id`, orders)
 	if err != nil {
 		return nil, err
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[relay.OrderID])
-	later := make(map[relay.OrderID]bool, len(ids))
-	for _, id := range ids {
-		later[id] = true
+	last := make(map[relay.OrderID]wishes)
+	var id relay.OrderID
+	var cancel, reopen *time.Time
+	_, err = pgx.ForEachRow(rows, []any{&id, &cancel, &reopen}, func() error {
+		last[id] = wishes{fromNull(cancel), fromNull(reopen)}
+		return nil
+	})
+	return last, err
+}
+
+// overtaken reports whether what was asked for then came before another wish.
+func overtaken(asked, by time.Time) bool { return !asked.IsZero() && asked.Before(by) }
+
+// askedAt adds to what the trail keeps of a wish when it was asked for, where that is known.
+func askedAt(asked time.Time, detail map[string]any) map[string]any {
+	if !asked.IsZero() {
+		detail["asked"] = stored(asked).UTC()
 	}
-	return later, err
+	return detail
 }
 
 // liveSubmissions tells which orders have a submission that is under way or
@@ -176,6 +193,10 @@ type cancelWriter struct {
 
 // decide is what a cancel can still do for an order.
 func (w *cancelWriter) decide(o *cancelling, ask CancelAsk) CancelRequest {
+	if overtaken(ask.Asked, o.reopen) {
+		o.Standing = ReopenedSince
+		return o.CancelRequest
+	}
 	there := o.state == relay.OrderHeld && o.WarehouseOrderID != "" // on hold because the warehouse is stuck with it
 	switch {
 	case o.state == relay.OrderCancelled, o.state == relay.OrderSendingCancelled:
@@ -212,7 +233,7 @@ func (w *cancelWriter) decide(o *cancelling, ask CancelAsk) CancelRequest {
 		w.events = append(w.events, newEvent{o.Order, EventCancelToldCart, map[string]any{"status": ask.Reason, "found": true}})
 	case o.news(ask, fresh):
 		w.asked = append(w.asked, int64(o.Order))
-		w.events = append(w.events, newEvent{o.Order, EventCancelAsked, map[string]any{"reason": ask.Reason}})
+		w.events = append(w.events, newEvent{o.Order, EventCancelAsked, askedAt(ask.Asked, map[string]any{"reason": ask.Reason})})
 	}
 	return o.CancelRequest
 }
@@ -222,6 +243,9 @@ func (o *cancelling) news(ask CancelAsk, fresh bool) bool {
 	switch {
 	case ask.AtCart:
 		return !o.cancelled
+	case stored(ask.Asked).After(o.cancel):
+		// A reopening that was asked for before this, and is on its way yet, must not undo it.
+		return true
 	case o.Standing == AlreadyCancelled:
 		return fresh
 	}
@@ -324,6 +348,8 @@ type CancelResult struct {
 
 // RecordCancels writes what a warehouse answered.
 func (s *Store) RecordCancels(ctx context.Context, actor string, results []CancelResult) error {
+	// As all lock them: else two would wait for each other.
+	results = slices.SortedStableFunc(slices.Values(results), func(a, b CancelResult) int { return cmp.Compare(a.Order, b.Order) })
 	err := s.begin(ctx, func(tx pgx.Tx) error {
 		b := &pgx.Batch{}
 		for _, r := range results {

@@ -42,8 +42,8 @@ func storedForms(ctx context.Context, tx pgx.Tx, seen []relay.CartOrder, known m
 	return forms, nil
 }
 
-// stored is a version as Postgres keeps it: to the microsecond.
-func stored(version time.Time) time.Time { return version.Truncate(time.Microsecond) }
+// stored is a time as Postgres keeps it: to the microsecond.
+func stored(t time.Time) time.Time { return t.Truncate(time.Microsecond) }
 
 // changed reports whether the cart tells something else than it told last, and
 // not an older form: a page may be overtaken by a later one.
@@ -141,12 +141,13 @@ func changeContent(ctx context.Context, tx pgx.Tx, id relay.OrderID, o relay.Car
 }
 
 // changedTooLate notes a change that can't be taken over: what is stored stays
-// what was submitted. While nobody knows whether the warehouse has the order, or takes
-// it, the change is kept beside it, and taken over should it not.
+// what was submitted. The change is kept beside it for as long as the order may be
+// sent once more, and taken over then: should the warehouse not have it, not take
+// it, or have cancelled it.
 func changedTooLate(ctx context.Context, tx pgx.Tx, o relay.CartOrder, k held, changes []relay.Difference, out *TakenIn) ([]newEvent, error) {
 	var late *string
-	perhaps := k.unanswered || slices.Contains([]relay.OrderState{relay.OrderSubmitting, relay.OrderInDoubt, relay.OrderHeld}, k.state)
-	if perhaps && len(changes) > 0 {
+	left := k.state == relay.OrderShipped || k.state == relay.OrderConfirmed
+	if len(changes) > 0 && !left {
 		edit, err := asJSON(o)
 		if err != nil {
 			return nil, err
@@ -168,7 +169,7 @@ func changedTooLate(ctx context.Context, tx pgx.Tx, o relay.CartOrder, k held, c
 }
 
 // takeOverEdits takes over, in orders that are about to be submitted, what
-// changed at their carts while an earlier submission of them was in doubt.
+// changed at their carts after an earlier submission of them.
 func takeOverEdits(ctx context.Context, tx pgx.Tx, actor string, orders []relay.Order) error {
 	at := make(map[relay.OrderID]int, len(orders))
 	ids := make([]int64, len(orders))
@@ -193,8 +194,8 @@ func takeOverEdits(ctx context.Context, tx pgx.Tx, actor string, orders []relay.
 	return insertEvents(ctx, tx, actor, events)
 }
 
-// letEditedGo lets orders on hold go that changed at the cart while they were in
-// doubt, and that the warehouse does not have after all.
+// letEditedGo lets orders on hold go that changed at the cart after they were
+// submitted, and that the warehouse does not have after all.
 func letEditedGo(ctx context.Context, tx pgx.Tx, cart ConnectionID, actor string, out *TakenIn) error {
 	edits, err := lateEdits(ctx, tx, `
 		select id, late_edit from orders o where cart_id = $1 and late_edit is not null and state = 'held' and hold_reason <> all($2)

@@ -28,6 +28,11 @@ func (b *bench) street(id relay.OrderID) string {
 	return d.ShipTo.Street1
 }
 
+// lateEdits counts the edits that are kept beside what was submitted.
+func (b *bench) lateEdits() int {
+	return list[int](b, `select count(*)::int from orders where late_edit is not null`)[0]
+}
+
 func changes(t testing.TB, e store.Event) []string {
 	t.Helper()
 	var d struct {
@@ -161,7 +166,11 @@ func TestAnEditWhileTheOutcomeIsUnknown(t *testing.T) {
 		b.record(accepted(sub))
 		require.Equal(t, store.TakenIn{}, b.takeIn(edited(60, "2 Example Street")), "said already")
 		require.Equal(t, "1 Example Street", b.street(sub.Order.ID))
-		require.Empty(t, list[string](b, `select late_edit::text from orders where late_edit is not null`), "nothing personal is kept for nothing")
+		require.Equal(t, 1, b.lateEdits(), "it may be cancelled there yet, and reopened")
+		b.progress(shippedAll(sub))
+		require.Zero(t, b.lateEdits(), "nothing personal is kept for nothing")
+		require.Equal(t, store.TakenIn{TooLate: 1}, b.takeIn(edited(120, "3 Example Street")))
+		require.Zero(t, b.lateEdits())
 	})
 	t.Run("and edited back", func(t *testing.T) {
 		b := newBench(t)
@@ -169,6 +178,7 @@ func TestAnEditWhileTheOutcomeIsUnknown(t *testing.T) {
 		b.takeIn(edited(60, "2 Example Street"))
 		require.Equal(t, store.TakenIn{}, b.takeIn(edited(61, "")))
 		require.Equal(t, store.EventChangedBack, b.last(sub.Order.ID).Kind)
+		require.Zero(t, b.lateEdits())
 		b.record(unsent(sub))
 		require.Equal(t, "1 Example Street", b.claim("me")[0].Order.ShipTo.Street1)
 	})

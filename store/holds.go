@@ -280,7 +280,8 @@ func (s *Store) PreviewHeld(ctx context.Context, q HeldQuery, first int) (HeldPr
 }
 
 // CancelHeld cancels those of the orders that are on hold still, as
-// RequestCancels does, in one transaction. Where reasons are given, only those
+// RequestCancels does, in one transaction: those that were reopened after this was
+// asked for are left alone, and have no answer. Where reasons are given, only those
 // that are on hold for one of them still.
 func (s *Store) CancelHeld(ctx context.Context, orders []relay.OrderID, ask CancelAsk, reasons ...relay.HoldReason) ([]CancelRequest, error) {
 	var out []CancelRequest
@@ -292,7 +293,8 @@ func (s *Store) CancelHeld(ctx context.Context, orders []relay.OrderID, ask Canc
 		}
 		var w cancelWriter
 		for _, o := range list {
-			if o.WasHeld && (len(reasons) == 0 || slices.Contains(reasons, o.reason)) {
+			wanted := o.WasHeld && (len(reasons) == 0 || slices.Contains(reasons, o.reason))
+			if wanted && !overtaken(ask.Asked, o.reopen) {
 				out = append(out, w.decide(o, ask))
 			}
 		}

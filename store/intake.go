@@ -88,8 +88,6 @@ type held struct {
 	live      bool // a submission is under way or accepted
 	cancelled bool // at the cart, as far as we know
 	telling   bool // the cart is to be told of a cancel
-	// unanswered: the warehouse has received it, and may yet say no.
-	unanswered bool
 }
 
 // ended reports whether the order was cancelled.
@@ -162,7 +160,7 @@ func (s *Store) takeIn(ctx context.Context, tx pgx.Tx, cart Connection, page []r
 
 func knownOrders(ctx context.Context, tx pgx.Tx, cart ConnectionID, ids []relay.ExternalID) (map[relay.ExternalID]held, error) {
 	rows, err := tx.Query(ctx, `
-		select external_id, id, state, coalesce(hold_reason, ''), digest, cart_updated_at, cart_cancelled_at is not null, cart_cancel_at is not null, answer_due is not null
+		select external_id, id, state, coalesce(hold_reason, ''), digest, cart_updated_at, cart_cancelled_at is not null, cart_cancel_at is not null
 		from orders o where cart_id = $1 and external_id = any($2) order by id for update`, cart, ids)
 	if err != nil {
 		return nil, err
@@ -171,7 +169,7 @@ func knownOrders(ctx context.Context, tx pgx.Tx, cart ConnectionID, ids []relay.
 	var orders []relay.OrderID
 	var ext relay.ExternalID
 	var h held
-	_, err = pgx.ForEachRow(rows, []any{&ext, &h.id, &h.state, &h.reason, &h.digest, &h.version, &h.cancelled, &h.telling, &h.unanswered}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&ext, &h.id, &h.state, &h.reason, &h.digest, &h.version, &h.cancelled, &h.telling}, func() error {
 		known[ext] = h
 		orders = append(orders, h.id)
 		h.digest = nil

@@ -225,7 +225,7 @@ func (m *model) moves() map[string]func() error {
 			if m.reopened == 0 {
 				return nil
 			}
-			_, err := b.ReopenOrder(ctx, m.reopened, "model", "after all")
+			_, err := b.ReopenOrder(ctx, m.reopened, store.ReopenAsk{Actor: "model", Reason: "after all"})
 			return err
 		},
 		"tell of cancels": func() error {

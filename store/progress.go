@@ -525,7 +525,7 @@ func (w *shipmentWriter) writeOrders(b *pgx.Batch) ([]int64, error) {
 			warehouse_status = nullif(q.status, ''), ship_complete = q.complete, accepted_at = coalesce(accepted_at, now()),
 			answer_due = case when q.unanswered then answer_due end,
 			-- An edit is kept for as long as the order may be sent once more.
-			late_edit = case when q.unanswered or q.state = 'held' then late_edit end,
+			late_edit = case when q.state <> 'shipped' then late_edit end,
 			cancel_next_at = case when q.state = 'cancel_requested' then coalesce(cancel_next_at, now()) end, next_look_at = null, retry_at = null, skip_reason = null,
 			hold_reason = case when q.state = 'held' then coalesce(nullif(q.reason, ''), hold_reason) end,
 			hold_fields = case when q.state = 'held' then coalesce(nullif(q.fields, '')::jsonb, hold_fields) end,

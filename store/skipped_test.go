@@ -441,7 +441,7 @@ func TestAReopenedOrderIsFiltered(t *testing.T) {
 	b.takeIn(tagged(1))
 	_, err := b.RequestCancel(t.Context(), b.id(1), store.CancelAsk{Actor: "operator clerk", Reason: "no"})
 	require.NoError(t, err)
-	r, err := b.ReopenOrder(t.Context(), b.id(1), "operator clerk", "after all")
+	r, err := b.ReopenOrder(t.Context(), b.id(1), store.ReopenAsk{Actor: "operator clerk", Reason: "after all"})
 	require.NoError(t, err)
 	require.Equal(t, store.Reopened, r.Standing)
 	b.want(b.id(1), relay.OrderNew)

@@ -491,7 +491,6 @@ func recordAccepted(ctx context.Context, tx pgx.Tx, actor string, acc []Outcome)
 				cancel_next_at = case when cancel_requested_at is null then null else now() end,
 				warehouse_id = s.warehouse_id, warehouse_order_id = s.wid, accepted_at = now(), next_look_at = null, looks = 0, send_failures = 0,
 				answer_due = case when s.within > interval '0' then now() + s.within end,
-				late_edit = case when s.within > interval '0' then late_edit end, -- it may yet say no
 				`+clearHold+`
 			from s where o.id = s.order_id and o.state = any($5) returning o.id, s.kind, s.detail),
 		e as (insert into order_events (order_id, kind, actor, detail) select id, kind, $6, detail::jsonb from u)

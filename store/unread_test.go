@@ -100,6 +100,8 @@ func TestAlertOfWhatIsNotAnswered(t *testing.T) {
 	require.NoError(t, b.SetPaused(t.Context(), b.m.ID, true))
 	require.Zero(t, b.lookAfter(), "nobody reads answers while the merchant is paused")
 	require.NoError(t, b.SetPaused(t.Context(), b.m.ID, false))
+	require.Zero(t, b.lookAfter(), "it was resumed just now")
+	b.passes("61 minutes")
 	require.Equal(t, opened(1), b.lookAfter())
 	b.cancel(three.Order.ID)
 	require.Equal(t, closed(1), b.lookAfter(), "its cancel is what is waited for now")

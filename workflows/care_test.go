@@ -174,7 +174,7 @@ func TestCancelsAreToldToCarts(t *testing.T) {
 	require.Equal(t, []time.Duration{20*time.Minute + took, 32*time.Minute + took}, told("shop"))
 	require.NoError(t, held.err)
 	require.Equal(t, workflows.CancelHeldAnswer{Stopped: 206, Pending: 1}, held.answer)
-	in := activities.CancelHeldInput{ReleaseInput: activities.ReleaseInput{Merchant: "acme", SKU: "TOTE-1", Actor: "operator ops"}, Why: "withdrawn from sale"}
+	in := activities.CancelHeldInput{ReleaseInput: activities.ReleaseInput{Merchant: "acme", SKU: "TOTE-1", Actor: "operator ops"}, Why: "withdrawn from sale", Asked: start.Add(32 * time.Minute)}
 	require.Equal(t, []activities.CancelHeldInput{in, in}, inputs[activities.CancelHeldInput](s, "CancelHeld"))
 	require.Len(t, s.signals, 207)
 	require.Equal(t, 32*time.Minute+took, s.first("SubmitOrders", "east", 31*time.Minute).at, "one may be at the warehouse: it is looked for")
@@ -183,7 +183,8 @@ func TestCancelsAreToldToCarts(t *testing.T) {
 // A hundred thousand cancels take several runs, as releases do.
 func TestALargeCancelGoesOnInTheNextRuns(t *testing.T) {
 	left := 1500
-	cancel := func(activities.CancelHeldInput) (activities.CancelHeldOutcome, error) {
+	cancel := func(in activities.CancelHeldInput) (activities.CancelHeldOutcome, error) {
+		require.Equal(t, start.Add(time.Minute), in.Asked, "however late its turn")
 		n := min(left, 200)
 		left -= n
 		return activities.CancelHeldOutcome{Stopped: n, More: n == 200}, nil

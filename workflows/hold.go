@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -42,9 +43,11 @@ type hold struct {
 	in       HoldInput
 	view     activities.HoldView
 	requests []*holdRequest
-	// The signals stay here until run takes them, so that none is between hands when a run ends.
+	// The signals stay in these until run takes them, so that none is between hands when a run ends.
 	cancels, releases, looks workflow.ReceiveChannel
-	note                     string // what came of the last resend
+	signals                  []*holdRequest // collected from cancels and releases
+	note                     string         // what came of the last resend
+	refused                  *Refusal       // the last signal that was not carried out, until one of its name is
 	shown                    shownHold
 }
 
@@ -56,7 +59,9 @@ type shownHold struct {
 // holdRequest is a person's request, answered in turn.
 type holdRequest struct {
 	HoldRequest
-	cancel bool
+	name   string    // Cancel or Release
+	at     time.Time // it came, and may wait for hours behind a resend
+	signal bool      // nobody waits for the answer
 	done   bool
 	answer HoldAnswer
 	err    error
@@ -66,35 +71,82 @@ func (h *hold) listen(ctx workflow.Context) error {
 	h.cancels, h.releases, h.looks = workflow.GetSignalChannel(ctx, Cancel), workflow.GetSignalChannel(ctx, Release), workflow.GetSignalChannel(ctx, Look)
 	for _, name := range []string{Cancel, Release} {
 		err := workflow.SetUpdateHandlerWithOptions(ctx, name, func(ctx workflow.Context, r HoldRequest) (HoldAnswer, error) {
-			return h.ask(ctx, r, name == Cancel)
+			return h.ask(ctx, r, name)
 		}, workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, r HoldRequest) error { return r.Check() }})
 		if err != nil {
 			return err
 		}
 	}
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		for workflow.Await(ctx, h.unread) == nil { // until the workflow is cancelled
+			h.collect(ctx)
+		}
+	})
 	return nil
 }
 
+func (h *hold) unread() bool { return h.cancels.Len()+h.releases.Len() > 0 }
+
 // asked reports whether a request waits.
-func (h *hold) asked() bool {
-	return len(h.requests) > 0 || h.cancels.Len() > 0 || h.releases.Len() > 0
+func (h *hold) asked() bool { return len(h.requests)+len(h.signals) > 0 || h.unread() }
+
+// request is one that came just now.
+func (h *hold) request(ctx workflow.Context, r HoldRequest, name string) *holdRequest {
+	if r.Hold == "" {
+		r.Hold = h.view.Reason
+	}
+	return &holdRequest{HoldRequest: r, name: name, at: workflow.Now(ctx).UTC()}
 }
 
-// take reads the requests that came as signals, cancels first, and reports
-// whether there is any request.
-func (h *hold) take() bool {
+// collect reads the signals that came, while it is known when they did. One that
+// can't be read is kept for its refusal: the SDK would drop it without a word.
+func (h *hold) collect(ctx workflow.Context) {
 	for _, inbox := range []workflow.ReceiveChannel{h.cancels, h.releases} {
-		for r := (HoldRequest{}); inbox.ReceiveAsync(&r); r = (HoldRequest{}) {
-			if r.Check() == nil {
-				h.requests = append(h.requests, &holdRequest{HoldRequest: r, cancel: inbox == h.cancels})
+		for raw := (converter.RawValue{}); inbox.ReceiveAsync(&raw); raw = (converter.RawValue{}) {
+			r, err := readHoldRequest(raw)
+			q := h.request(ctx, r, inbox.Name())
+			q.signal, q.err = true, err
+			h.signals = append(h.signals, q)
+		}
+	}
+}
+
+func readHoldRequest(raw converter.RawValue) (r HoldRequest, err error) {
+	if p := raw.Payload(); p != nil { // no request at all is an empty one
+		if err := converter.GetDefaultDataConverter().FromPayload(p, &r); err != nil {
+			return r, fmt.Errorf("want JSON with the fields %s: %w", strings.Join(fields[HoldRequest](), ", "), err)
+		}
+	}
+	return r, r.Check()
+}
+
+// take takes the requests that came as signals, cancels first, and reports
+// whether there is any request.
+func (h *hold) take(ctx workflow.Context) bool {
+	h.collect(ctx) // those of this very task
+	for _, name := range []string{Cancel, Release} {
+		for _, q := range h.signals {
+			switch {
+			case q.name != name:
+			case q.err != nil:
+				h.refuse(ctx, q)
+			default:
+				h.requests = append(h.requests, q)
 			}
 		}
 	}
+	h.signals = nil
 	return len(h.requests) > 0
 }
 
-func (h *hold) ask(ctx workflow.Context, r HoldRequest, cancel bool) (HoldAnswer, error) {
-	q := &holdRequest{HoldRequest: r, cancel: cancel}
+// refuse takes note of a signal that was not carried out: whoever sent it gets no answer.
+func (h *hold) refuse(ctx workflow.Context, q *holdRequest) {
+	workflow.GetLogger(ctx).Warn("a signal was refused", "merchant", h.in.Merchant, "order", h.in.Reference, "signal", q.name, "error", q.err)
+	h.refused = &Refusal{Signal: q.name, At: q.at, Why: oneLine(brief(q.err))}
+}
+
+func (h *hold) ask(ctx workflow.Context, r HoldRequest, name string) (HoldAnswer, error) {
+	q := h.request(ctx, r, name)
 	h.requests = append(h.requests, q)
 	if err := workflow.Await(ctx, func() bool { return q.done }); err != nil {
 		return HoldAnswer{}, err
@@ -123,10 +175,10 @@ func (h *hold) run(ctx workflow.Context) (HoldResult, error) {
 			return HoldResult{}, err
 		}
 		switch {
-		case h.take():
+		case h.take(ctx):
 			h.answer(ctx)
 		case due:
-			h.resend(ctx, "nightly resend", true)
+			h.resend(ctx, activities.ResendInput{Actor: "nightly resend", Clock: true})
 		case h.full(ctx):
 			// No request waits, and a new run begins with a look.
 			return HoldResult{}, anew(ctx, HoldWorkflow, h.in)
@@ -195,7 +247,7 @@ func (h *hold) show(ctx workflow.Context) error {
 	if h.note != "" {
 		details += "\n- last: " + h.note
 	}
-	workflow.SetCurrentDetails(ctx, details)
+	workflow.SetCurrentDetails(ctx, details+h.notCarriedOut())
 	now := shownHold{v.Reason, v.Resend}
 	if now == h.shown {
 		return nil
@@ -213,6 +265,13 @@ func (h *hold) show(ctx workflow.Context) error {
 	return workflow.UpsertTypedSearchAttributes(ctx, updates...)
 }
 
+func (h *hold) notCarriedOut() string {
+	if h.refused == nil {
+		return ""
+	}
+	return fmt.Sprintf("\n\nNot carried out: %s", h.refused)
+}
+
 // inCode is a warehouse's words behind a lead, as code: they must not become links
 // or pictures. "" where there are none.
 func inCode(lead, words string) string {
@@ -227,17 +286,37 @@ func (h *hold) answer(ctx workflow.Context) {
 	q := h.requests[0]
 	h.requests = h.requests[1:]
 	switch {
-	case q.cancel:
+	case q.name == Cancel:
 		q.answer, q.err = h.cancelOrder(ctx, q)
 	case h.view.State != relay.OrderHeld:
 		q.answer = HoldAnswer{State: h.view.State, Answer: "not on hold any more: " + h.standing()}
 	default:
-		h.resend(ctx, ByOperator(q.Actor), false)
-		if q.err = h.see(ctx); q.err == nil {
-			q.answer = HoldAnswer{State: h.view.State, Answer: h.standing()}
-		}
+		q.answer, q.err = h.release(ctx, q)
 	}
 	q.done = true
+	switch {
+	case q.err != nil && q.signal:
+		h.refuse(ctx, q)
+	case q.err == nil && h.refused != nil && h.refused.Signal == q.name:
+		h.refused = nil
+	}
+}
+
+// release resends the order, unless it is on hold for another reason than the one
+// meant: that hold stays.
+func (h *hold) release(ctx workflow.Context, q *holdRequest) (HoldAnswer, error) {
+	if q.Hold == "" { // it came before the first look
+		q.Hold = h.view.Reason
+	}
+	h.resend(ctx, activities.ResendInput{Actor: ByOperator(q.Actor), Reason: q.Hold})
+	if err := h.see(ctx); err != nil {
+		return HoldAnswer{}, err
+	}
+	if v := h.view; v.State == relay.OrderHeld && !v.There && v.Reason != q.Hold && h.note == "" {
+		h.note = fmt.Sprintf("at %s not sent: the release was of a hold as %s, and this is another; release it again to end this one too",
+			workflow.Now(ctx).UTC().Format(time.RFC3339), q.Hold)
+	}
+	return HoldAnswer{State: h.view.State, Answer: h.standing()}, nil
 }
 
 // standing says in words where the order is now.
@@ -267,13 +346,12 @@ func (h *hold) standing() string {
 }
 
 // resend submits the order. Whatever comes of it is in the ledger; see reads it.
-func (h *hold) resend(ctx workflow.Context, actor string, clock bool) {
+func (h *hold) resend(ctx workflow.Context, in activities.ResendInput) {
 	h.view.Resend = time.Time{}
+	in.JobInput, in.Order = activities.JobInput{Merchant: h.in.Merchant, Connection: h.in.Warehouse}, h.in.Order
 	var a *activities.Activities
 	var r activities.SubmitResult
-	err := workflow.ExecuteActivity(onResend(ctx, h.in.Merchant, h.in.Connector), a.ResendHeld, activities.ResendInput{
-		JobInput: activities.JobInput{Merchant: h.in.Merchant, Connection: h.in.Warehouse}, Order: h.in.Order, Actor: actor, Clock: clock,
-	}).Get(ctx, &r)
+	err := workflow.ExecuteActivity(onResend(ctx, h.in.Merchant, h.in.Connector), a.ResendHeld, in).Get(ctx, &r)
 	at := workflow.Now(ctx).UTC().Format(time.RFC3339)
 	switch {
 	case err != nil:
@@ -291,7 +369,7 @@ func (h *hold) cancelOrder(ctx workflow.Context, q *holdRequest) (HoldAnswer, er
 	var a *activities.Activities
 	var out activities.CancelOutcome
 	err := workflow.ExecuteActivity(onCancel(ctx, h.in.Merchant, h.in.Connector), a.CancelOrder, activities.CancelInput{
-		Merchant: h.in.Merchant, Reference: h.in.Reference, Actor: ByOperator(q.Actor), Reason: q.Reason,
+		Merchant: h.in.Merchant, Reference: h.in.Reference, Actor: ByOperator(q.Actor), Reason: q.Reason, Asked: q.at,
 	}).Get(ctx, &out)
 	if err != nil {
 		return HoldAnswer{}, err
@@ -306,6 +384,7 @@ func (h *hold) end(ctx workflow.Context) error {
 	h.shown = shownHold{}
 	var told relay.OrderState
 	for h.view.State != relay.OrderHeld {
+		h.showOver(ctx)
 		if h.view.State != told {
 			told = h.view.State
 			if err := h.tell(ctx); err != nil {
@@ -316,19 +395,24 @@ func (h *hold) end(ctx workflow.Context) error {
 			return err
 		}
 		switch {
-		case h.take():
+		case h.take(ctx):
 			h.answer(ctx)
 		case workflow.AllHandlersFinished(ctx):
+			h.showOver(ctx) // with what was refused just now
 			return nil
 		}
 	}
 	return nil
 }
 
-// tell shows that the hold is over, and lets the merchant's workflow go on with
+// showOver shows in the Temporal Web UI that the hold is over.
+func (h *hold) showOver(ctx workflow.Context) {
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**%s** is on hold no more: %s", h.in.Reference, h.standing())+h.notCarriedOut())
+}
+
+// tell lets operators find that the hold is over, and lets the merchant's workflow go on with
 // an order that still has to be sent, looked for or cancelled.
 func (h *hold) tell(ctx workflow.Context) error {
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**%s** is on hold no more: %s", h.in.Reference, h.standing()))
 	err := workflow.UpsertTypedSearchAttributes(ctx, AttrState.ValueSet(string(h.view.State)), AttrHoldReason.ValueUnset(), AttrNextResend.ValueUnset())
 	if err != nil {
 		return err

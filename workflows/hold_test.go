@@ -77,6 +77,32 @@ func (h *holdStage) become(state relay.OrderState, evidence string) {
 	h.view.State, h.view.Evidence = state, evidence
 }
 
+// putOnHold has a person put the order on hold, of which the workflow knows nothing yet.
+func (h *holdStage) putOnHold() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.view.Reason, h.view.Headline, h.view.Words = relay.HoldOperator, "operator", ""
+}
+
+// sendIfStill resends as the ledger does: only an order that is on hold for the reason meant.
+func (h *holdStage) sendIfStill() {
+	on(h.stage, "ResendHeld", func(in activities.ResendInput) (activities.SubmitResult, error) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if in.Reason != h.view.Reason {
+			return activities.SubmitResult{}, nil
+		}
+		return accepted(&h.view), nil
+	})
+}
+
+// nightly is when the order is resent by the clock.
+func (h *holdStage) nightly() time.Duration {
+	at, err := h.clock.Next(start, relay.Stagger("hold/acme/SO-1042"))
+	require.NoError(h.t, err)
+	return at.Sub(start)
+}
+
 // runHold runs the hold until it ends, or for so long.
 func (h *holdStage) runHold(d time.Duration) error {
 	h.t.Helper()
@@ -182,9 +208,7 @@ func TestAHoldShowsWhatIsWrong(t *testing.T) {
 func TestAnOperatorsHoldWaitsForAPerson(t *testing.T) {
 	h := newHoldStage(t)
 	h.at(time.Hour, func() {
-		h.mu.Lock()
-		h.view.Reason, h.view.Headline = relay.HoldOperator, "operator"
-		h.mu.Unlock()
+		h.putOnHold()
 		h.SignalWorkflow("look", nil)
 	})
 	var details string
@@ -276,6 +300,68 @@ func TestReleaseAnswersWithTheTruth(t *testing.T) {
 	}
 }
 
+// A release that waited for its turn does not end a hold that a person put on the
+// order meanwhile; who releases it again ends that too.
+func TestAReleaseEndsNoLaterHold(t *testing.T) {
+	h := newHoldStage(t)
+	on(h.stage, "ResendHeld", func(in activities.ResendInput) (activities.SubmitResult, error) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if in.Reason == relay.HoldOperator {
+			return accepted(&h.view), nil
+		}
+		h.view.Reason, h.view.Headline, h.view.Words = relay.HoldOperator, "operator", ""
+		return activities.SubmitResult{}, nil
+	})
+	var first, second *reply
+	h.at(time.Hour, func() { first = h.ask("release", workflows.HoldRequest{Actor: "one"}) })
+	h.at(2*time.Hour, func() {
+		require.Contains(h.t, h.details(), "last: at 2026-03-02T13:00:04Z not sent")
+		second = h.ask("release", workflows.HoldRequest{Actor: "two"})
+	})
+	require.Equal(t, relay.OrderAtWarehouse, h.finish(3*time.Hour).State)
+	require.Equal(t, workflows.HoldAnswer{State: relay.OrderHeld, Answer: "still on hold: operator (at 2026-03-02T13:00:04Z not sent: " +
+		"the release was of a hold as insufficient_inventory, and this is another; release it again to end this one too)"}, first.answer)
+	require.Equal(t, "accepted: warehouse order order_17", second.answer.(workflows.HoldAnswer).Answer)
+	var asked []relay.HoldReason
+	for _, in := range inputs[activities.ResendInput](h.stage, "ResendHeld") {
+		require.False(t, in.Clock)
+		asked = append(asked, in.Reason)
+	}
+	require.Equal(t, []relay.HoldReason{relay.HoldInsufficientInventory, relay.HoldOperator}, asked)
+}
+
+// The nightly resend is under way, and a person's hold comes before the release has its turn.
+func TestAReleaseBehindAResendEndsNoLaterHold(t *testing.T) {
+	for name, release := range map[string]func(*holdStage){
+		"update": func(h *holdStage) { h.ask("release", workflows.HoldRequest{Actor: "one"}) },
+		"signal": func(h *holdStage) { h.SignalWorkflow("release", workflows.HoldRequest{Actor: "one"}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHoldStage(t)
+			h.sendIfStill()
+			h.at(h.nightly()+took/4, func() { release(h) })
+			h.at(h.nightly()+took/2, h.putOnHold)
+			require.True(t, temporal.IsCanceledError(h.runHold(h.nightly()+time.Hour)))
+			resends := inputs[activities.ResendInput](h.stage, "ResendHeld")
+			require.Len(t, resends, 2, "by the clock, and the release")
+			require.Equal(t, relay.HoldInsufficientInventory, resends[1].Reason)
+			require.Contains(t, h.details(), "the release was of a hold as insufficient_inventory, and this is another")
+		})
+	}
+}
+
+// A release of the hold that a person sees in the ledger, before the workflow has seen it.
+func TestAReleaseOfAHoldThatTheWorkflowHasNotSeen(t *testing.T) {
+	h := newHoldStage(t)
+	h.sendIfStill()
+	h.at(time.Hour, h.putOnHold)
+	var r *reply
+	h.at(2*time.Hour, func() { r = h.ask("release", workflows.HoldRequest{Actor: "clerk", Hold: relay.HoldOperator}) })
+	require.Equal(t, relay.OrderAtWarehouse, h.finish(3*time.Hour).State)
+	require.Equal(t, "accepted: warehouse order order_17", r.answer.(workflows.HoldAnswer).Answer)
+}
+
 func TestAReleaseThatFailsLeavesTheOrderOnHold(t *testing.T) {
 	h := newHoldStage(t)
 	on(h.stage, "ResendHeld", func(activities.ResendInput) (activities.SubmitResult, error) {
@@ -299,10 +385,37 @@ func TestCancelOfAHold(t *testing.T) {
 	h.at(time.Hour, func() { r = h.ask("cancel", workflows.HoldRequest{Reason: "buyer cancelled", Actor: "clerk"}) })
 	require.Equal(t, workflows.HoldResult{State: relay.OrderSendingCancelled}, h.finish(2*time.Hour))
 	require.Equal(t, workflows.HoldAnswer{State: relay.OrderSendingCancelled, Answer: "stopped before sending: the warehouse never had it"}, r.answer)
-	require.Equal(t, []activities.CancelInput{{Merchant: "acme", Reference: "SO-1042", Actor: "operator clerk", Reason: "buyer cancelled"}},
+	require.Equal(t, []activities.CancelInput{{Merchant: "acme", Reference: "SO-1042", Actor: "operator clerk", Reason: "buyer cancelled", Asked: start.Add(time.Hour)}},
 		inputs[activities.CancelInput](h.stage, "CancelOrder"))
 	require.Equal(t, temporal.Priority{PriorityKey: 1, FairnessKey: "acme"}, h.named("CancelOrder")[0].options.Priority)
 	require.Empty(t, h.named("ResendHeld"))
+}
+
+// A cancel that waits while a resend is tried for hours was asked for when it came: a
+// reopening of that time must not be undone by it.
+func TestWhenACancelBehindAResendWasAsked(t *testing.T) {
+	for name, cancel := range map[string]func(*holdStage){
+		"update": func(h *holdStage) { h.ask("cancel", workflows.HoldRequest{}) },
+		"signal": func(h *holdStage) { h.SignalWorkflow("cancel", nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHoldStage(t)
+			on(h.stage, "ResendHeld", func(activities.ResendInput) (activities.SubmitResult, error) {
+				return activities.SubmitResult{}, temporal.NewApplicationError("the warehouse does not answer", "unavailable")
+			})
+			on(h.stage, "CancelOrder", func(activities.CancelInput) (activities.CancelOutcome, error) {
+				h.become(relay.OrderSendingCancelled, "")
+				return activities.CancelOutcome{}, nil
+			})
+			came := h.nightly() + time.Minute
+			h.at(came, func() { cancel(h) })
+			h.finish(day)
+			cancels := h.named("CancelOrder")
+			require.Len(t, cancels, 1)
+			require.Greater(t, cancels[0].at, came+time.Hour, "the resend comes first")
+			require.Equal(t, start.Add(came), cancels[0].in.(activities.CancelInput).Asked)
+		})
+	}
 }
 
 func TestHoldsTakeSignalsToo(t *testing.T) {
@@ -324,15 +437,13 @@ func TestHoldsTakeSignalsToo(t *testing.T) {
 	t.Run("nonsense", func(t *testing.T) {
 		h := newHoldStage(t)
 		h.at(time.Hour, func() {
-			h.SignalWorkflow("release", "now!")
-			h.SignalWorkflow("cancel", []byte{1, 2})
-			h.SignalWorkflow("cancel", workflows.HoldRequest{Reason: strings.Repeat("x", 300)})
 			h.SignalWorkflow("look", "what?")
 			h.SignalWorkflow("dance", nil)
 		})
 		require.True(t, temporal.IsCanceledError(h.runHold(2*time.Hour)))
 		require.Empty(t, h.named("ResendHeld"))
 		require.Empty(t, h.named("CancelOrder"))
+		require.NotContains(t, h.details(), "Not carried out")
 	})
 	t.Run("cancel and release at once", func(t *testing.T) {
 		h := newHoldStage(t)
@@ -346,6 +457,85 @@ func TestHoldsTakeSignalsToo(t *testing.T) {
 		})
 		require.Equal(t, relay.OrderSendingCancelled, h.finish(2*time.Hour).State)
 		require.Empty(t, h.named("ResendHeld"), "who cancels wants it stopped")
+	})
+}
+
+// Who signals gets no answer: what can't be carried out, or not even be read, is shown,
+// also of an order that goes on just then.
+func TestASignalThatIsNonsenseIsShown(t *testing.T) {
+	for name, c := range map[string]struct {
+		request any
+		why     string
+	}{
+		"a word":       {"buyer cancelled", "want JSON with the fields reason, actor, hold: .*cannot unmarshal string"},
+		"a number":     {map[string]any{"reason": 5}, "want JSON with the fields reason, actor, hold: .*cannot unmarshal number .*reason"},
+		"bytes":        {[]byte(`{"reason":"buyer cancelled"}`), "want JSON with the fields reason, actor, hold: "},
+		"long words":   {workflows.HoldRequest{Reason: strings.Repeat("x", 300)}, "reason: want at most 200 characters"},
+		"no such hold": {workflows.HoldRequest{Hold: "stock"}, `hold: hold reason "stock": want one of `},
+	} {
+		for _, signal := range []string{"cancel", "release"} {
+			shown := `Not carried out: signal ` + signal + ` of 2026-03-02T13:00:00Z: ` + c.why
+			t.Run(name+", "+signal, func(t *testing.T) {
+				h := newHoldStage(t)
+				h.at(time.Hour, func() { h.SignalWorkflow(signal, c.request) })
+				require.True(t, temporal.IsCanceledError(h.runHold(2*time.Hour)))
+				require.Empty(t, h.named("ResendHeld"))
+				require.Empty(t, h.named("CancelOrder"))
+				require.Len(t, h.named("ViewHold"), 2, "it has the workflow look, as it always had")
+				require.Regexp(t, shown, h.details())
+			})
+			t.Run(name+", "+signal+" at the end", func(t *testing.T) {
+				h := newHoldStage(t)
+				h.at(time.Hour-took/2, func() { h.SignalWorkflow("look", nil) })
+				h.at(time.Hour, func() {
+					h.become(relay.OrderAtWarehouse, "warehouse order order_17")
+					h.SignalWorkflow(signal, c.request)
+				})
+				h.finish(2 * time.Hour)
+				require.Contains(t, h.details(), "is on hold no more")
+				require.Regexp(t, shown, h.details())
+			})
+		}
+	}
+}
+
+// Who signals gets no answer: that a cancel failed is shown with the hold, until one
+// is carried out.
+func TestASignalledCancelThatFailsIsShown(t *testing.T) {
+	const refusal = `Not carried out: signal cancel of 2026-03-02T13:\S+: the ledger does not answer`
+	fails := func(h *holdStage, meanwhile relay.OrderState) {
+		on(h.stage, "CancelOrder", func(activities.CancelInput) (activities.CancelOutcome, error) {
+			h.become(meanwhile, "warehouse order order_17")
+			return activities.CancelOutcome{}, temporal.NewApplicationError("the ledger does not answer", "unavailable")
+		})
+		h.at(time.Hour, func() { h.SignalWorkflow("cancel", workflows.HoldRequest{Reason: "buyer cancelled"}) })
+	}
+	t.Run("on hold still", func(t *testing.T) {
+		h := newHoldStage(t)
+		fails(h, relay.OrderHeld)
+		var late *reply
+		h.at(2*time.Hour, func() {
+			require.Regexp(h.t, refusal, h.details())
+			late = h.ask("cancel", workflows.HoldRequest{})
+		})
+		h.at(3*time.Hour, func() {
+			require.Regexp(h.t, refusal, h.details(), "that one had an answer")
+			on(h.stage, "CancelOrder", func(activities.CancelInput) (activities.CancelOutcome, error) {
+				h.become(relay.OrderSendingCancelled, "")
+				return activities.CancelOutcome{}, nil
+			})
+			h.SignalWorkflow("cancel", nil)
+		})
+		require.Equal(t, relay.OrderSendingCancelled, h.finish(4*time.Hour).State)
+		require.ErrorContains(t, late.err, "the ledger does not answer")
+		require.NotContains(t, h.details(), "Not carried out")
+	})
+	t.Run("gone on meanwhile", func(t *testing.T) {
+		h := newHoldStage(t)
+		fails(h, relay.OrderAtWarehouse)
+		require.Equal(t, relay.OrderAtWarehouse, h.finish(2*time.Hour).State)
+		require.Contains(t, h.details(), "is on hold no more: accepted: warehouse order order_17")
+		require.Regexp(t, refusal, h.details())
 	})
 }
 
@@ -419,9 +609,7 @@ func TestRequestsDuringAResend(t *testing.T) {
 
 // A cancel that takes long runs over 1:00 AM: the order is resent then, not a night later.
 func TestTheNightlyResendIsNotSkipped(t *testing.T) {
-	resendAt, err := relay.ResendClock{Hour: 1, Zone: "America/Los_Angeles"}.Next(start, relay.Stagger("hold/acme/SO-1042"))
-	require.NoError(t, err)
-	due := resendAt.Sub(start)
+	due := newHoldStage(t).nightly()
 	t.Run("during a cancel", func(t *testing.T) {
 		h := newHoldStage(t)
 		on(h.stage, "CancelOrder", func(activities.CancelInput) (activities.CancelOutcome, error) {

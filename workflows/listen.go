@@ -22,18 +22,28 @@ import (
 func (m *merchant) listen(ctx workflow.Context) error {
 	return errors.Join(
 		message(ctx, m, CancelOrder, CancelRequest.Check, m.cancelOrder),
-		message(ctx, m, ReleaseOrders, ReleaseRequest.Check, m.releaseOrders),
+		message(ctx, m, ReleaseOrders, ReleaseRequest.Check, whenever(m.releaseOrders)),
 		message(ctx, m, CancelHeld, CancelHeldRequest.Check, m.cancelHeld),
 		message(ctx, m, ReopenOrder, ReopenRequest.Check, m.reopenOrder),
-		message(ctx, m, SyncNow, JobRequest.Check, m.syncNow),
-		message(ctx, m, Pause, JobRequest.Check, m.pause),
-		message(ctx, m, Resume, JobRequest.Check, m.resume),
-		message(ctx, m, SettingsChanged, JobRequest.Check, m.settingsChanged),
+		message(ctx, m, SyncNow, JobRequest.Check, whenever(m.syncNow)),
+		message(ctx, m, Pause, JobRequest.Check, whenever(m.pause)),
+		message(ctx, m, Resume, JobRequest.Check, whenever(m.resume)),
+		message(ctx, m, SettingsChanged, JobRequest.Check, whenever(m.settingsChanged)),
 	)
 }
 
-func message[Q, A any](ctx workflow.Context, m *merchant, name string, check func(Q) error, handle func(workflow.Context, Q) (A, error)) error {
+// handler carries out a message that was asked for at a time.
+type handler[Q, A any] func(ctx workflow.Context, q Q, asked time.Time) (A, error)
+
+// whenever is a handler that goes by the state alone.
+func whenever[Q, A any](handle func(workflow.Context, Q) (A, error)) handler[Q, A] {
+	return func(ctx workflow.Context, q Q, _ time.Time) (A, error) { return handle(ctx, q) }
+}
+
+func message[Q, A any](ctx workflow.Context, m *merchant, name string, check func(Q) error, handle handler[Q, A]) error {
 	taken := func(ctx workflow.Context, q Q) (A, error) {
+		asked := after(ctx, m.state.Asked)
+		m.state.Asked = asked
 		m.busy++
 		m.messages++
 		defer func() { m.busy-- }()
@@ -43,7 +53,7 @@ func message[Q, A any](ctx workflow.Context, m *merchant, name string, check fun
 				return none, err
 			}
 		}
-		return handle(ctx, q)
+		return handle(ctx, q, asked)
 	}
 	inbox := workflow.GetSignalChannel(ctx, name)
 	m.inboxes = append(m.inboxes, inbox)
@@ -74,7 +84,7 @@ func message[Q, A any](ctx workflow.Context, m *merchant, name string, check fun
 			}
 		}
 	})
-	handler := func(ctx workflow.Context, request json.RawMessage) (A, error) {
+	update := func(ctx workflow.Context, request json.RawMessage) (A, error) {
 		q, err := decode(request, m.strict, check)
 		if err != nil { // the validator saw to it that there is none
 			var none A
@@ -82,7 +92,7 @@ func message[Q, A any](ctx workflow.Context, m *merchant, name string, check fun
 		}
 		return taken(ctx, q)
 	}
-	return workflow.SetUpdateHandlerWithOptions(ctx, name, handler, workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, request json.RawMessage) error {
+	return workflow.SetUpdateHandlerWithOptions(ctx, name, update, workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, request json.RawMessage) error {
 		_, err := decode(request, m.strict, check)
 		return err
 	}})
@@ -183,7 +193,7 @@ func (m *merchant) pack() bool {
 	return !m.crowded()
 }
 
-func (m *merchant) cancelOrder(ctx workflow.Context, r CancelRequest) (activities.CancelOutcome, error) {
+func (m *merchant) cancelOrder(ctx workflow.Context, r CancelRequest, asked time.Time) (activities.CancelOutcome, error) {
 	var out activities.CancelOutcome
 	ref, err := relay.ParseReference(string(r.Reference))
 	if err != nil {
@@ -191,7 +201,7 @@ func (m *merchant) cancelOrder(ctx workflow.Context, r CancelRequest) (activitie
 	}
 	var a *activities.Activities
 	err = workflow.ExecuteActivity(onCancel(ctx, m.id, m.warehouse().Connector), a.CancelOrder, activities.CancelInput{
-		Merchant: m.id, Reference: ref, Actor: ByOperator(r.Actor), Reason: r.Reason,
+		Merchant: m.id, Reference: ref, Actor: ByOperator(r.Actor), Reason: r.Reason, Asked: asked,
 	}).Get(ctx, &out)
 	if err != nil {
 		return out, err
@@ -209,7 +219,7 @@ func (m *merchant) cancelOrder(ctx workflow.Context, r CancelRequest) (activitie
 }
 
 // reopenOrder has a cancelled order sent anew, if it may be.
-func (m *merchant) reopenOrder(ctx workflow.Context, r ReopenRequest) (activities.ReopenOutcome, error) {
+func (m *merchant) reopenOrder(ctx workflow.Context, r ReopenRequest, asked time.Time) (activities.ReopenOutcome, error) {
 	var out activities.ReopenOutcome
 	if err := m.knows(); err != nil {
 		return out, err
@@ -220,7 +230,7 @@ func (m *merchant) reopenOrder(ctx workflow.Context, r ReopenRequest) (activitie
 	}
 	var a *activities.Activities
 	err = workflow.ExecuteActivity(onLedger(ctx, m.id), a.ReopenOrder, activities.ReopenInput{
-		Merchant: m.id, Reference: ref, Actor: ByOperator(r.Actor), Reason: r.Reason,
+		Merchant: m.id, Reference: ref, Actor: ByOperator(r.Actor), Reason: r.Reason, Asked: asked,
 	}).Get(ctx, &out)
 	if err == nil && out.Reopened {
 		m.wakeWarehouse(ctx)
@@ -285,19 +295,20 @@ func (m *merchant) selection(r ReleaseRequest) activities.ReleaseInput {
 }
 
 // cancelHeld cancels orders on hold, however many.
-func (m *merchant) cancelHeld(ctx workflow.Context, r CancelHeldRequest) (CancelHeldAnswer, error) {
+func (m *merchant) cancelHeld(ctx workflow.Context, r CancelHeldRequest, asked time.Time) (CancelHeldAnswer, error) {
 	var answer CancelHeldAnswer
 	if err := m.knows(); err != nil {
 		return answer, err
 	}
+	c := CancelHeldAsked{r, asked}
 	for {
-		out, err := m.cancelSome(ctx, r)
+		out, err := m.cancelSome(ctx, c)
 		answer.Stopped, answer.Pending = answer.Stopped+out.Stopped, answer.Pending+out.Pending
 		if err != nil || !out.More {
 			return answer, err
 		}
 		if m.full(ctx) {
-			m.state.Cancels = append(m.state.Cancels, r)
+			m.state.Cancels = append(m.state.Cancels, c)
 			answer.More = true
 			return answer, nil
 		}
@@ -305,10 +316,10 @@ func (m *merchant) cancelHeld(ctx workflow.Context, r CancelHeldRequest) (Cancel
 }
 
 // cancelSome cancels up to 200 orders on hold.
-func (m *merchant) cancelSome(ctx workflow.Context, r CancelHeldRequest) (activities.CancelHeldOutcome, error) {
+func (m *merchant) cancelSome(ctx workflow.Context, c CancelHeldAsked) (activities.CancelHeldOutcome, error) {
 	var a *activities.Activities
 	var out activities.CancelHeldOutcome
-	in := activities.CancelHeldInput{ReleaseInput: m.selection(r.ReleaseRequest), Why: r.Why}
+	in := activities.CancelHeldInput{ReleaseInput: m.selection(c.ReleaseRequest), Why: c.Why, Asked: c.Asked}
 	if err := workflow.ExecuteActivity(onLedger(ctx, m.id), a.CancelHeld, in).Get(ctx, &out); err != nil {
 		return out, err
 	}
@@ -394,11 +405,16 @@ func (m *merchant) askPause(ctx workflow.Context) time.Time {
 	if !m.ordersPauses {
 		return time.Time{}
 	}
+	m.state.PauseAsked = after(ctx, m.state.PauseAsked)
+	return m.state.PauseAsked
+}
+
+// after is now, or the first moment after the last one.
+func after(ctx workflow.Context, last time.Time) time.Time {
 	at := workflow.Now(ctx).UTC().Truncate(time.Microsecond) // as the ledger keeps it
-	if last := m.state.PauseAsked; !at.After(last) {
+	if !at.After(last) {
 		at = last.Add(time.Microsecond)
 	}
-	m.state.PauseAsked = at
 	return at
 }
 

@@ -28,6 +28,8 @@ type MerchantState struct {
 	// and PauseSet when the one was that Paused is of.
 	PauseAsked time.Time `json:"pause_asked,omitzero"`
 	PauseSet   time.Time `json:"pause_set,omitzero"`
+	// Asked is when the last message was taken: of no two is it the same.
+	Asked time.Time `json:"asked,omitzero"`
 	// Jobs by "connection job".
 	Jobs map[string]*JobState `json:"jobs"`
 	// HoldsDue says that orders on hold may wait for their workflows.
@@ -37,8 +39,8 @@ type MerchantState struct {
 	// RecheckAfter is where that look goes on; 0 when it is done.
 	RecheckAfter relay.OrderID `json:"recheck_after,omitempty"`
 	// Releases and Cancels are requests too large for the run that took them: they go on.
-	Releases []ReleaseRequest    `json:"releases,omitempty"`
-	Cancels  []CancelHeldRequest `json:"cancels,omitempty"`
+	Releases []ReleaseRequest  `json:"releases,omitempty"`
+	Cancels  []CancelHeldAsked `json:"cancels,omitempty"`
 	// PullFirst are carts to be read before anything is submitted: what was
 	// cancelled there during a pause must not be sent.
 	PullFirst []relay.ConnectionName `json:"pull_first,omitempty"`
@@ -48,6 +50,12 @@ type MerchantState struct {
 	Unread []Signal `json:"unread,omitempty"`
 	// Refused is the last signal that was not carried out, until one of its name is.
 	Refused *Refusal `json:"refused,omitempty"`
+}
+
+// CancelHeldAsked is a request to cancel orders on hold, and when it was taken.
+type CancelHeldAsked struct {
+	CancelHeldRequest
+	Asked time.Time `json:"asked,omitzero"`
 }
 
 // JobState is one job of one connection.

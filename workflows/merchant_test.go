@@ -422,7 +422,7 @@ func TestStepOptions(t *testing.T) {
 		{"PushShipments", "orderferry/tradegecko", "outlet", 2, 30 * time.Minute, 15 * time.Second, 15 * time.Minute, 5, time.Minute},
 		{"PullInventory", "orderferry/easypost", "east", 5, 30 * time.Minute, 15 * time.Second, 15 * time.Minute, 5, time.Minute},
 		{"PushInventory", "orderferry/tradegecko", "shop", 5, 30 * time.Minute, 15 * time.Second, 15 * time.Minute, 5, time.Minute},
-		{"CancelOrder", "orderferry/easypost", "", 1, 10 * time.Minute, 0, 2 * time.Minute, 8, 10 * time.Second},
+		{"CancelOrder", "orderferry/easypost", "", 1, 10 * time.Minute, 0, 2 * time.Minute, 0, 10 * time.Second},
 	} {
 		o := s.first(c.step, c.connection, 0).options
 		require.Equal(t, c.queue, o.TaskQueue, c.step)

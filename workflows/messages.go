@@ -143,10 +143,20 @@ type JobAnswer struct {
 type HoldRequest struct {
 	Reason string `json:"reason,omitempty"`
 	Actor  string `json:"actor,omitempty"`
+	// Hold is the hold that a release is to end: no other is ended by it. "" is the one
+	// that the workflow knew of when it was asked.
+	Hold relay.HoldReason `json:"hold,omitempty"`
 }
 
 // Check refuses a request that could not be carried out, naming the field.
-func (r HoldRequest) Check() error { return checkWords(r.Reason, r.Actor) }
+func (r HoldRequest) Check() error {
+	if r.Hold != "" {
+		if _, err := relay.ParseHoldReason(string(r.Hold)); err != nil {
+			return fmt.Errorf("hold: %w", err)
+		}
+	}
+	return checkWords(r.Reason, r.Actor)
+}
 
 // HoldAnswer is the truth about a release or cancel of one order.
 type HoldAnswer struct {

@@ -281,7 +281,7 @@ func TestCancelOrderAnswersWithTheTruth(t *testing.T) {
 			require.Nil(t, r.rejected)
 			require.NoError(t, r.err)
 			require.Equal(t, c.outcome, r.answer)
-			require.Equal(t, []activities.CancelInput{{Merchant: "acme", Reference: "SO-1", Actor: "operator clerk", Reason: "buyer cancelled"}},
+			require.Equal(t, []activities.CancelInput{{Merchant: "acme", Reference: "SO-1", Actor: "operator clerk", Reason: "buyer cancelled", Asked: start.Add(8 * time.Minute)}},
 				inputs[activities.CancelInput](s, "CancelOrder"))
 			var looks []string
 			for _, x := range s.signals {
@@ -310,11 +310,34 @@ func TestReopenOrder(t *testing.T) {
 			require.Nil(t, r.rejected)
 			require.NoError(t, r.err)
 			require.Equal(t, outcome, r.answer)
-			require.Equal(t, []activities.ReopenInput{{Merchant: "acme", Reference: "SO-1", Actor: "operator clerk", Reason: "the buyer wants it after all"}},
+			require.Equal(t, []activities.ReopenInput{{Merchant: "acme", Reference: "SO-1", Actor: "operator clerk", Reason: "the buyer wants it after all", Asked: start.Add(8 * time.Minute)}},
 				inputs[activities.ReopenInput](s, "ReopenOrder"))
 			require.Equal(t, outcome.Reopened, len(filter(s.named("SubmitOrders"), 8*time.Minute)) == 1)
 		})
 	}
+}
+
+// Of wishes that come together no two are of one moment: it decides which counts.
+func TestWishesAreOfDifferentMoments(t *testing.T) {
+	s := newStage(t)
+	s.at(8*time.Minute, func() {
+		s.SignalWorkflowSkippingWorkflowTask("cancel-order", workflows.CancelRequest{Reference: "SO-1"})
+		s.SignalWorkflowSkippingWorkflowTask("reopen-order", workflows.ReopenRequest{Reference: "SO-1"})
+		s.SignalWorkflow("cancel-held", workflows.CancelHeldRequest{ReleaseRequest: workflows.ReleaseRequest{All: true}})
+	})
+	s.runMerchant(9 * time.Minute)
+	var asked []time.Time
+	for _, in := range inputs[activities.CancelInput](s, "CancelOrder") {
+		asked = append(asked, in.Asked)
+	}
+	for _, in := range inputs[activities.ReopenInput](s, "ReopenOrder") {
+		asked = append(asked, in.Asked)
+	}
+	for _, in := range inputs[activities.CancelHeldInput](s, "CancelHeld") {
+		asked = append(asked, in.Asked)
+	}
+	at := start.Add(8 * time.Minute)
+	require.ElementsMatch(t, []time.Time{at, at.Add(time.Microsecond), at.Add(2 * time.Microsecond)}, asked)
 }
 
 func TestACancelThatFailsSaysSo(t *testing.T) {
@@ -530,6 +553,8 @@ func TestRequestsCheckThemselves(t *testing.T) {
 	require.NoError(t, workflows.ReleaseRequest{All: true}.Check())
 	require.NoError(t, workflows.HoldRequest{}.Check())
 	require.NoError(t, workflows.JobRequest{}.Check())
+	require.NoError(t, workflows.HoldRequest{Hold: relay.HoldOperator}.Check())
+	require.Error(t, workflows.HoldRequest{Hold: "stock"}.Check())
 	require.Error(t, workflows.HoldRequest{Reason: "\xff"}.Check())
 	require.Error(t, workflows.HoldRequest{Actor: strings.Repeat("x", 61)}.Check())
 	require.NoError(t, errors.Join(workflows.JobRequest{Connection: "shop", Job: relay.PullOrders}.Check()))

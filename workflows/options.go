@@ -86,13 +86,14 @@ func onResend(ctx workflow.Context, m relay.MerchantID, connector string) workfl
 	})
 }
 
-// onCancel is for a cancel that a person waits for.
+// onCancel is for a cancel that a person waits for. Only its bound ends it: minutes of
+// database trouble do not lose a cancel. At the bound they hear that it failed.
 func onCancel(ctx workflow.Context, m relay.MerchantID, connector string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              ConnectorQueue(connector),
 		StartToCloseTimeout:    2 * time.Minute,
 		ScheduleToCloseTimeout: 10 * time.Minute,
 		Priority:               priority(m, priorityCancel),
-		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second, MaximumAttempts: 8},
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
 	})
 }

@@ -16,18 +16,20 @@ import (
 )
 
 // TestRecord saves histories of real workflows, such as those of standalone
-// --demo, as testdata/histories/<name>.json. A file that is there already stays:
+// --demo, as testdata/histories/<name>.json: of their current runs, or of a run
+// that is named. A file that is there already stays:
 //
-//	TEMPORAL_ADDRESS=127.0.0.1:7233 RECORD='merchant/acorn=merchant-2' go test -tags record -run TestRecord ./workflows
+//	TEMPORAL_ADDRESS=127.0.0.1:7233 RECORD='merchant/acorn=merchant-2,hold/acorn/D-000017@<run id>=hold-2' go test -tags record -run TestRecord ./workflows
 func TestRecord(t *testing.T) {
 	c, err := client.Dial(client.Options{HostPort: os.Getenv("TEMPORAL_ADDRESS")})
 	require.NoError(t, err)
 	defer c.Close()
 	for pair := range strings.SplitSeq(os.Getenv("RECORD"), ",") {
-		id, name, ok := strings.Cut(pair, "=")
-		require.True(t, ok, "%q: want workflow=name", pair)
+		of, name, ok := strings.Cut(pair, "=")
+		require.True(t, ok, "%q: want workflow=name or workflow@run=name", pair)
+		id, run, _ := strings.Cut(of, "@")
 		var h history.History
-		for events := c.GetWorkflowHistory(t.Context(), id, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); events.HasNext(); {
+		for events := c.GetWorkflowHistory(t.Context(), id, run, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); events.HasNext(); {
 			e, err := events.Next()
 			require.NoError(t, err)
 			h.Events = append(h.Events, e)

@@ -17,8 +17,11 @@ import (
 	"orderferry/workflows"
 )
 
-// histories are those of workflows that ran, recorded from standalone --demo
-// (record_test.go). They are never recorded anew: what ran then must go on now.
+// histories are those of workflows that ran, recorded (record_test.go) from
+// standalone --demo and from the tests of standalone/deploys: a hold of a year on a
+// clock that skips, and of a merchant with 5,000 holds and 10,100 signals the runs
+// that begin holds, do both, and take the most signals. They are never recorded
+// anew: what ran then must go on now.
 func histories(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("testdata/histories/*.json")

@@ -148,8 +148,10 @@ func TestSimulatorNoStock(t *testing.T) {
 
 // Promise 1 and 2: after a lost reply the order is found, or surely is not there.
 func TestSimulatorLostReplies(t *testing.T) {
-	committed := []simulator.FaultKind{simulator.CommitThenTimeout, simulator.CommitThenDrop, simulator.CommitThen500, simulator.CommitThen502, simulator.BrokenXML, simulator.Empty2xx}
-	nothing := []simulator.FaultKind{simulator.TimeoutNoCommit, simulator.Error500, simulator.Error503, simulator.HTML502, simulator.HTML200, simulator.ResetBefore}
+	committed := []simulator.FaultKind{simulator.CommitThenTimeout, simulator.CommitThenDrop, simulator.CommitThen500, simulator.CommitThen502,
+		simulator.CommitThen200, simulator.BrokenXML, simulator.Empty2xx}
+	nothing := []simulator.FaultKind{simulator.TimeoutNoCommit, simulator.Error500, simulator.Error503, simulator.HTML502, simulator.HTML200,
+		simulator.Redirect, simulator.ResetBefore}
 	for taken, kinds := range map[bool][]simulator.FaultKind{true: committed, false: nothing} {
 		for _, kind := range kinds {
 			for _, staged := range []bool{true, false} {
@@ -177,7 +179,7 @@ func TestSimulatorLostReplies(t *testing.T) {
 			}
 		}
 	}
-	for _, kind := range []simulator.FaultKind{simulator.ClientFault, simulator.Error429, simulator.Error429Bare, simulator.Error401, simulator.Error403} {
+	for _, kind := range []simulator.FaultKind{simulator.ClientFault, simulator.WordsQuoted, simulator.Error429, simulator.Error429Bare, simulator.Error401, simulator.Error403} {
 		w := simulated(t, simulator.Behaviour{}, nil)
 		require.NoError(t, w.sim.Inject(simulator.Fault{Operation: "PickTicketAdd", Kind: kind}))
 		_, err := w.place(anOrder())
@@ -292,7 +294,7 @@ func TestSimulatorCancels(t *testing.T) {
 		require.Equal(t, connectors.Cancelled, w.pull(false).Progress)
 		w.cancel(connectors.CancelDone)
 	})
-	for _, kind := range []simulator.FaultKind{simulator.CommitThenDrop, simulator.CommitThen500, simulator.BrokenXML, simulator.Empty2xx} {
+	for _, kind := range []simulator.FaultKind{simulator.CommitThenDrop, simulator.CommitThen500, simulator.CommitThen200, simulator.BrokenXML, simulator.Empty2xx} {
 		t.Run(string(kind), func(t *testing.T) {
 			w := simulated(t, simulator.Behaviour{}, nil)
 			w.submit()

@@ -93,7 +93,6 @@ func (x *examiner) run(t *testing.T, c check) (r Result) {
 	}()
 	synctest.Test(t, func(t *testing.T) {
 		ct.TB = t
-		before := runtime.NumGoroutine()
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -102,9 +101,6 @@ func (x *examiner) run(t *testing.T, c check) (r Result) {
 		}()
 		<-done
 		ct.end()
-		if runtime.NumGoroutine() <= before {
-			return // looking at all stacks is slow
-		}
 		for _, stack := range othersInBubble() {
 			x.note(&x.leaks, fmt.Sprintf("%s: %s", c, stack))
 			time.Sleep(1000 * time.Hour) // those that end by themselves; the bubble does not end before them
@@ -116,8 +112,7 @@ func (x *examiner) run(t *testing.T, c check) (r Result) {
 // othersInBubble lists the stacks of the caller's bubble but its own and those
 // of synctest itself.
 func othersInBubble() []string {
-	buf := make([]byte, 4<<20)
-	own, rest, _ := strings.Cut(string(buf[:runtime.Stack(buf, true)]), "\n\n")
+	own, rest, _ := strings.Cut(stacks(), "\n\n")
 	bubble := regexp.MustCompile(`synctest bubble \d+\]`).FindString(own)
 	var out []string
 	for stack := range strings.SplitSeq(rest, "\n\n") {
@@ -127,6 +122,15 @@ func othersInBubble() []string {
 		}
 	}
 	return out
+}
+
+// stacks are those of all goroutines, the caller's first.
+func stacks() string {
+	for buf := make([]byte, 64<<10); ; buf = make([]byte, 2*len(buf)) {
+		if n := runtime.Stack(buf, true); n < len(buf) {
+			return string(buf[:n])
+		}
+	}
 }
 
 // trial is what a check is run with. It gathers failures instead of failing a test,

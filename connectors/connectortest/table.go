@@ -26,10 +26,7 @@ func Table(c connectors.Connector, results []Result) string {
 		}
 		outcomes[r.Ability][r.Check] = r
 	}
-	var names []string
-	for _, f := range faults() {
-		names = append(names, f.name)
-	}
+	names := Faults()
 	fmt.Fprintf(&b, "\nEvery request of a call fails in turn, alone and with all that follow it:\n\n| Ability | %s |\n|---|%s\n",
 		strings.Join(names, " | "), strings.Repeat("---|", len(names)))
 	reasons := map[string]bool{}
@@ -56,6 +53,15 @@ func Table(c connectors.Connector, results []Result) string {
 		fmt.Fprintf(&b, "- %s\n", r)
 	}
 	return b.String()
+}
+
+// Faults names the ways in which requests fail: the columns of the second table.
+func Faults() []string {
+	var names []string
+	for _, f := range faults() {
+		names = append(names, f.name)
+	}
+	return names
 }
 
 func said(r Result) string {

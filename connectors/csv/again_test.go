@@ -1,8 +1,10 @@
 package csv
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,6 +45,14 @@ func TestRefusalThatComesBackLate(t *testing.T) {
 	require.Empty(t, u, "a refusal from before the second hand-over is told of it")
 }
 
+// declining is the profile of a partner who says declined for rejected.
+const declining = `
+extends: standard
+acknowledgements:
+  read: ["ack_*.csv"]
+  columns: [order, {field: status, words: {refused: [rejected, declined]}}, message]
+`
+
 // The profile is mended, and not the file: it is dropped in again as it was.
 func TestProfileMendedInsteadOfTheFile(t *testing.T) {
 	f := newFolder(t)
@@ -74,12 +84,7 @@ func TestProfileMendedInsteadOfTheAcknowledgements(t *testing.T) {
 			require.Equal(t, []string{"SO-1"}, numbers(u))
 			require.Equal(t, []string{"ack_1.csv:3"}, subjects(unread))
 			d.pull()
-			mended := f.warehouse(connectors.Values{"profile": `
-extends: standard
-acknowledgements:
-  read: ["ack_*.csv"]
-  columns: [order, {field: status, words: {refused: [rejected, declined]}}, message]
-`})
+			mended := f.warehouse(connectors.Values{"profile": declining})
 			d.source = mended
 			if removedFirst {
 				f.remove("out/problems/ack_1.csv")
@@ -111,12 +116,7 @@ func TestProfileMendedAfterTheOrderWasHandedOverAgain(t *testing.T) {
 			u, _ := d.pull()
 			require.Equal(t, []string{"SO-1"}, numbers(u))
 			f.handOver(w, "SO-1", "bbbbbbbbbbbbbbbb")
-			d.source = f.warehouse(connectors.Values{"profile": `
-extends: standard
-acknowledgements:
-  read: ["ack_*.csv"]
-  columns: [order, {field: status, words: {refused: [rejected, declined]}}, message]
-`})
+			d.source = f.warehouse(connectors.Values{"profile": declining})
 			if moved {
 				require.NoError(t, os.Rename(filepath.Join(f.dir, "out/problems/ack_1.csv"), filepath.Join(f.dir, "out/ack_1_again.csv")))
 			} else {
@@ -146,12 +146,7 @@ func TestProfileMendedForMoreRowsThanAreNamed(t *testing.T) {
 			require.Empty(t, u)
 			require.Len(t, unread, maxBad)
 			d.pull()
-			d.source = f.warehouse(connectors.Values{"profile": `
-extends: standard
-acknowledgements:
-  read: ["ack_*.csv"]
-  columns: [order, {field: status, words: {refused: [rejected, declined]}}, message]
-`})
+			d.source = f.warehouse(connectors.Values{"profile": declining})
 			if removedFirst {
 				f.remove("out/problems/ack_1.csv")
 			}
@@ -186,12 +181,7 @@ func TestRowsThatWereNotNamedComeFirst(t *testing.T) {
 	f.write("out/ack_1.csv", lines(rows...))
 	d.pull()
 	d.pull()
-	d.source = f.warehouse(connectors.Values{"profile": `
-extends: standard
-acknowledgements:
-  read: ["ack_*.csv"]
-  columns: [order, {field: status, words: {refused: [rejected, declined]}}, message]
-`})
+	d.source = f.warehouse(connectors.Values{"profile": declining})
 	rest := lines(append(rows[:1:1], rows[maxBad+1:]...)...)
 	f.write("out/ack_2.csv", rest)
 	u, unread := d.pull()
@@ -315,7 +305,7 @@ func TestFileThatGrowsWhileItWaits(t *testing.T) {
 	require.Empty(t, told)
 	d.knows["SO-1"], d.knows["SO-2"] = true, true
 	told, unread = d.pull()
-	require.Equal(t, []string{"SO-1 rejected", "SO-2 accepted"}, told)
+	require.Equal(t, []string{"SO-2 accepted", "SO-1 rejected"}, told)
 	require.Equal(t, []string{"ack_1.csv:4"}, subjects(unread))
 	told, _ = d.pull()
 	require.Empty(t, told)
@@ -370,151 +360,7 @@ func TestFileThatIsTouchedWhileItWaits(t *testing.T) {
 			require.Equal(t, []string{c.then}, told)
 			require.Empty(t, unread)
 			d.pull()
-			require.Equal(t, []string{c.file}, d.f.names("out/archive"))
-		})
-	}
-}
-
-// Also between two pages, of which the first told a part of what had waited.
-func TestFileThatIsTouchedWhileItIsTakenUp(t *testing.T) {
-	var waiting []string
-	for n := range 60 {
-		waiting = append(waiting, fmt.Sprintf("SO-%02d", n))
-	}
-	d := newDoubts(t, waiting...)
-	w := d.f.warehouse(nil)
-	d.f.handOver(w, "OTHER-1", "aaaaaaaaaaaaaaaa")
-	text := "order,status,message\nOTHER-1,rejected,\n"
-	for _, number := range waiting {
-		text += number + ",accepted,\n"
-	}
-	d.f.write("out/ack_1.csv", text)
-	told, _ := d.pull()
-	require.Equal(t, []string{"OTHER-1 rejected"}, told)
-	d.f.handOver(w, "OTHER-1", "bbbbbbbbbbbbbbbb")
-
-	long := "order,status,message\n"
-	for n := range 2*groupsAPage - 50 { // leaves room for 50 in its second page
-		long += fmt.Sprintf("OTHER-%d,accepted,\n", n+2)
-	}
-	d.f.write("out/ack_2.csv", long)
-	for range 2 {
-		p, err := d.f.warehouse(nil).PullShipments(t.Context(), d.q)
-		require.NoError(t, err)
-		require.Len(t, p.Updates, groupsAPage)
-		require.True(t, p.More)
-		d.q.Cursor = p.Cursor
-		for _, number := range waiting {
-			d.knows[relay.WarehouseOrderID(number)] = true
-		}
-	}
-	d.f.write("out/ack_1.csv", text)
-	told, _ = d.pull()
-	require.Len(t, told, 10)
-	require.NotContains(t, told, "OTHER-1 rejected")
-}
-
-// And where it is taken away people hear of it, and it may be put back.
-func TestFileThatIsTakenAwayWhileItWaits(t *testing.T) {
-	for name, back := range map[string]bool{"and put back": true, "for good": false} {
-		t.Run(name, func(t *testing.T) {
-			d := newDoubts(t)
-			w := d.f.warehouse(nil)
-			d.f.handOver(w, "SO-1", "aaaaaaaaaaaaaaaa") // long ago
-			d.f.handOver(w, "OTHER-1", "aaaaaaaaaaaaaaaa")
-			text := lines("order,status,message", "OTHER-1,rejected,", "SO-1,accepted,")
-			d.f.write("out/ack_1.csv", text)
-			written := d.f.tick
-			told, _ := d.pull()
-			require.Equal(t, []string{"OTHER-1 rejected"}, told)
-			d.f.handOver(w, "OTHER-1", "bbbbbbbbbbbbbbbb")
-			d.f.remove("out/ack_1.csv")
-			for range 2 {
-				_, unread := d.pull()
-				require.Equal(t, []connectors.Unread{{Subject: "ack_1.csv", Line: 3, Message: "order: " + wantKnown + "; " + wantWaiting}}, unread)
-			}
-			if back {
-				d.f.write("out/ack_1.csv", text)
-				told, unread := d.pull()
-				require.Empty(t, told)
-				require.Equal(t, []connectors.Unread{{Subject: "ack_1.csv", Line: 3, Message: "order: " + wantKnown}}, unread)
-			}
-			d.knows["SO-1"] = true
-			told, unread := d.pull()
-			require.Equal(t, back, slices.Equal(told, []string{"SO-1 accepted"}))
-			require.Equal(t, !back, len(told) == 0)
-			var c cursor
-			require.NoError(t, json.Unmarshal([]byte(d.q.Cursor), &c))
-			require.Empty(t, c.Held)
-			if back {
-				require.Empty(t, unread)
-				return
-			}
-			for range 2 { // until somebody sees to it
-				require.Equal(t, []connectors.Unread{{Subject: "ack_1.csv", Line: 3, Message: wantBack}}, unread)
-				told, unread = d.pull()
-				require.Empty(t, told)
-			}
-			d.f.write("out/ack_1.csv", text)
-			require.NoError(t, os.Chtimes(filepath.Join(d.f.dir, "out/ack_1.csv"), written, written))
-			d.f.remove("out/problems/ack_1.csv")
-			told, _ = d.pull()
-			require.Equal(t, []string{"SO-1 accepted"}, told, "OTHER-1 was handed over again since")
-			_, unread = d.pull()
-			require.Empty(t, unread)
-			require.Equal(t, []string{"ack_1.csv"}, d.f.names("out/archive"))
-		})
-	}
-}
-
-// Promise 3: what was bad in it does not vanish with it.
-func TestBadRowOfAFileThatIsTakenAway(t *testing.T) {
-	d := newDoubts(t, "SO-1")
-	d.f.write("out/ack_1.csv", lines("order,status,message", "SO-1,accepted,", "OTHER-1,perhaps,"))
-	_, unread := d.pull()
-	require.Equal(t, []string{"ack_1.csv:3"}, subjects(unread))
-	d.f.remove("out/ack_1.csv")
-	d.pull()
-	d.knows["SO-1"] = true
-	for range 2 {
-		_, unread = d.pull()
-		require.Equal(t, []string{"ack_1.csv:2", "ack_1.csv:3"}, subjects(unread))
-	}
-	d.f.remove("out/problems/ack_1.csv")
-	_, unread = d.pull()
-	require.Empty(t, unread)
-}
-
-// Promise 1: what was told of one that was replaced, and comes back, is not told again;
-// and promise 3: what was not told is reported.
-func TestFileThatIsReplacedWhileItWaits(t *testing.T) {
-	for name, other := range map[string]string{
-		"by a shorter one": lines("order,status,message", "OTHER-9,accepted,"),
-		"by a longer one":  lines("order,status,message", "OTHER-9,accepted,", "OTHER-8,accepted,", "OTHER-7,accepted,"),
-	} {
-		t.Run(name, func(t *testing.T) {
-			d := newDoubts(t)
-			w := d.f.warehouse(nil)
-			d.f.handOver(w, "SO-1", "aaaaaaaaaaaaaaaa") // long ago
-			d.f.handOver(w, "OTHER-1", "aaaaaaaaaaaaaaaa")
-			text := lines("order,status,message", "OTHER-1,rejected,", "SO-1,accepted,")
-			d.f.write("out/ack_1.csv", text)
-			written := d.f.tick
-			told, _ := d.pull()
-			require.Equal(t, []string{"OTHER-1 rejected"}, told)
-			d.f.handOver(w, "OTHER-1", "bbbbbbbbbbbbbbbb")
-			d.f.write("out/ack_1.csv", other)
-			told, _ = d.pull()
-			require.Contains(t, told, "OTHER-9 accepted")
-			for range 2 {
-				_, unread := d.pull()
-				require.Equal(t, []connectors.Unread{{Subject: "ack_1.csv", Line: 3, Message: wantBack}}, unread)
-			}
-			d.knows["SO-1"] = true
-			d.f.write("out/ack_1.csv", text)
-			require.NoError(t, os.Chtimes(filepath.Join(d.f.dir, "out/ack_1.csv"), written, written))
-			told, _ = d.pull()
-			require.Equal(t, []string{"SO-1 accepted"}, told)
+			require.Empty(t, d.f.names("out"))
 		})
 	}
 }
@@ -531,11 +377,9 @@ func TestFileThatIsReadAnewWhileManyWaitInIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newDoubts(t)
 			rows := []string{c.heading}
-			for n := range maxLater/2 + 20 {
+			for n := range maxWaiting/2 + 20 {
 				number := fmt.Sprintf("SO-%03d", n)
-				sent := filepath.Join(d.f.dir, "sent", number)
-				require.NoError(t, os.MkdirAll(sent, 0o755))
-				require.NoError(t, os.WriteFile(filepath.Join(sent, orderFile), nil, 0o644)) // just now
+				d.handedOver(number)
 				rows = append(rows, c.row(number))
 			}
 			d.f.write("out/"+c.file, lines(rows...))
@@ -549,26 +393,43 @@ func TestFileThatIsReadAnewWhileManyWaitInIt(t *testing.T) {
 			d.f.write("out/shp_9.csv", lines(shipHeading, shipment("OTHER-2", "1Z9")))
 			told, _ = d.pull()
 			require.Len(t, told, 2)
-			for n := range maxLater/2 + 20 {
+			for n := range maxWaiting/2 + 20 {
 				d.knows[relay.WarehouseOrderID(fmt.Sprintf("SO-%03d", n))] = true
 			}
 			told, _ = d.pull()
-			require.Len(t, told, maxLater/2+20)
+			require.Len(t, told, maxWaiting/2+20)
 			d.pull()
 			require.Equal(t, []string{c.file, "shp_9.csv"}, d.f.names("out/archive"))
 		})
 	}
 }
 
+// Promise 1: each is told once, also where another file says something of the order each
+// time before it is written anew.
+func TestFilesThatGrowInTurnsWhileTheyWait(t *testing.T) {
+	d := newDoubts(t, "SO-1")
+	for n := range 6 {
+		for _, tracking := range []string{"1Z1", "1Z2"} {
+			rows := []string{shipHeading, shipment("SO-1", tracking)}
+			for i := range n {
+				rows = append(rows, shipment("OTHER-1", fmt.Sprintf("%s-%d", tracking, i)))
+			}
+			d.f.write("out/shp_"+tracking+".csv", lines(rows...))
+		}
+		d.pull()
+	}
+	d.knows["SO-1"] = true
+	told, _ := d.pull()
+	require.Equal(t, []string{"SO-1 1Z1", "SO-1 1Z2"}, told)
+}
+
 // As many orders wait in it as may.
 func TestFullFileThatGrowsWhileItWaits(t *testing.T) {
 	d := newDoubts(t)
-	text, want := "order,status,message\n", []string{"SO-000 rejected"}
-	for n := range maxLater {
+	text, want := "order,status,message\n", []string(nil)
+	for n := range maxWaiting {
 		number := fmt.Sprintf("SO-%03d", n)
-		sent := filepath.Join(d.f.dir, "sent", number)
-		require.NoError(t, os.MkdirAll(sent, 0o755))
-		require.NoError(t, os.WriteFile(filepath.Join(sent, orderFile), nil, 0o644)) // just now
+		d.handedOver(number)
 		text += number + ",accepted,\n"
 		if n > 0 {
 			want = append(want, number+" accepted")
@@ -580,11 +441,11 @@ func TestFullFileThatGrowsWhileItWaits(t *testing.T) {
 	d.f.write("out/ack_1.csv", text+"SO-000,rejected,\nOTHER-1,accepted,\n")
 	told, _ = d.pull()
 	require.Equal(t, []string{"OTHER-1 accepted"}, told)
-	for n := range maxLater {
+	for n := range maxWaiting {
 		d.knows[relay.WarehouseOrderID(fmt.Sprintf("SO-%03d", n))] = true
 	}
 	told, _ = d.pull()
-	require.Equal(t, want, told)
+	require.Equal(t, append(want, "SO-000 rejected"), told)
 }
 
 // A mirror puts back a file that is no such file at all.
@@ -625,4 +486,487 @@ func TestMirrorOfManyFiles(t *testing.T) {
 		d.pull()
 		require.Len(t, f.names("out/archive"), 150)
 	}
+}
+
+// Promise 3: what could not be read when the file was shorter is read again, since the
+// report of it ends with that version.
+func TestBadRowOfAFileThatGrows(t *testing.T) {
+	whole := lines(ackHeading, "OTHER-1,perhaps,", "OTHER-2,rejected,no", "OTHER-3,accepted,")
+	half := whole[:strings.Index(whole, "cted,no")] // the partner is writing
+	for name, pulls := range map[string]int{"at once": 1, "once it was put away": 2} {
+		t.Run(name, func(t *testing.T) {
+			d := newDoubts(t)
+			d.f.write("out/ack_1.csv", half)
+			for range pulls {
+				_, unread := d.pull()
+				require.Equal(t, []string{"ack_1.csv:2", "ack_1.csv:3"}, subjects(unread))
+			}
+			d.f.write("out/ack_1.csv", whole)
+			told, unread := d.pull()
+			require.Equal(t, []string{"OTHER-2 rejected", "OTHER-3 accepted"}, told)
+			require.Contains(t, subjects(unread), "ack_1.csv:2")
+			_, unread = d.pull()
+			if pulls == 1 {
+				require.Equal(t, []string{"ack_1.csv:2"}, subjects(unread))
+				return
+			}
+			require.Equal(t, []string{"ack_1.csv:2", "ack_1.csv:3"}, subjects(unread), "each row is reported once")
+			require.Equal(t, []string{"ack_1.csv"}, d.f.names("out/archive"))
+		})
+	}
+}
+
+// Nor does what was bad vanish with its file, be it read to its end or not.
+func TestBadRowOfAFileThatIsTakenAway(t *testing.T) {
+	for name, change := range map[string]func(f *folder){
+		"taken away": func(f *folder) { f.remove("out/ack_1.csv") },
+		"replaced":   func(f *folder) { f.write("out/ack_1.csv", lines(ackHeading, "OTHER-3,accepted,")) },
+	} {
+		for read, rows := range map[string]int{"read": 1, "half read": groupsAPage + 10} {
+			t.Run(read+" and "+name, func(t *testing.T) {
+				d := newDoubts(t)
+				d.f.write("out/ack_1.csv", lines(ackHeading, "OTHER-1,perhaps,")+accepting("X", rows))
+				_, _, more := d.page()
+				require.Equal(t, rows > groupsAPage, more)
+				change(d.f)
+				for range 3 {
+					_, unread := d.pull()
+					require.Equal(t, []string{"ack_1.csv:2"}, subjects(unread))
+				}
+				d.f.remove("out/problems/ack_1.csv")
+				_, unread := d.pull()
+				require.Empty(t, unread)
+			})
+		}
+	}
+}
+
+// Promise 1: a file that grows while it is read was read as far as it went when it was
+// listed, and what is behind that is known as new.
+func TestFileThatGrowsWhileItIsRead(t *testing.T) {
+	f := newFolder(t)
+	grown := false
+	d := &depot{t: t, source: f.watched(func(step string) {
+		if step == "csv open out" && !grown {
+			grown = true
+			f.write("out/ack_1.csv", lines(ackHeading, "SO-1,rejected,", "SO-2,rejected,"))
+		}
+	})}
+	w := f.warehouse(nil)
+	f.handOver(w, "SO-1", "aaaaaaaaaaaaaaaa")
+	f.handOver(w, "SO-2", "aaaaaaaaaaaaaaaa")
+	f.write("out/ack_1.csv", lines(ackHeading, "SO-1,rejected,"))
+	u, _ := d.pull()
+	require.Equal(t, []string{"SO-1"}, numbers(u))
+	f.handOver(w, "SO-1", "bbbbbbbbbbbbbbbb")
+	u, _ = d.pull()
+	require.Equal(t, []string{"SO-2"}, numbers(u))
+}
+
+// One that is cut off meanwhile is read once it is listed as it is.
+func TestFileThatIsCutOffWhileItIsRead(t *testing.T) {
+	f := newFolder(t)
+	cut := false
+	d := &depot{t: t, source: f.watched(func(step string) {
+		if step == "csv open out" && !cut {
+			cut = true
+			f.write("out/ack_1.csv", lines(ackHeading, "SO-1,rejected,"))
+		}
+	})}
+	f.handOver(f.warehouse(nil), "SO-1", "aaaaaaaaaaaaaaaa")
+	f.write("out/ack_1.csv", lines(ackHeading, "SO-1,rejected,", "SO-2,rejected,"))
+	u, _ := d.pull()
+	require.Empty(t, u)
+	u, _ = d.pull()
+	require.Equal(t, []string{"SO-1"}, numbers(u))
+	d.pull()
+	require.Equal(t, []string{"ack_1.csv"}, f.names("out/archive"))
+}
+
+// Promise 3: what the partner writes anew at the very moment when the file is put away is
+// read, and what was bad in it is still reported.
+func TestFileThatIsReplacedWhileItIsPutAway(t *testing.T) {
+	first := lines(ackHeading, "SO-1,rejected,")
+	bad := lines(ackHeading, "SO-1,rejected,", "SO-9,perhaps,")
+	for name, c := range map[string]struct {
+		was, by                string
+		news, unread, problems []string
+	}{
+		"another":      {first, lines(ackHeading, "SO-2,rejected,"), []string{"SO-2"}, nil, nil},
+		"grown":        {first, first + "SO-2,rejected,\n", []string{"SO-2"}, nil, nil},
+		"touched":      {first, first, nil, nil, nil},
+		"had bad rows": {bad, lines(ackHeading, "SO-2,rejected,"), []string{"SO-2"}, []string{"ack_1.csv:3"}, []string{"ack_1.csv", "ack_1.csv.why"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFolder(t)
+			replaced := false
+			d := &depot{t: t, source: f.watched(func(step string) {
+				if strings.HasPrefix(step, "csv rename out/") && !replaced {
+					replaced = true
+					f.write("out/ack_1.csv", c.by)
+				}
+			})}
+			f.write("out/ack_1.csv", c.was)
+			u, _ := d.pull()
+			require.Equal(t, []string{"SO-1"}, numbers(u))
+			u, _ = d.pull()
+			require.Equal(t, c.news, numbers(u))
+			_, unread := d.pull()
+			require.True(t, replaced)
+			require.Equal(t, c.unread, subjects(unread))
+			require.Equal(t, []string{"ack_1.csv"}, f.names("out/archive"))
+			require.Equal(t, c.problems, f.names("out/problems"))
+			require.Empty(t, f.names("out"))
+		})
+	}
+}
+
+// And where another comes even before that could be put back, that one is read.
+func TestFileThatIsReplacedAgainAndAgain(t *testing.T) {
+	f := newFolder(t)
+	by := []string{"SO-2", "SO-3"}
+	d := &depot{t: t, source: f.watched(func(step string) {
+		if strings.HasPrefix(step, "csv rename out") && len(by) > 0 {
+			f.write("out/ack_1.csv", lines(ackHeading, by[0]+",rejected,"))
+			by = by[1:]
+		}
+	})}
+	f.write("out/ack_1.csv", lines(ackHeading, "SO-1,rejected,"))
+	u, _ := d.pull()
+	require.Equal(t, []string{"SO-1"}, numbers(u))
+	u, _ = d.pull()
+	require.Equal(t, []string{"SO-3"}, numbers(u))
+	d.pull()
+	require.Empty(t, f.names("out"))
+}
+
+// Nor is it removed, where a mirror put the file back that lies in archive.
+func TestFileThatIsReplacedWhileItIsRemoved(t *testing.T) {
+	for name, left := range map[string]bool{"at once": false, "after a crash": true} {
+		t.Run(name, func(t *testing.T) {
+			f := newFolder(t)
+			mirrored := false
+			d := &depot{t: t, source: f.watched(func(step string) {
+				if mirrored && step == "csv rename out/archive" {
+					mirrored = false
+					f.write("out/ack_1.csv", lines(ackHeading, "SO-2,rejected,"))
+				}
+			})}
+			text := lines(ackHeading, "SO-1,rejected,")
+			f.write("out/ack_1.csv", text)
+			mod := f.tick
+			d.pull()
+			d.pull()
+			f.write("out/ack_1.csv", text)
+			require.NoError(t, os.Chtimes(filepath.Join(f.dir, "out/ack_1.csv"), mod, mod))
+			if left {
+				f.write("out/archive/.ack_1.csv.part", text)
+			}
+			u, _ := d.pull()
+			require.Empty(t, u)
+			mirrored = true
+			u, _ = d.pull()
+			require.Equal(t, []string{"SO-2"}, numbers(u))
+			d.pull()
+			require.Empty(t, f.names("out"))
+			require.Len(t, f.names("out/archive"), 2, "both, and nothing else")
+		})
+	}
+}
+
+// watcher is called before each step.
+type watcher func(step string)
+
+func (w watcher) Step(step string) (done func()) {
+	w(step)
+	return func() {}
+}
+
+// watched is a warehouse of whose steps a watcher is told.
+func (f *folder) watched(w watcher) *stockedWarehouse {
+	f.t.Helper()
+	k := kindNamed(f.t, "csv")
+	cfg := config(f.t, k, "file://"+f.dir, nil, nil)
+	cfg.Watcher = w
+	c, err := k.Open(cfg)
+	require.NoError(f.t, err)
+	return c.(*stockedWarehouse)
+}
+
+// refusedAndHandedOverAgain has ack_1.csv refuse OTHER-1, which is read in the first pull
+// and put away in the second, and OTHER-1 be handed over anew after that many.
+func (d *doubts) refusedAndHandedOverAgain(pulls int) (ack string) {
+	w := d.f.warehouse(nil)
+	d.f.handOver(w, "OTHER-1", "aaaaaaaaaaaaaaaa")
+	ack = lines(ackHeading, "OTHER-1,rejected,")
+	d.f.write("out/ack_1.csv", ack)
+	for range pulls {
+		d.pull()
+	}
+	d.f.handOver(w, "OTHER-1", "bbbbbbbbbbbbbbbb")
+	return ack
+}
+
+// Promise 1: a file that grew is known however many others came between.
+func TestFileThatGrowsAfterManyOthers(t *testing.T) {
+	d := newDoubts(t)
+	text := d.refusedAndHandedOverAgain(2)
+	for n := range maxSeen {
+		d.f.write(fmt.Sprintf("out/ack_x%d.csv", n), lines(ackHeading, fmt.Sprintf("OTHER-%d,accepted,", 1000+n)))
+	}
+	d.pull()
+	d.f.write("out/ack_1.csv", text+"OTHER-2,accepted,\n")
+	told, _ := d.pull()
+	require.Equal(t, []string{"OTHER-2 accepted"}, told)
+}
+
+// Nor does it matter when it was not put away before it grew, and the others go first.
+func TestFileThatGrowsBehindManyOthers(t *testing.T) {
+	d := newDoubts(t)
+	text := d.refusedAndHandedOverAgain(1)
+	for n := range 2 * maxSeen {
+		d.f.write(fmt.Sprintf("out/shp_%d.csv", n), lines(shipHeading, shipment("OTHER-9", fmt.Sprintf("1Z%d", n))))
+	}
+	d.f.write("out/ack_1.csv", text+"OTHER-2,accepted,\n")
+	told, _ := d.pull()
+	require.Len(t, told, 2*maxSeen+1)
+	require.Contains(t, told, "OTHER-2 accepted")
+
+	// It is known like any other then.
+	d.f.write("out/ack_1.csv", text+"OTHER-2,accepted,\nOTHER-3,accepted,\n")
+	told, _ = d.pull()
+	require.Equal(t, []string{"OTHER-3 accepted"}, told)
+}
+
+// However many grow, the cursor is bounded, and a file that was read just now is known.
+func TestManyFilesThatGrowAtOnce(t *testing.T) {
+	d := newDoubts(t)
+	grow := func(rows ...string) {
+		for n := range 2 * maxSeen {
+			d.f.write(fmt.Sprintf("out/ack_%d.csv", n), lines(append([]string{ackHeading, fmt.Sprintf("OTHER-%d,accepted,", n)}, rows...)...))
+		}
+	}
+	grow()
+	for range 2*maxSeen/filesAPage + 1 {
+		d.page()
+		grow("OTHER-9999,accepted,")
+	}
+	d.pull()
+	d.pull()
+	require.Less(t, len(d.q.Cursor), 32<<10)
+	d.f.write("out/ack_1.csv", lines(ackHeading, "OTHER-1,accepted,", "OTHER-9999,accepted,", "OTHER-2,accepted,"))
+	told, _ := d.pull()
+	require.Equal(t, []string{"OTHER-2 accepted"}, told)
+}
+
+// A partner who always writes the same name: what is new is not compared with each
+// version by itself.
+func TestOneNameForEver(t *testing.T) {
+	f := newFolder(t)
+	opened := 0
+	d := &depot{t: t, source: f.watched(func(step string) {
+		if step == "csv open out" {
+			opened++
+		}
+	})}
+	for n := range 12 {
+		opened = 0
+		f.write("out/ack_1.csv", lines(ackHeading, fmt.Sprintf("OTHER-%02d,accepted,%s", n, strings.Repeat("x", n))))
+		u, _ := d.pull()
+		require.Len(t, u, 1)
+		require.LessOrEqual(t, opened, 4, "whether it is the last one, the survey, the versions before, and the reading")
+	}
+}
+
+// A name that never ends makes a long archive too: of what lies there, a new version is
+// compared with the youngest alone.
+func TestLongArchiveOfOneName(t *testing.T) {
+	f := newFolder(t)
+	opened := 0
+	d := &depot{t: t, source: f.watched(func(step string) {
+		if step == "csv open out/archive" {
+			opened++
+		}
+	})}
+	require.NoError(t, os.MkdirAll(filepath.Join(f.dir, "out/archive"), 0o755))
+	f.write("out/archive/ack_1.csv", lines(ackHeading, "OTHER-000,accepted,"))
+	last := ""
+	for n := range 10 * maxBefore {
+		last = lines(ackHeading, fmt.Sprintf("OTHER-%03d,accepted,", n+1))
+		f.write(fmt.Sprintf("out/archive/ack_1~%03d.csv", n+1), last)
+	}
+	f.write("out/ack_1.csv", last+"OTHER-999,accepted,\n")
+	u, _ := d.pull()
+	require.Equal(t, []string{"OTHER-999"}, numbers(u))
+	require.LessOrEqual(t, opened, maxBefore)
+}
+
+// accepting is rows that accept n orders, all of which the ledger knows.
+func accepting(prefix string, n int) string {
+	var rows []string
+	for i := range n {
+		rows = append(rows, fmt.Sprintf("OTHER-%s%03d,accepted,", prefix, i))
+	}
+	return lines(rows...)
+}
+
+// elsewhere is a profile that looks for acknowledgements under another name.
+const elsewhere = "extends: standard\nacknowledgements: {read: [\"resp_*.csv\"], columns: [order, status]}\n"
+
+// Promise 1: a file of which a part was told goes on where it was, whatever happens to it
+// before it is read to its end.
+func TestHalfReadFile(t *testing.T) {
+	const german = "extends: standard\nacknowledgements: {read: [\"ack_*.csv\"], columns: [{field: order, heading: Auftrag}, status]}\n"
+	for name, c := range map[string]struct {
+		change func(d *doubts, text string)
+		news   []string
+	}{
+		"touched":                 {func(d *doubts, text string) { d.f.write("out/ack_1.csv", text) }, nil},
+		"grown":                   {func(d *doubts, text string) { d.f.write("out/ack_1.csv", text+"OTHER-Z,accepted,\n") }, []string{"OTHER-Z accepted"}},
+		"taken away and put back": {func(d *doubts, text string) { d.f.remove("out/ack_1.csv"); d.pull(); d.f.write("out/ack_1.csv", text) }, nil},
+		"without a pattern":       {func(d *doubts, _ string) { d.profile = elsewhere; d.pull(); d.profile = "" }, nil},
+		"under another heading": {func(d *doubts, _ string) {
+			d.profile = german
+			for range 2 {
+				_, unread := d.pull()
+				require.Contains(d.t, subjects(unread), "ack_1.csv:1", "the rest does not wait in silence")
+			}
+			d.profile = ""
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDoubts(t)
+			w := d.f.warehouse(nil)
+			d.f.handOver(w, "OTHER-1", "aaaaaaaaaaaaaaaa")
+			text := lines(ackHeading, "OTHER-1,rejected,", "OTHER-2,perhaps,") + accepting("X", groupsAPage+10)
+			d.f.write("out/ack_1.csv", text)
+			first, _, half := d.page()
+			require.True(t, half)
+			d.f.handOver(w, "OTHER-1", "bbbbbbbbbbbbbbbb")
+			c.change(d, text)
+			rest, unread := d.pull()
+			more, _ := d.pull()
+			require.Len(t, rest, groupsAPage+12-len(first)-1)
+			require.Equal(t, c.news, more)
+			require.NotContains(t, rest, "OTHER-1 rejected")
+			require.Contains(t, subjects(unread), "ack_1.csv:3")
+			d.pull()
+			require.Contains(t, d.f.names("out/problems"), "ack_1.csv")
+		})
+	}
+}
+
+// So does each of two versions of it.
+func TestHalfReadVersions(t *testing.T) {
+	for name, c := range map[string]struct {
+		first, second int // rows beyond a page
+		prefix        string
+		then          int // rows of what comes then
+	}{
+		"the first is put back": {10, 20, "A", 10},
+		"the second grows":      {20, 10, "B", 30},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDoubts(t)
+			write := func(prefix string, beyond int) {
+				d.f.write("out/ack_1.csv", ackHeading+"\n"+accepting(prefix, groupsAPage+beyond))
+			}
+			write("A", c.first)
+			d.page()
+			write("B", c.second)
+			told, _, _ := d.page()
+			require.Len(t, told, groupsAPage)
+			write(c.prefix, c.then)
+			told, _ = d.pull()
+			more, _ := d.pull()
+			require.Len(t, append(told, more...), c.then)
+		})
+	}
+}
+
+// One that may not be opened any more keeps no other waiting, and is read on once it may.
+func TestHalfReadFileThatCantBeOpened(t *testing.T) {
+	for name, anew := range map[string]bool{"in the same process": false, "in another": true} {
+		t.Run(name, func(t *testing.T) {
+			d := newDoubts(t)
+			d.f.write("out/ack_1.csv", ackHeading+"\n"+accepting("X", groupsAPage+10))
+			w := d.f.warehouse(nil)
+			p, err := w.PullShipments(t.Context(), d.q)
+			require.NoError(t, err)
+			if anew {
+				w = d.f.warehouse(nil)
+			}
+			w.warehouse.inbox.place = &locked{w.warehouse.inbox.place, "out/ack_1.csv"}
+			d.f.write("out/shp_1.csv", lines(shipHeading, shipment("OTHER-1", "1Z1")))
+			d.q.Cursor = p.Cursor
+			p, err = w.PullShipments(t.Context(), d.q)
+			require.NoError(t, err)
+			require.Equal(t, []string{"OTHER-1"}, numbers(p.Updates))
+			require.Equal(t, []string{"ack_1.csv:0"}, subjects(p.Unread))
+			d.q.Cursor = p.Cursor
+			p, err = w.PullShipments(t.Context(), d.q)
+			require.NoError(t, err)
+			require.Equal(t, []string{"ack_1.csv:0"}, subjects(p.Unread))
+			d.q.Cursor = p.Cursor
+			told, unread := d.pull()
+			require.Len(t, told, 10)
+			require.Empty(t, unread)
+		})
+	}
+}
+
+// locked is a place with a file that may not be opened.
+type locked struct {
+	place
+	name string
+}
+
+func (l *locked) use(ctx context.Context, f func(files) error) error {
+	return l.place.use(ctx, func(at files) error { return f(&lockedFiles{at, l.name}) })
+}
+
+type lockedFiles struct {
+	files
+	name string
+}
+
+func (l *lockedFiles) open(name string) (io.ReadSeekCloser, error) {
+	if name == l.name {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+	}
+	return l.files.open(name)
+}
+
+// What lies in problems is read once, and not at each page.
+func TestProblemsAreReadOnce(t *testing.T) {
+	f := newFolder(t)
+	opened := 0
+	d := &depot{t: t, source: f.watched(func(step string) {
+		if step == "csv open out/problems" {
+			opened++
+		}
+	})}
+	f.write("out/ack_1.csv", lines(ackHeading, "OTHER-1,rejected,", "OTHER-2,perhaps,"))
+	d.pull()
+	d.pull()
+	for n, want := range []int{3, 1, 1} { // the file, its reasons, and these again for the report
+		opened = 0
+		f.write(fmt.Sprintf("out/ack_%d.csv", n+2), lines(ackHeading, "OTHER-1,rejected,", fmt.Sprintf("OTHER-%d,accepted,", n+3)))
+		u, _ := d.pull()
+		require.Equal(t, []string{fmt.Sprintf("OTHER-%d", n+3)}, numbers(u))
+		require.Equal(t, want, opened)
+	}
+}
+
+// All that lies in problems is reported, also under the name that it was given there.
+func TestSecondProblemOfOneName(t *testing.T) {
+	d := newDoubts(t)
+	d.profile = "extends: standard\nacknowledgements:\n  read: [\"ack.csv\"]\n  columns: [order, {field: status, words: {accepted: [accepted], refused: [rejected]}}, message]\n"
+	for n := range 2 {
+		d.f.write("out/ack.csv", lines(ackHeading, fmt.Sprintf("OTHER-%d,perhaps,", n)))
+		d.pull()
+		d.pull()
+	}
+	_, unread := d.pull()
+	require.Len(t, unread, 2)
 }

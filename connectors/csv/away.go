@@ -44,29 +44,36 @@ func (v *visit) putAway() error {
 	return nil
 }
 
-// moveTo moves a file under a free name, and returns that; "" when the file is gone.
+// moveTo moves a file under a free name, and returns that; "" when the file is gone. Of
+// one that was missed an empty file is put there, so that its rows are reported like
+// others until somebody removes it.
 func (v *visit) moveTo(folder string, d doneFile) (string, error) {
-	if d.Missed { // only what people are to hear of it can be put there
-		return "", v.noteMissed(folder, d)
-	}
-	now, err := v.fs.stat(v.in.at(d.Name))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !d.is(now) {
-		return "", nil // moved already, or another file by now
-	}
-	if err != nil {
-		return "", err
-	}
-	// A mirror puts back what lies there: a second one is of no use.
-	was, err := v.putBefore(path.Base(folder), d.fileRef)
-	if err != nil {
-		return "", err
-	}
-	if was != "" {
-		return v.in.at(was), v.fs.remove(v.in.at(d.Name))
+	if !d.Missed {
+		there, err := v.look(&d)
+		if err != nil {
+			return "", err
+		}
+		// A mirror puts back what lies there: a second one is of no use.
+		was, err := v.putBefore(path.Base(folder), d.fileRef)
+		switch {
+		case err != nil:
+			return "", err
+		case there && was != "":
+			removed, err := v.removeRead(folder, d)
+			if err == nil && !removed {
+				return v.moveTo(folder, d)
+			}
+			return v.in.at(was), err
+		case !there && (was != "" || !d.Missed):
+			return "", nil
+		}
 	}
 	for n := 1; n < 1000; n++ {
 		to := path.Join(folder, d.putAs(n))
 		if _, err := v.fs.stat(to); err == nil {
+			if d.Missed && same(v.fs, to+reasonsSuffix, reasons(d)) == nil {
+				return "", nil // noted already, and the cursor of that was lost
+			}
 			continue
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return "", err
@@ -77,30 +84,105 @@ func (v *visit) moveTo(folder string, d doneFile) (string, error) {
 				return "", err
 			}
 		}
-		err := v.fs.rename(v.in.at(d.Name), to)
-		if !errors.Is(err, fs.ErrExist) {
-			return to, err
+		if d.Missed {
+			return "", v.fs.create(to, nil)
 		}
+		moved, err := v.move(d, to)
+		switch {
+		case errors.Is(err, fs.ErrExist):
+			continue
+		case err == nil && !moved:
+			return v.moveTo(folder, d)
+		}
+		return to, err
 	}
 	return "", fmt.Errorf("%s holds a thousand files named like %s: clear it", folder, d.Name)
 }
 
-// noteMissed puts an empty file where a file would be that is not to be had any more, so
-// that it is reported like others until somebody removes it.
-func (v *visit) noteMissed(folder string, d doneFile) error {
-	for n := 1; n < 1000; n++ {
-		to := path.Join(folder, d.putAs(n))
-		if _, err := v.fs.stat(to); err == nil {
-			continue
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		if err := v.fs.create(to+reasonsSuffix, reasons(d)); err != nil {
-			return err
-		}
-		return v.fs.create(to, nil)
+// look reports whether a file that was read is still there as it was, but for its time.
+// One that grew is read once more. One that is gone, or another, was missed if rows of it
+// were bad; but a snapshot of stock gives way to the next.
+//
+// Promise 3: a bad row may be the only answer to an order.
+func (v *visit) look(d *doneFile) (there bool, err error) {
+	now, err := v.fs.stat(v.in.at(d.Name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
 	}
-	return fmt.Errorf("%s holds a thousand files named like %s: clear it", folder, d.Name)
+	if err == nil && d.is(now) {
+		return true, nil
+	}
+	head := ""
+	if err == nil && now.size >= d.Size {
+		if head, err = hashHead(v.fs, v.in.at(d.Name), d.Size); err != nil && !barred(err) && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+	}
+	i := slices.IndexFunc(v.cur.Seen, func(s seenFile) bool {
+		return s.Name == d.Name && s.Size == d.Size && s.Mod == d.Mod && s.Hash == d.Hash
+	})
+	switch l := v.in.layoutOf(d.Name); {
+	case head == "" || head != d.Hash:
+		d.Missed = len(d.Bad) > 0 && l != nil && l.kind != kindInventory
+	case now.size == d.Size: // what it says was said by its new time
+		d.Mod = now.changed.UnixNano()
+		if i >= 0 {
+			v.cur.Seen[i].Mod = d.Mod
+		}
+		return true, nil
+	case i >= 0:
+		v.cur.Seen[i].Grew = true
+	}
+	return false, nil
+}
+
+// move gives a file that was read another name. What the partner wrote in its place since
+// it was looked at goes back, and moved is false.
+//
+// Promise 1: that is still to be read, unless yet another took its place by then.
+func (v *visit) move(d doneFile, to string) (moved bool, err error) {
+	from := v.in.at(d.Name)
+	if err := v.fs.rename(from, to); err != nil {
+		return false, err
+	}
+	if moved, err = v.isAt(to, d); moved || err != nil {
+		return moved, err
+	}
+	if err := v.fs.rename(to, from); err != nil && !errors.Is(err, fs.ErrExist) {
+		return false, err
+	}
+	return false, nil
+}
+
+// removeRead removes a file that was read. A name of its own shows first that it is that.
+func (v *visit) removeRead(folder string, d doneFile) (removed bool, err error) {
+	own := partName(path.Join(folder, d.Name))
+	if removed, err = v.move(d, own); errors.Is(err, fs.ErrExist) { // of a visit that ended here
+		if err := v.fs.remove(own); err != nil {
+			return false, err
+		}
+		removed, err = v.move(d, own)
+	}
+	if err != nil || !removed {
+		return false, err
+	}
+	return true, v.fs.remove(own)
+}
+
+// isAt reports whether what was put under a name is the file that was read. Of the same
+// size, its content decides: a server may give it another time as it is renamed.
+func (v *visit) isAt(name string, d doneFile) (bool, error) {
+	now, err := v.fs.stat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return true, nil // somebody took it already
+	case err != nil || now.size != d.Size:
+		return false, err
+	case now.changed.UnixNano() == d.Mod:
+		return true, nil
+	}
+	hash, err := hashFile(v.fs, name)
+	return hash == d.Hash, err
 }
 
 // putAs is the nth name to put a file under: its own, and then with its time, so
@@ -141,7 +223,7 @@ func reasons(d doneFile) []byte {
 	var b strings.Builder
 	switch {
 	case d.Missed:
-		b.WriteString("The file was taken away or replaced, and this is all that is known of it. Remove this one when you have seen to it.\n")
+		fmt.Fprintf(&b, "These rows of the file of %s were not told. It lies in archive, unless it was taken away. Put them into a file of their own first; remove this one then.\n", time.Unix(0, d.Mod).UTC().Format(time.RFC3339Nano))
 	case !slices.ContainsFunc(d.Bad, badRow.general):
 		b.WriteString("Drop the mended file in first, as a whole; remove this one then.\n")
 	}
@@ -165,14 +247,14 @@ func (v *visit) report() error {
 	for _, f := range all {
 		there[f.name] = true
 	}
-	var u unreadList
+	u := unreadList{list: v.odd}
 	for _, f := range v.barred {
 		u.add(f.name, 0, "it can't be opened: want a regular file that we may read")
 	}
 	for _, f := range all {
 		data, beside := strings.CutSuffix(f.name, reasonsSuffix)
 		switch {
-		case !slices.ContainsFunc(slices.Concat(v.in.layouts, v.in.also), func(l *layout) bool { return l.matches(data) }):
+		case !slices.ContainsFunc(slices.Concat(v.in.layouts, v.in.also), func(l *layout) bool { return l.matches(named(data)) }):
 		case beside && !there[data]:
 			// Its file was removed: that settles it.
 			if v.readOnly {
@@ -189,11 +271,7 @@ func (v *visit) report() error {
 			}
 		}
 	}
-	read := slices.Clone(v.cur.Done)
-	for _, h := range v.cur.Held {
-		read = append(read, h.doneFile)
-	}
-	for _, d := range read {
+	for _, d := range v.cur.Done {
 		for _, b := range d.Bad {
 			u.add(d.Name, b.Line, b.Message)
 		}
@@ -203,16 +281,18 @@ func (v *visit) report() error {
 		u.add(v.cur.Reading[b.File].Name, b.Line, b.Message)
 	}
 	// What waits for long is said too, or it would wait in silence.
-	for _, h := range v.cur.Held {
-		for _, l := range h.Groups {
-			u.addOverdue(h.Name, l)
-			if l.Overdue && h.Gone {
-				u.add(h.Name, l.Line, wantWaiting)
-			}
+	behind := make(map[string]bool)
+	for _, w := range v.cur.Waiting {
+		behind[w.Key] = behind[w.Key] || v.in.layoutOf(w.Name) == nil
+		switch {
+		case behind[w.Key]:
+			u.add(w.Name, w.Rows[0].Line, wantPattern)
+		case w.Overdue:
+			u.add(w.Name, w.Rows[0].Line, "order: "+wantKnown)
 		}
 	}
-	for _, l := range v.cur.Later {
-		u.addOverdue(v.cur.Reading[l.File].Name, l)
+	if v.waits {
+		u.add(v.cur.Reading[0].Name, v.cur.At.Line, wantRoom)
 	}
 	v.page.unread = u.list
 	return nil
@@ -260,12 +340,6 @@ func (in *inbox) reasonsOf(f files, name string) (bad []badRow, err error) {
 type unreadList struct {
 	list []connectors.Unread
 	at   map[connectors.Unread]int
-}
-
-func (u *unreadList) addOverdue(name string, l laterGroup) {
-	if l.Overdue {
-		u.add(name, l.Line, "order: "+wantKnown)
-	}
 }
 
 func (u *unreadList) add(subject string, line int, message string) {

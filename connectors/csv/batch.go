@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"hash/fnv"
 	"io"
 	"io/fs"
@@ -27,6 +28,8 @@ type fileRef struct {
 	// Told is how many bytes it had when it was read under this name, before the
 	// partner wrote on: what they say was told.
 	Told int64 `json:"o,omitempty"`
+	// Stands: what was bad in those is reported as long as that version lies in problems.
+	Stands bool `json:"p,omitempty"`
 }
 
 func refOf(f file) fileRef {
@@ -122,8 +125,8 @@ func (b *batch) superseded(g group) bool {
 }
 
 // survey reads one file to its end.
-func (b *batch) survey(fs files, i int, runs []run) ([]run, error) {
-	f, err := fs.open(b.dir + "/" + b.files[i].Name)
+func (b *batch) survey(at files, i int, runs []run) ([]run, error) {
+	f, err := b.open(at, i)
 	if err != nil {
 		return nil, err
 	}
@@ -150,8 +153,42 @@ func (b *batch) survey(fs files, i int, runs []run) ([]run, error) {
 		g.strays = g.strays[:0]
 		runs = append(runs, run{hashKey(group.key), group.from.At, int32(group.from.Line), uint16(i), group.from.Torn})
 	}
-	b.files[i].Hash = hex.EncodeToString(sum.Sum(nil)[:16])
+	if f.at < f.size { // its hash would be that of no version
+		return nil, fmt.Errorf("%s was cut off while it was read: %w", b.files[i].Name, fs.ErrNotExist)
+	}
+	b.files[i].Hash = hashOf(sum)
 	return runs, nil
+}
+
+// open opens a file as long as it was when it was listed.
+//
+// Promise 1: what the partner writes on meanwhile is known as such when it is read.
+func (b *batch) open(fs files, i int) (*headOf, error) {
+	f, err := fs.open(b.dir + "/" + b.files[i].Name)
+	if err != nil {
+		return nil, err
+	}
+	return &headOf{f, b.files[i].Size, 0}, nil
+}
+
+// headOf is the first bytes of a file.
+type headOf struct {
+	io.ReadSeekCloser
+	size, at int64
+}
+
+func (h *headOf) Read(p []byte) (int, error) {
+	if h.at >= h.size {
+		return 0, io.EOF
+	}
+	n, err := h.ReadSeekCloser.Read(p[:min(int64(len(p)), h.size-h.at)])
+	h.at += int64(n)
+	return n, err
+}
+
+func (h *headOf) Seek(offset int64, whence int) (at int64, err error) {
+	h.at, err = h.ReadSeekCloser.Seek(offset, whence)
+	return h.at, err
 }
 
 // eachGroup reads a file to its end, if it is there and of its layout.
@@ -205,7 +242,37 @@ func hashHead(fs files, name string, most int64) (string, error) {
 	if _, err := io.Copy(sum, io.LimitReader(f, most)); err != nil {
 		return "", err
 	}
-	return hex.EncodeToString(sum.Sum(nil)[:16]), nil
+	return hashOf(sum), nil
+}
+
+func hashOf(sum hash.Hash) string { return hex.EncodeToString(sum.Sum(nil)[:16]) }
+
+// longestHead is the size of the longest of some versions with which a file begins; 0
+// for none.
+func longestHead(fs files, name string, versions []fileRef) (size int64, err error) {
+	if len(versions) == 0 {
+		return 0, nil
+	}
+	f, err := fs.open(name)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	sum, at := sha256.New(), int64(0)
+	slices.SortFunc(versions, func(a, b fileRef) int { return cmp.Compare(a.Size, b.Size) })
+	for _, was := range versions {
+		n, err := io.CopyN(sum, f, was.Size-at)
+		if at += n; errors.Is(err, io.EOF) {
+			break // it is shorter by now
+		}
+		if err != nil {
+			return 0, err
+		}
+		if hashOf(sum) == was.Hash {
+			size = was.Size
+		}
+	}
+	return size, nil
 }
 
 // verdict says how to go on behind a group.
@@ -231,7 +298,7 @@ func (b *batch) read(fs files, from mark, take func(group) (verdict, error), str
 }
 
 func (b *batch) readFile(fs files, from mark, take func(group) (verdict, error), stray func(entry)) (mark, bool, error) {
-	f, err := fs.open(b.dir + "/" + b.files[from.File].Name)
+	f, err := b.open(fs, from.File)
 	if err != nil {
 		return mark{}, false, err
 	}
@@ -240,39 +307,47 @@ func (b *batch) readFile(fs files, from mark, take func(group) (verdict, error),
 	if err != nil {
 		return mark{}, false, err
 	}
-	for {
-		group, next, err := g.next()
+	note := func(before int64) {
 		for _, e := range g.strays {
-			if !b.isBase(from.File) {
+			if !b.isBase(from.File) && e.at < before {
 				stray(e)
 			}
 		}
 		g.strays = g.strays[:0]
+	}
+	for {
+		group, next, err := g.next()
 		if errors.Is(err, io.EOF) {
+			note(math.MaxInt64)
 			return mark{}, false, nil
 		}
 		if err != nil {
 			return mark{}, false, err
 		}
-		if b.superseded(group) {
-			continue
+		v := goOn
+		if !b.superseded(group) {
+			if v, err = b.give(fs, group, take); err != nil {
+				return mark{}, false, err
+			}
 		}
-		first, err := b.gather(fs, &group)
-		if err != nil {
-			return mark{}, false, err
-		}
-		if !first {
-			continue
-		}
-		switch v, err := take(group); {
-		case err != nil:
-			return mark{}, false, err
-		case v == enough:
-			return next, true, nil
-		case v == notYet:
+		if v == notYet { // what is behind its beginning is met again
+			note(group.from.At)
 			return group.from, true, nil
 		}
+		note(math.MaxInt64)
+		if v == enough {
+			return next, true, nil
+		}
 	}
+}
+
+// give gives a group with all that is of its key to take, if this is the first of it.
+func (b *batch) give(fs files, g group, take func(group) (verdict, error)) (verdict, error) {
+	first, err := b.gather(fs, &g)
+	if err != nil || !first {
+		return goOn, err
+	}
+	return take(g)
 }
 
 // gather adds to a group what else of its key is in the batch, and reports
@@ -308,7 +383,7 @@ func (b *batch) gather(fs files, g *group) (first bool, err error) {
 
 // rowsAt reads the group that begins at a mark.
 func (b *batch) rowsAt(fs files, at mark) (group, error) {
-	f, err := fs.open(b.dir + "/" + b.files[at.File].Name)
+	f, err := b.open(fs, at.File)
 	if err != nil {
 		return group{}, err
 	}

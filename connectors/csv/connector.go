@@ -169,7 +169,7 @@ func (b *base) inbox(cfg connectors.Config, folder string, layouts ...*layout) (
 	if err != nil {
 		return nil, fmt.Errorf("open csv: settings.keep_files: %w", err)
 	}
-	in := &inbox{place: b.place, folder: folder, layouts: layouts, settle: settle, now: time.Now, held: make(map[string]*batch)}
+	in := &inbox{place: b.place, folder: folder, layouts: layouts, settle: settle, now: time.Now}
 	in.janitor.keep = time.Duration(days) * 24 * time.Hour
 	in.janitor.attics = []attic{{dir: path.Join(folder, archiveFolder), mine: func(name string) bool { return in.layoutOf(named(name)) != nil }}}
 	b.inboxes = append(b.inboxes, in)

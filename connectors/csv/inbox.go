@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -24,13 +23,16 @@ const (
 
 	maxSeen    = 128      // files that are known again
 	maxLooks   = 2000     // files that were looked at once
-	maxHeld    = 50       // files of which something waits, and as many of which something is overdue
-	maxLater   = 200      // groups that wait in them, and as many that are overdue
+	maxWaiting = 200      // groups that wait for the ledger, and as many that are overdue
+	maxAside   = 8        // files that were begun and can't be read on
+	maxBefore  = 8        // versions of a file in the archive that it may have grown from
 	maxBad     = 50       // rows of a file that are reported one by one
 	maxUnread  = 500      // rows and files that are reported at once
 	filesAPage = 100      // files read in one page
 	batchBytes = 32 << 20 // of files of changes that are read as one
 	maxBatch   = 1000     // of them
+
+	maxWaitingSize = 512 << 10 // bytes of groups that wait, and as many of those that are overdue
 )
 
 // inbox reads the files of some kinds that the partner writes.
@@ -46,8 +48,6 @@ type inbox struct {
 
 	mu    sync.Mutex
 	batch *batch // being read: kept between pages, and surveyed anew where it is not
-	// held are those of files of which something waits, which are taken up at each page.
-	held map[string]*batch
 	// looks are those of the last visit. A cursor is not kept while a snapshot has
 	// bad rows, and what follows it must settle all the same.
 	looks []look
@@ -56,8 +56,10 @@ type inbox struct {
 // cursor is how far an inbox has been read. Everything in it is bounded.
 type cursor struct {
 	position
-	// Held are files that were read to their end but for such groups, oldest first.
-	Held []heldFile `json:"held,omitempty"`
+	// Waiting are groups that can't be told yet, in the order in which they were read.
+	Waiting []waitingGroup `json:"wait,omitempty"`
+	// Aside is how far files were read that can't be read on now.
+	Aside []position `json:"aside,omitempty"`
 	// Done are files that were read to their end. They are put away once this
 	// cursor comes back, for then our caller has committed what they held.
 	Done  []doneFile `json:"done,omitempty"`
@@ -71,6 +73,7 @@ type cursor struct {
 	Newest int64  `json:"newest,omitempty"`
 	// Stands: what the stock being read does not name stands as it was.
 	Stands bool `json:"stands,omitempty"`
+	formerCursor
 }
 
 // position is what is being read, and how far that has come.
@@ -82,22 +85,20 @@ type position struct {
 	At      mark      `json:"at,omitzero"`
 	Bad     []badRow  `json:"bad,omitempty"`
 	More    int       `json:"more,omitempty"` // bad rows beyond those
-	Rows    int       `json:"rows,omitempty"` // applied
-	// Later are groups of them that can't be told yet. Only, where it is given, are
-	// those that are left of a file that was held, of which all else was told.
-	Later []laterGroup `json:"later,omitempty"`
-	Only  []laterGroup `json:"only,omitempty"`
 }
 
 // valid reports whether the parts of a cursor fit each other.
 func (c *cursor) valid() bool {
-	if c.At.File < 0 || c.At.At < 0 || c.At.File > 0 && c.At.File >= len(c.Reading) || c.Base && len(c.Reading) < 2 {
-		return false
+	for _, p := range append(slices.Clip(c.Aside), c.position) {
+		if p.At.File < 0 || p.At.At < 0 || p.At.File > 0 && p.At.File >= len(p.Reading) || p.Base && len(p.Reading) < 2 {
+			return false
+		}
+		if slices.ContainsFunc(p.Bad, func(b badRow) bool { return b.File < 0 || b.File >= len(p.Reading) }) {
+			return false
+		}
 	}
-	if slices.ContainsFunc(c.Held, func(h heldFile) bool { return len(h.Groups) == 0 || h.Groups[0].At < 0 || h.Groups[0].File != 0 }) {
-		return false
-	}
-	return !slices.ContainsFunc(c.Bad, func(b badRow) bool { return b.File < 0 || b.File >= len(c.Reading) })
+	return !slices.ContainsFunc(c.Aside, func(p position) bool { return len(p.Reading) != 1 }) &&
+		!slices.ContainsFunc(c.Waiting, func(w waitingGroup) bool { return len(w.Rows) == 0 })
 }
 
 type badRow struct {
@@ -114,7 +115,7 @@ type doneFile struct {
 	Bad      []badRow `json:"bad,omitempty"`
 	More     int      `json:"more,omitempty"`
 	Snapshot bool     `json:"snap,omitempty"`
-	Missed   bool     `json:"missed,omitempty"` // it was taken away or replaced before all of it could be told
+	Missed   bool     `json:"missed,omitempty"` // it was put away or is gone, and these of its rows were never told
 }
 
 // look is a file that was seen with a size, and since when.
@@ -139,11 +140,11 @@ type visit struct {
 	taker
 	fs     files
 	cur    cursor
-	left   int    // groups that the page may still hold
-	waits  bool   // reading stopped before a group that can't be told yet
-	behind []file // that wait for files that go first
-	again  []file // held files that were not asked about in this visit
-	barred []file // that we may not open
+	left   int                 // groups that the page may still hold
+	waits  bool                // reading stopped before a group that can't be told yet
+	behind []file              // that wait for files that go first
+	barred []file              // that we may not open
+	odd    []connectors.Unread // were half read by another profile
 	page   page
 }
 
@@ -152,6 +153,10 @@ type taker struct {
 	take func(l *layout, f fileRef, g group) (bad []entry)
 	// judge says what is to become of a group. nil: all are told.
 	judge func(fs files, f fileRef, g group) (fate, error)
+	// unfit are the rows of a group that take would not take. It comes with judge.
+	unfit func(l *layout, f fileRef, g group) (bad []entry)
+	// handed is waitingGroup.Handed as it would be now. It comes with judge.
+	handed func(fs files, f fileRef, g group) (int64, error)
 	// tidy removes what else is of the past, as much of it at once as is good; most says
 	// that there is more. nil: nothing.
 	tidy func(fs files, before time.Time) (most bool, err error)
@@ -171,10 +176,14 @@ const (
 	perhaps      // nobody knows whether it was told before: people are called
 )
 
-// What is wrong with an order that nobody here knows, and with one that is overdue.
+// What is wrong with an order that nobody here knows, with one that is overdue, with
+// one that waits and has lost its file's pattern, and with one behind which all waits.
 const (
-	wantHanded = "want the number of an order that was handed over here"
-	wantKnown  = "want the number of an order that the ledger knows. This one was handed over here, and the ledger has not heard of it: wait until it has. If it never will, remove the order's folder in sent; one that is merely in doubt would then be sent again"
+	wantHanded  = "want the number of an order that was handed over here"
+	wantRoom    = "want an order of which the ledger knows that it was handed over: as many as may wait for that do already, so this and all behind it wait with them. They go on by themselves as soon as there is room, a day after it was handed over at the latest"
+	wantPattern = "this, or what was read before it of the same order, is of a file that no pattern of the profile has any more: it waits until one has"
+	wantAnswer  = "want an answer to what was handed over last: this one was read before that. If it is meant for that too, put the row into a file of its own"
+	wantKnown   = "want the number of an order that the ledger knows. This one was handed over here, and the ledger has not heard of it: wait until it has. If it never will, remove the order's folder in sent; one that is merely in doubt would then be sent again"
 )
 
 // What is wrong with acknowledgements of which nobody knows what of them was heard.
@@ -221,7 +230,7 @@ func (in *inbox) visit(ctx context.Context, op, raw string, limit int, t taker, 
 	if err != nil {
 		return page{}, failure(op, in.place, err)
 	}
-	b, err := json.Marshal(v.cur)
+	b, err := json.Marshal(v.cur.shut())
 	if err != nil { // only a field that JSON can't hold could cause it
 		panic(err)
 	}
@@ -240,27 +249,23 @@ func (in *inbox) layoutOf(name string) *layout {
 
 func (in *inbox) at(name string) string { return path.Join(in.folder, name) }
 
-// stream reads what is left of held files, and then file after file, in the order
-// of their times.
+// stream tells what waited, and reads file after file, in the order of their times.
 func (v *visit) stream() error {
 	waiting, err := v.settled()
 	if err != nil {
 		return err
 	}
-	for n := 0; v.left > 0; {
+	if err := v.offer(); err != nil {
+		return err
+	}
+	for n := 0; v.left > 0 && !v.waits; {
 		switch {
-		case len(v.cur.Reading) > 0 && !v.waits:
+		case len(v.cur.Reading) > 0:
 			if err := v.goOn(); err != nil {
 				return err
 			}
-		case len(v.again) > 0: // what is being read may wait for room, or behind one of them
-			if err := v.takeUp(); err != nil {
-				return err
-			}
-		case v.waits:
-			return nil
 		case len(waiting) > 0 && n < filesAPage:
-			if err := v.begin(waiting[:1], nil); err != nil {
+			if err := v.next(waiting[0]); err != nil {
 				return err
 			}
 			waiting = waiting[1:]
@@ -270,8 +275,23 @@ func (v *visit) stream() error {
 			return nil
 		}
 	}
-	v.page.more = len(v.cur.Reading)+len(v.again)+len(waiting) > 0
+	v.page.more = !v.waits && len(v.cur.Reading)+len(waiting) > 0
 	return nil
+}
+
+// next begins a file, or goes on with one that was set aside.
+func (v *visit) next(f file) error {
+	begun, err := v.takeUp(f)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil // somebody took it away
+	case barred(err):
+		v.barred = append(v.barred, f)
+		return nil
+	case err != nil || begun:
+		return err
+	}
+	return v.begin([]file{f}, nil)
 }
 
 // settled lists the files that may be read, oldest first, and notes what was seen
@@ -284,13 +304,10 @@ func (v *visit) settled() ([]file, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.checkReading(all)
-	if err := v.checkHeld(all); err != nil {
+	if err := v.adopt(); err != nil {
 		return nil, err
 	}
-	maps.DeleteFunc(v.in.held, func(name string, _ *batch) bool {
-		return !slices.ContainsFunc(v.cur.Held, func(h heldFile) bool { return h.Name == name })
-	})
+	v.checkReading(all)
 	now := v.in.now()
 	var looks, own []look
 	var out []file
@@ -301,9 +318,9 @@ func (v *visit) settled() ([]file, error) {
 		if v.readOnly && v.cur.Past != nil && byTime(f, v.cur.Past.file()) <= 0 {
 			continue
 		}
-		if slices.ContainsFunc(v.cur.Held, func(h heldFile) bool { return h.is(f) }) {
-			v.again = append(v.again, f)
-			continue
+		if !v.readOnly && slices.ContainsFunc(v.cur.Done, func(d doneFile) bool { return d.is(f) }) ||
+			slices.ContainsFunc(v.cur.Held, func(h formerFile) bool { return h.Name == f.name }) {
+			continue // adopted just now, or to be
 		}
 		l := look{refOf(f), now.UnixMilli()}
 		for _, before := range [][]look{v.in.looks, v.cur.Looks} {
@@ -333,7 +350,6 @@ func (v *visit) settled() ([]file, error) {
 		v.in.looks = own
 	}
 	slices.SortFunc(out, byTime)
-	slices.SortFunc(v.again, byTime)
 	return out, nil
 }
 
@@ -381,13 +397,12 @@ func (in *inbox) waits(f file, all []file) bool {
 	})
 }
 
-// checkReading begins anew with files that changed while they were read, or are
-// none of the profile's any more: what was taken of them is told again, which does
-// no harm so soon.
+// checkReading looks whether the files being read changed meanwhile, or are none of
+// the profile's any more.
 func (v *visit) checkReading(all []file) {
 	for _, r := range v.cur.Reading {
 		if !r.put() && (!slices.ContainsFunc(all, r.is) || v.in.layoutOf(r.Name) == nil) {
-			v.leave()
+			v.setAside()
 			return
 		}
 	}
@@ -431,15 +446,12 @@ func (v *visit) begin(list []file, base *fileRef) error {
 				v.finish(doneFile{fileRef: refs[i]})
 				continue
 			}
-			v.done(doneFile{fileRef: refs[i], Bad: []badRow{{Line: 1, Message: heading.Error()}}}, 0)
+			v.done(doneFile{fileRef: refs[i], Bad: []badRow{{Line: 1, Message: heading.Error()}}})
 			v.page.bad = true
 		}
 		return nil
 	case err != nil:
 		return err
-	case v.touched(b.files[0]):
-		v.again = append(v.again, list[0])
-		return nil
 	}
 	var fresh []file
 	for i := range list {
@@ -459,7 +471,6 @@ func (v *visit) begin(list []file, base *fileRef) error {
 		}
 		return nil
 	}
-	v.replace(b)
 	v.cur.Reading, v.cur.Base, v.cur.At = b.files, base != nil, mark{}
 	v.in.batch = b
 	return nil
@@ -469,19 +480,28 @@ func (v *visit) begin(list []file, base *fileRef) error {
 func barred(err error) bool { return errors.Is(err, fs.ErrPermission) || errors.Is(err, errNoFile) }
 
 // done notes that a file was read to its end.
-func (v *visit) done(d doneFile, rows int) {
+func (v *visit) done(d doneFile) {
 	v.finish(d)
-	v.see(d, rows)
+	v.see(d)
 }
 
 // see notes what a file says, by which it is known when it comes again.
-func (v *visit) see(d doneFile, rows int) {
-	seen := seenFile{fileRef: d.fileRef, Rows: rows, Bad: len(d.Bad) > 0, More: d.More, Missed: d.Missed}
+func (v *visit) see(d doneFile) {
+	seen := seenFile{fileRef: d.fileRef, Bad: len(d.Bad) > 0, More: d.More, Missed: d.Missed}
 	for _, b := range d.Bad {
 		seen.Lines = append(seen.Lines, b.Line)
 	}
+	for i := range v.cur.Seen {
+		if v.cur.Seen[i].Name == d.Name {
+			v.cur.Seen[i].Grew = false
+		}
+	}
 	v.cur.Seen = append(v.cur.Seen, seen)
-	v.cur.Seen = v.cur.Seen[max(0, len(v.cur.Seen)-maxSeen):]
+	for len(v.cur.Seen) > maxSeen {
+		// Promise 1: those that grew stay, unless they come to be half of all.
+		i := max(0, slices.IndexFunc(v.cur.Seen[:maxSeen/2], func(s seenFile) bool { return !s.Grew }))
+		v.cur.Seen = slices.Delete(v.cur.Seen, i, i+1)
+	}
 }
 
 // finish has a file put away, or, in a read-only reading, passed over from now on.
@@ -498,18 +518,18 @@ func (v *visit) finish(d doneFile) {
 // resume returns the batch that is being read; nil when its files are not those
 // that were surveyed, so that it begins anew.
 func (v *visit) resume() (*batch, error) {
-	for _, b := range []*batch{v.in.batch, v.in.held[v.cur.Reading[0].Name]} {
-		if b != nil && slices.Equal(b.files, v.cur.Reading) && b.base == v.cur.Base {
-			v.in.batch = b
-			return b, nil
-		}
+	if b := v.in.batch; b != nil && slices.Equal(b.files, v.cur.Reading) && b.base == v.cur.Base {
+		return b, nil
 	}
 	b, err := newBatch(v.fs, v.in.folder, v.in.layoutOf(v.cur.Reading[0].Name), v.cur.Reading, v.cur.Base)
 	var heading errHeading
-	if errors.As(err, &heading) || errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.As(err, &heading) && v.judge != nil:
+		v.odd = append(v.odd, connectors.Unread{Subject: v.cur.Reading[0].Name, Line: 1, Message: heading.Error() + ". By the profile before, a part of the file was read: the rest waits for one that reads it"})
 		return nil, nil
-	}
-	if err != nil {
+	case errors.As(err, &heading), errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
 		return nil, err
 	}
 	if !slices.Equal(b.files, v.cur.Reading) {
@@ -522,20 +542,33 @@ func (v *visit) resume() (*batch, error) {
 // goOn reads on in the batch.
 func (v *visit) goOn() error {
 	b, err := v.resume()
-	if err != nil {
-		return err
+	begun := false
+	if err == nil && b != nil {
+		v.page.nothing = false
+		err = v.readOn(b, &begun)
 	}
-	if b == nil {
-		v.leave()
+	switch {
+	case barred(err) && !begun: // it keeps no other waiting
+		v.barred = append(v.barred, v.cur.Reading[0].file())
+		v.setAside()
 		return nil
+	case err == nil && b == nil:
+		v.setAside()
 	}
-	v.page.nothing = false
-	stray := func(e entry) {
-		if v.cur.Only == nil && b.files[e.file].Again == 0 { // else noted when it was read first
+	return err
+}
+
+// readOn reads what the page holds of the batch; begun says that something was.
+func (v *visit) readOn(b *batch, begun *bool) error {
+	next, over, err := b.read(v.fs, v.cur.At, func(g group) (verdict, error) {
+		*begun = true
+		return v.apply(b, g)
+	}, func(e entry) {
+		*begun = true
+		if f := b.files[e.file]; f.Again == 0 && !f.noted(e) { // else noted when it was read first
 			v.bad(e)
 		}
-	}
-	next, over, err := b.read(v.fs, v.cur.At, func(g group) (verdict, error) { return v.apply(b, g) }, stray)
+	})
 	if err != nil {
 		return err
 	}
@@ -548,22 +581,12 @@ func (v *visit) goOn() error {
 
 func (v *visit) apply(b *batch, g group) (verdict, error) {
 	f := b.files[g.from.File]
-	if v.cur.Only != nil {
-		i := slices.IndexFunc(v.cur.Only, func(l laterGroup) bool { return l.At == g.from.At })
-		if i < 0 {
-			return goOn, nil // it was told
-		}
-		f.Told = v.cur.Only[i].Told
-	}
 	if f.Told > 0 {
-		if g.rows = slices.DeleteFunc(g.rows, func(e entry) bool { return e.at < f.Told }); len(g.rows) == 0 {
+		if f = v.grown(f, &g); len(g.rows) == 0 {
 			return goOn, nil
 		}
-		if v.waitsIn(f, g) {
-			return goOn, nil // and is taken up with what it says now
-		}
 	}
-	becomes, err := v.judged(f, g)
+	becomes, err := v.judged(f, &g)
 	switch {
 	case err != nil:
 		return goOn, err
@@ -573,20 +596,17 @@ func (v *visit) apply(b *batch, g group) (verdict, error) {
 		return v.reject(g, wantUnheard), nil
 	case becomes == alien:
 		return v.reject(g, wantHanded), nil
-	case (becomes == later || becomes == overdue) && v.mayHold(becomes == overdue):
-		v.cur.Later = append(v.cur.Later, laterGroup{g.key, g.from, becomes == overdue, f.Told})
+	case (becomes == later || becomes == overdue) && v.wait(b, f, g, becomes == overdue):
 		return goOn, nil
-	case becomes == overdue: // it must not stop all behind it
+	case becomes == overdue, becomes == later && waitingOf(f, g, nil, false).size() > maxWaitingSize: // it must not stop all behind it
 		return v.reject(g, wantKnown), nil
 	case becomes == later:
 		v.waits = true
 		return notYet, nil
 	}
-	bad := v.take(b.l, f, g)
-	for _, e := range bad {
+	for _, e := range v.take(b.l, f, g) {
 		v.bad(e)
 	}
-	v.cur.Rows += len(g.rows) - len(bad)
 	return v.count(), nil
 }
 
@@ -607,19 +627,25 @@ func (v *visit) count() verdict {
 	return goOn
 }
 
-func (v *visit) judged(f fileRef, g group) (fate, error) {
+// judged is what becomes of a group. Of one that is to wait, it notes what was handed
+// over by now.
+func (v *visit) judged(f fileRef, g *group) (fate, error) {
 	if v.judge == nil {
 		return told, nil
 	}
-	if waits := v.waitsBefore(f, g.key); waits != told {
-		return waits, nil
-	}
 	if f.Again != 0 {
-		if first, ok := v.unheard(f, g); ok {
+		if first, ok := v.unheard(f, *g); ok {
 			f.Again, g.unheard = first, true
 		}
 	}
-	return v.judge(v.fs, f, g)
+	becomes, err := v.judge(v.fs, f, *g)
+	if i := lastOf(v.cur.Waiting, g.key); i >= 0 && (becomes == told || becomes == later || becomes == overdue) {
+		becomes = v.cur.Waiting[i].fate() // what comes behind must not go before it
+	}
+	if err == nil && (becomes == later || becomes == overdue) {
+		g.handed, err = v.handed(v.fs, f, *g)
+	}
+	return becomes, err
 }
 
 // bad notes a row that could not be read.
@@ -652,23 +678,10 @@ func (v *visit) end(b *batch) {
 		if len(d.Bad) > 0 {
 			d.More = v.cur.More
 		}
-		if n := v.unnamed(f); n > 0 && v.cur.Only == nil { // else noted when it was read first
+		if n := v.unnamed(f); n > 0 {
 			d.Bad = append(d.Bad, badRow{Message: fmt.Sprintf(notNamed, n)})
 		}
-		groups := v.grown(&d)
-		for _, l := range v.cur.Later {
-			if l.File == i {
-				l.File = 0 // it is the only one of those that are held
-				groups = append(groups, l)
-			}
-		}
-		slices.SortFunc(groups, func(a, b laterGroup) int { return cmp.Compare(a.At, b.At) })
-		if len(groups) > 0 {
-			v.hold(heldFile{doneFile: d, Rows: v.cur.Rows, Groups: groups})
-			v.in.held[f.Name] = b
-		} else {
-			v.done(d, v.cur.Rows)
-		}
+		v.done(d)
 	}
 	v.in.batch = nil
 	v.forget()

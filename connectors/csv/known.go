@@ -1,18 +1,24 @@
 package csv
 
-import "slices"
+import (
+	"path"
+	"slices"
+)
 
 // seenFile is a file that was read.
 type seenFile struct {
 	fileRef
-	Rows int  `json:"r"`
-	Bad  bool `json:"b,omitempty"` // rows of it could not be
+	Bad bool `json:"b,omitempty"` // rows of it could not be
 	// Lines are those of the bad rows that were noted one by one, and More is how many
 	// there were beyond them.
 	Lines []int `json:"l,omitempty"`
 	More  int   `json:"more,omitempty"`
-	// Missed: it was taken away or replaced before all of it could be told.
+	// Missed: by a former cursor, it was taken away or replaced before all of it could
+	// be told. People were asked to have it put back.
 	Missed bool `json:"missed,omitempty"`
+	// Grew: the partner wrote on before it could be put away, and that was not read yet.
+	// Nothing else says how much of the file was.
+	Grew bool `json:"grew,omitempty"`
 }
 
 // toldBefore reports whether a file says nothing new, and notes what of it is not.
@@ -33,33 +39,87 @@ func (v *visit) toldBefore(k kind, r *fileRef) (again bool, err error) {
 		}
 	case kindAcknowledgements:
 		if !again {
-			r.Told, err = v.told(*r)
+			return false, v.grows(r)
 		}
 	}
 	return again, err
 }
 
-// told is how much of a file was read under the same name, before the partner
-// wrote on.
-func (v *visit) told(r fileRef) (int64, error) {
+// grows finds out how much of a file was read under the same name, before the partner
+// wrote on, and whether what was bad in that still stands.
+func (v *visit) grows(r *fileRef) error {
 	var before []fileRef
 	for _, s := range v.cur.Seen {
-		before = append(before, s.fileRef)
-	}
-	for _, h := range v.cur.Held {
-		before = append(before, h.fileRef)
-	}
-	for _, s := range slices.Backward(before) {
-		if s.Name != r.Name || s.Size >= r.Size {
-			continue
-		}
-		head, err := hashHead(v.fs, v.in.at(r.Name), s.Size)
-		if err != nil || head == s.Hash {
-			return s.Size, err
+		if s.Name == r.Name && s.Size < r.Size {
+			before = append(before, s.fileRef)
 		}
 	}
-	return 0, nil
+	if len(before) == 0 {
+		var err error
+		if before, err = v.archived(*r); err != nil {
+			return err
+		}
+	}
+	var err error
+	if r.Told, err = longestHead(v.fs, v.in.at(r.Name), before); err != nil || r.Told == 0 {
+		return err
+	}
+	if was := v.grewFrom(*r); len(was.Lines) > 0 {
+		at, err := v.putBefore(problemsFolder, was.fileRef)
+		r.Stands = at != ""
+		return err
+	}
+	return nil
 }
+
+// archived lists the versions of a file that lie in the archive and are shorter. The
+// archive may be long, and is looked through only for a name that comes again.
+func (v *visit) archived(r fileRef) (out []fileRef, err error) {
+	there, err := exists(v.fs, v.in.at(path.Join(archiveFolder, r.Name)))
+	if !there || err != nil {
+		return nil, err
+	}
+	all, err := v.fs.list(v.in.at(archiveFolder))
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(f file) bool { return named(f.name) != named(r.Name) || f.size >= r.Size })
+	slices.SortFunc(all, byTime)
+	for _, f := range all[max(0, len(all)-maxBefore):] { // a partner may always write the same name
+		was := refOf(f)
+		if was.Hash, err = hashFile(v.fs, v.in.at(path.Join(archiveFolder, f.name))); err != nil {
+			return nil, err
+		}
+		out = append(out, was)
+	}
+	return out, nil
+}
+
+// grewFrom is what a file was before the partner wrote on, as far as that is known.
+func (v *visit) grewFrom(r fileRef) (was seenFile) {
+	for _, s := range v.cur.Seen {
+		if s.Name == r.Name && s.Size == r.Told {
+			was = s
+		}
+	}
+	return was
+}
+
+// grown leaves of a group what the partner wrote since the file was read before, and
+// what could not be read then: half a row may be whole by now.
+func (v *visit) grown(f fileRef, g *group) fileRef {
+	was := v.grewFrom(f)
+	g.rows = slices.DeleteFunc(g.rows, func(e entry) bool {
+		return e.at < f.Told && !slices.Contains(was.Lines, e.line) || len(e.faults) > 0 && f.noted(e)
+	})
+	if last, ok := g.last(); ok && last.at < f.Told {
+		f.Again, g.unheard = was.Mod, true
+	}
+	return f
+}
+
+// noted reports whether a bad row is said of the file as it was before.
+func (r fileRef) noted(e entry) bool { return r.Stands && e.at < r.Told }
 
 // repeats reports whether all that a file says was read before. A version of a
 // file, known by its name, size and time, is never read twice, but where it was taken
@@ -77,9 +137,6 @@ func (v *visit) repeats(k kind, r *fileRef) bool {
 	}
 	for _, s := range v.cur.Seen {
 		note(s.fileRef, s.Missed)
-	}
-	for _, h := range v.cur.Held {
-		note(h.fileRef, false)
 	}
 	switch {
 	case len(same) == 0:
@@ -118,12 +175,15 @@ func (v *visit) unheard(r fileRef, g group) (first int64, ok bool) {
 }
 
 // unnamed is how many rows were bad, beyond those that are known one by one, when the
-// content of a file was read before that is heard again.
+// content of a file was read before that is heard again, or that it has grown from.
 func (v *visit) unnamed(r fileRef) (n int) {
 	for _, s := range v.cur.Seen {
 		if r.Again != 0 && s.Hash == r.Hash && s.Size == r.Size {
 			n = max(n, s.More)
 		}
+	}
+	if r.Told > 0 && !r.Stands {
+		n = max(n, v.grewFrom(r).More)
 	}
 	return n
 }

@@ -207,6 +207,11 @@ func (o *outbox) handed(f files, group string) ([]handedOver, error) {
 // that the order may be handed over again.
 const refusedFolder = "refused"
 
+// refused lists what was put aside of a group.
+func (o *outbox) refused(f files, group string) ([]handedOver, error) {
+	return o.handed(f, path.Join(group, refusedFolder))
+}
+
 // refuse notes that the partner does not take what was handed over in a group.
 func (o *outbox) refuse(f files, group string) error {
 	list, err := o.handed(f, group)
@@ -218,8 +223,13 @@ func (o *outbox) refuse(f files, group string) error {
 		return err
 	}
 	for _, h := range list {
-		err := f.rename(path.Join(o.copies, group, h.name), path.Join(to, h.name))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
+		from := path.Join(o.copies, group, h.name)
+		err := f.rename(from, path.Join(to, h.name))
+		if errors.Is(err, fs.ErrExist) {
+			// A rename in two steps ended between them: a name is of one submission.
+			err = f.remove(from)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

@@ -86,16 +86,28 @@ func removeOld(f files, a attic, before time.Time, needed func(name string) bool
 	if err != nil {
 		return false, err
 	}
+	// Promise 1: of the versions of a file the one that kept its name goes last, since
+	// archived looks for others only where that is.
+	others := make(map[string]int)
+	for _, f := range list {
+		if name := named(f.name); name != f.name {
+			others[name]++
+		}
+	}
 	removed := 0
-	for _, old := range list {
+	for _, old := range slices.Backward(list) { // by name: it is listed before the others
 		switch {
-		case !old.changed.Before(before), a.mine != nil && !a.mine(old.name), needed != nil && needed(old.name):
+		case !old.changed.Before(before), a.mine != nil && !a.mine(old.name), needed != nil && needed(old.name),
+			others[old.name] > 0:
 			continue
 		case removed == pruneAtOnce:
 			return true, nil
 		}
 		if err := f.remove(path.Join(a.dir, old.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, err
+		}
+		if name := named(old.name); name != old.name {
+			others[name]--
 		}
 		removed++
 	}

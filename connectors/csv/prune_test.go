@@ -56,6 +56,42 @@ func TestOldFilesAreRemoved(t *testing.T) {
 	require.Len(t, f.names("out/problems"), 2)
 }
 
+// Promise 1: of a name that comes again the first version stays as long as others do, since
+// that they are there is known by it. What the file says of what was refused is no news.
+func TestFileThatGrowsAfterItsFirstVersionIsOld(t *testing.T) {
+	f := newFolder(t)
+	f.tick = time.Now().AddDate(0, 0, -50)
+	keep := connectors.Values{"keep_files": "100"}
+	w := f.warehouse(keep)
+	d := &depot{t: t, source: w}
+	put := func(text string) {
+		t.Helper()
+		f.write("out/ack_1.csv", text)
+		d.pull()
+		d.pull()
+	}
+	put(lines(ackHeading, "SO-9,accepted,"))
+	f.age("out/archive", 101)
+	f.handOver(w, "SO-1", "aaaaaaaaaaaaaaaa")
+	text := lines(ackHeading, "SO-1,rejected,")
+	put(text)
+	f.handOver(w, "SO-1", "bbbbbbbbbbbbbbbb")
+	d.source = f.warehouse(keep)
+	for n := range maxSeen {
+		f.write(fmt.Sprintf("out/shp_%d.csv", n), lines(shipHeading, shipment("SO-9", fmt.Sprintf("1Z%d", n))))
+	}
+	d.pull()
+	f.write("out/ack_1.csv", text+"SO-2,accepted,\n")
+	u, _ := d.pull()
+	require.Equal(t, []string{"SO-2"}, numbers(u))
+
+	d.pull()
+	f.age("out/archive", 101)
+	d.source = f.warehouse(keep)
+	d.pull()
+	require.Empty(t, f.names("out/archive"), "all at once, where all are old")
+}
+
 // The snapshot that the next one is compared with is needed however old it is.
 func TestLastSnapshotIsKept(t *testing.T) {
 	f := newFolder(t)

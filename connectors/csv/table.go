@@ -246,6 +246,9 @@ func (t *table) read(e *entry, cells []string, kind int) {
 	}
 	t.check(e, cells, rec)
 	e.key = e.values[t.l.keyField()]
+	if t.l.kind == kindAcknowledgements || t.l.kind == kindShipments {
+		e.key = strings.ToUpper(e.key) // a number that we gave
+	}
 	switch {
 	case !rec.line:
 		t.head = *e
@@ -297,6 +300,28 @@ func (t *table) check(e *entry, cells []string, rec record) {
 	}
 }
 
+// recheck finds what is wrong by this profile with a row that was good by another.
+func (l *layout) recheck(e *entry) {
+	for _, r := range l.records {
+		for _, c := range r.columns {
+			v := e.values[c.field]
+			if c.field == "" || !c.read || v == "" {
+				continue
+			}
+			if _, err := l.parseTime(c, v); isTime(c.field) && err != nil {
+				e.fault(c.field, err.Error())
+			} else if _, ok := c.word(v); (c.words != nil || c.other != "") && !ok {
+				e.fault(c.field, "no word of the profile any more: want "+clip(strings.Join(slices.Sorted(maps.Keys(c.words)), ", "), 200))
+			}
+		}
+	}
+	if l.kind == kindShipments {
+		if _, fault := l.item(*e); fault != nil {
+			e.faults = append(e.faults, *fault)
+		}
+	}
+}
+
 func isTime(field string) bool { return strings.HasSuffix(field, "_at") }
 
 // word translates a partner's word into ours; "" stays "".
@@ -335,6 +360,9 @@ type group struct {
 	torn bool // a row beside it could not be read, and may have been one of it
 	// unheard: its file's content was read before, and this of it could not be.
 	unheard bool
+	// waited: it is news, which was found when it was read.
+	waited bool
+	handed int64 // of one that is to wait: see waitingGroup
 }
 
 // last is the last row that could be read.

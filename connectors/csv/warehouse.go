@@ -3,6 +3,7 @@ package csv
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +40,10 @@ type warehouse struct {
 	outbox  *outbox
 	service string
 	answer  time.Duration
+	// What stands in problems, by the list of that folder: kept between the pages of
+	// the inbox, which reads one at a time.
+	stands   map[answer]bool
+	standsIn []file
 }
 
 // stockedWarehouse is one that tells its stock as well.
@@ -232,31 +237,28 @@ const doubtful = 24 * time.Hour
 // PullShipments reads acknowledgements and shipments. Its cursor goes over files,
 // so an order is told of when a file names it, whether or not it was asked for. A
 // file is told once: what it says of an order that we handed over, and whose
-// outcome the ledger does not know yet, waits, and the file with it; what it says
-// of others does not. What is of no order that was ever handed over here may be of
-// one whose number was spoiled on the way: it is told to people, unless the profile
-// says that the partner writes of other senders' orders too.
+// outcome the ledger does not know yet, waits; what it says of others does not. What
+// is of no order that was ever handed over here may be of one whose number was
+// spoiled on the way: it is told to people, unless the profile says that the partner
+// writes of other senders' orders too.
 func (w *warehouse) PullShipments(ctx context.Context, q connectors.ShipmentsQuery) (connectors.ShipmentsPage, error) {
 	var out connectors.ShipmentsPage
 	var refused []string
 	take := func(l *layout, f fileRef, g group) []entry {
-		number := strings.ToUpper(g.key)
-		var updates []connectors.OrderUpdate
-		var bad []entry
-		if l.kind == kindAcknowledgements {
-			updates, bad = l.answers(number, g)
-		} else {
-			updates, bad = l.shipped(number, g, time.Unix(0, f.Mod).UTC())
-		}
+		updates, bad := l.tells(f, g)
 		for _, u := range updates {
 			if u.Progress == connectors.Refused {
-				refused = append(refused, number)
+				refused = append(refused, g.key)
 			}
 		}
 		out.Updates = append(out.Updates, updates...)
 		return bad
 	}
-	p, err := w.inbox.read(ctx, opPullShipments, q.Cursor, groupsAPage, taker{take: take, judge: w.judge(ctx, q), tidy: w.tidy(ctx, q)})
+	unfit := func(l *layout, f fileRef, g group) []entry {
+		_, bad := l.tells(f, g)
+		return bad
+	}
+	p, err := w.inbox.read(ctx, opPullShipments, q.Cursor, groupsAPage, taker{take: take, judge: w.judge(ctx, q), unfit: unfit, handed: w.lastHanded, tidy: w.tidy(ctx, q)})
 	if err != nil {
 		return connectors.ShipmentsPage{}, err
 	}
@@ -267,16 +269,24 @@ func (w *warehouse) PullShipments(ctx context.Context, q connectors.ShipmentsQue
 	return out, nil
 }
 
+// tells reads what a file says of one order.
+func (l *layout) tells(f fileRef, g group) ([]connectors.OrderUpdate, []entry) {
+	if l.kind == kindAcknowledgements {
+		return l.answers(g.key, g)
+	}
+	return l.shipped(g.key, g, time.Unix(0, f.Mod).UTC())
+}
+
 // judge says what may be told of an order now.
 func (w *warehouse) judge(ctx context.Context, q connectors.ShipmentsQuery) func(files, fileRef, group) (fate, error) {
 	open := make(map[string]bool, len(q.Open))
 	for _, o := range q.Open {
 		open[string(o.ID)] = true
 	}
-	var standing map[answer]bool // nil: not read yet
+	var standing map[answer]bool // nil: not looked at yet
 	return func(f files, from fileRef, g group) (fate, error) {
 		l := w.inbox.layoutOf(from.Name)
-		if l != nil && l.kind == kindAcknowledgements {
+		if l != nil && l.kind == kindAcknowledgements && !g.waited {
 			if standing == nil {
 				var err error
 				if standing, err = w.standing(f); err != nil {
@@ -293,7 +303,7 @@ func (w *warehouse) judge(ctx context.Context, q connectors.ShipmentsQuery) func
 				}
 			}
 		}
-		number := strings.ToUpper(g.key)
+		number := g.key
 		repeated, sure := from.Again != 0, q.Known == nil || open[number]
 		ours := numberForm.MatchString(number)
 		switch {
@@ -309,9 +319,17 @@ func (w *warehouse) judge(ctx context.Context, q connectors.ShipmentsQuery) func
 				return told, err
 			}
 		}
+		copies := handed
+		if repeated && len(handed) == 0 && !g.unheard {
+			// Promise 3: this very answer may have put the copy aside, and its cursor was lost.
+			var err error
+			if copies, err = w.outbox.refused(f, number); err != nil {
+				return told, err
+			}
+		}
 		strange := l != nil && !l.others
 		switch {
-		case repeated && !news(handed, from, g):
+		case repeated && !news(copies, from, g):
 			return never, nil
 		case sure || len(handed) == 0 && !strange:
 			return told, nil
@@ -324,7 +342,7 @@ func (w *warehouse) judge(ctx context.Context, q connectors.ShipmentsQuery) func
 			return told, err
 		case len(handed) == 0:
 			return alien, nil
-		case slices.ContainsFunc(handed, func(h handedOver) bool { return time.Since(h.at) < doubtful }):
+		case slices.ContainsFunc(handed, func(h handedOver) bool { return w.inbox.now().Sub(h.at) < doubtful }):
 			return later, nil
 		}
 		// Promise 3: the ledger finds it as soon as it looks for it, and hears of it then.
@@ -332,13 +350,33 @@ func (w *warehouse) judge(ctx context.Context, q connectors.ShipmentsQuery) func
 	}
 }
 
-// answer is a row of acknowledgements that could be read.
-type answer struct{ number, status, message string }
+// lastHanded is when the order of an answer was handed over last, by the copies, whose
+// times are all of one clock; before all times where it was not. A parcel is no answer:
+// it has left, whatever is handed over since.
+func (w *warehouse) lastHanded(f files, from fileRef, g group) (int64, error) {
+	l := w.inbox.layoutOf(from.Name)
+	if l == nil || l.kind != kindAcknowledgements {
+		return 0, nil
+	}
+	handed, err := w.outbox.handed(f, g.key)
+	var last time.Time
+	for _, h := range handed {
+		if h.at.After(last) {
+			last = h.at
+		}
+	}
+	return last.Unix(), err
+}
+
+// answer is the hash of a row of acknowledgements that could be read: files in
+// problems may be long.
+type answer [16]byte
 
 // lastAnswer is the row that counts of those of one order.
 func lastAnswer(g group) (answer, bool) {
 	e, ok := g.last()
-	return answer{strings.ToUpper(e.key), e.values["status"], e.values["message"]}, ok
+	sum := sha256.Sum256([]byte(strings.Join([]string{e.key, e.values["status"], e.values["message"]}, "\x00")))
+	return answer(sum[:16]), ok
 }
 
 // standing are the answers in files that lie in problems, but for the bad rows: told
@@ -348,15 +386,15 @@ func lastAnswer(g group) (answer, bool) {
 // Promise 1: an order that was refused by such a file may have been handed over
 // again since, and nothing in the mended one is about that.
 func (w *warehouse) standing(f files) (map[answer]bool, error) {
-	out := make(map[answer]bool)
 	dir := w.inbox.at(problemsFolder)
 	all, err := f.list(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return out, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	if w.stands != nil && slices.EqualFunc(all, w.standsIn, func(a, b file) bool { return refOf(a) == refOf(b) }) {
+		return w.stands, nil
+	}
+	out := make(map[answer]bool)
 	for _, bad := range all {
 		l := w.inbox.layoutOf(named(bad.name))
 		if l == nil || l.kind != kindAcknowledgements {
@@ -366,7 +404,9 @@ func (w *warehouse) standing(f files) (map[answer]bool, error) {
 		if err != nil && !barred(err) {
 			return nil, err
 		}
-		sure := !slices.ContainsFunc(untold, badRow.general)
+		sure := !slices.ContainsFunc(untold, badRow.general) && !slices.ContainsFunc(all, func(note file) bool {
+			return note.size == 0 && named(note.name) == named(bad.name) // of rows that were never told
+		})
 		if err := eachGroup(f, path.Join(dir, bad.name), l, func(g group) {
 			// A row may be good by now: the profile was mended, or the ledger knows its order.
 			g.rows = slices.DeleteFunc(g.rows, func(e entry) bool {
@@ -379,6 +419,7 @@ func (w *warehouse) standing(f files) (map[answer]bool, error) {
 			return nil, err
 		}
 	}
+	w.stands, w.standsIn = out, all
 	return out, nil
 }
 

@@ -359,6 +359,27 @@ func TestRefusedOrderIsHandedOverAnew(t *testing.T) {
 	require.Equal(t, "token", find(t, w, next).Matches[0].By)
 }
 
+// The copy was being put aside by a rename in two steps, and the process or the server
+// died between them.
+func TestRefusedOrderWhoseCopyIsInBothPlaces(t *testing.T) {
+	f := newFolder(t)
+	w := f.warehouse(nil)
+	_, err := submit(t, w, anOrder("SO-1"))
+	require.NoError(t, err)
+	require.NoError(t, os.Mkdir(filepath.Join(f.dir, "sent/SO-1/refused"), 0o755))
+	require.NoError(t, os.Link(filepath.Join(f.dir, "sent/SO-1", orderFile), filepath.Join(f.dir, "sent/SO-1/refused", orderFile)))
+	f.remove("in/" + orderFile)
+	f.write("out/ack_1.csv", lines(ackHeading, "SO-1,rejected,"))
+	u, _ := (&depot{t: t, source: w}).pull()
+	require.Equal(t, []string{"SO-1"}, numbers(u))
+	require.Empty(t, f.names("sent/SO-1"))
+	require.Equal(t, []string{orderFile}, f.names("sent/SO-1/refused"))
+	next := anOrder("SO-1")
+	next.Token = "zzzzzzzzzzzzzzzz"
+	_, err = submit(t, w, next)
+	require.NoError(t, err)
+}
+
 // handOver hands an order over, an hour after the last file was written.
 func (f *folder) handOver(w *stockedWarehouse, number string, token relay.Token) {
 	f.t.Helper()
@@ -405,6 +426,28 @@ func TestSecondRefusalInTheSameWords(t *testing.T) {
 			f.write("out/ack_3.csv", no)
 			require.Equal(t, []string{"SO-1"}, refused(), "and a third time")
 		})
+	}
+}
+
+// Its copy was put aside, and the cursor behind it could not be kept: it is told again, and
+// not once it was told.
+func TestSecondRefusalAfterACrash(t *testing.T) {
+	no := lines(ackHeading, "SO-1,rejected,")
+	f := newFolder(t)
+	w := f.warehouse(nil)
+	d := &depot{t: t, source: w}
+	for n, token := range []relay.Token{"aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb", "cccccccccccccccc"} {
+		f.handOver(w, "SO-1", token)
+		f.write(fmt.Sprintf("out/ack_%d.csv", n), no)
+		before := d.cursor
+		for range 2 {
+			d.cursor = before
+			updates, _ := d.pull()
+			require.Equal(t, []string{"SO-1"}, numbers(updates))
+		}
+		f.write("out/ack_copy.csv", no)
+		updates, _ := d.pull()
+		require.Empty(t, updates)
 	}
 }
 
@@ -780,6 +823,14 @@ type doubts struct {
 	profile string
 }
 
+// handedOver has an order handed over just now.
+func (d *doubts) handedOver(number string) {
+	d.t.Helper()
+	sent := filepath.Join(d.f.dir, "sent", number)
+	require.NoError(d.t, os.MkdirAll(sent, 0o755))
+	require.NoError(d.t, os.WriteFile(filepath.Join(sent, orderFile), nil, 0o644))
+}
+
 func newDoubts(t *testing.T, handed ...string) *doubts {
 	d := &doubts{t: t, f: newFolder(t), knows: map[relay.WarehouseOrderID]bool{}, asked: map[relay.WarehouseOrderID]bool{}}
 	for _, number := range handed {
@@ -809,22 +860,29 @@ func (d *doubts) age(numbers ...string) {
 func (d *doubts) pull() (told []string, unread []connectors.Unread) {
 	d.t.Helper()
 	for range 100 {
-		p, err := d.f.warehouse(connectors.Values{"profile": cmp.Or(d.profile, "standard")}).PullShipments(d.t.Context(), d.q)
-		require.NoError(d.t, err)
-		d.q.Cursor = p.Cursor
-		for _, u := range p.Updates {
-			said := u.Status
-			for _, parcel := range u.Packages {
-				said = parcel.TrackingNumber
-			}
-			told = append(told, string(u.ID)+" "+said)
-		}
-		if !p.More {
-			return told, p.Unread
+		some, unread, more := d.page()
+		told = append(told, some...)
+		if !more {
+			return told, unread
 		}
 	}
 	d.t.Fatal("the pages do not end")
 	return nil, nil
+}
+
+func (d *doubts) page() (told []string, unread []connectors.Unread, more bool) {
+	d.t.Helper()
+	p, err := d.f.warehouse(connectors.Values{"profile": cmp.Or(d.profile, "standard")}).PullShipments(d.t.Context(), d.q)
+	require.NoError(d.t, err)
+	d.q.Cursor = p.Cursor
+	for _, u := range p.Updates {
+		said := u.Status
+		for _, parcel := range u.Packages {
+			said = parcel.TrackingNumber
+		}
+		told = append(told, string(u.ID)+" "+said)
+	}
+	return told, p.Unread, p.More
 }
 
 // A crash between handing an order over and writing that down leaves it in doubt.
@@ -838,15 +896,16 @@ func TestNothingIsToldOfAnOrderInDoubt(t *testing.T) {
 	require.Equal(t, []string{"OTHER-1 accepted", "OTHER-2 accepted", "OTHER-1 1Z2"}, told)
 	require.Equal(t, []string{"ack_1.csv:4"}, subjects(unread))
 
-	// Files that come later are read and put away; these stay.
+	// Its files are put away like those that come later.
 	d.f.write("out/shp_2.csv", lines(shipHeading, shipment("OTHER-2", "1Z3")))
 	told, _ = d.pull()
 	require.Equal(t, []string{"OTHER-2 1Z3"}, told)
 	told, unread = d.pull()
 	require.Empty(t, told)
 	require.Equal(t, []string{"ack_1.csv:4"}, subjects(unread))
-	require.Equal(t, []string{"ack_1.csv", "shp_1.csv"}, d.f.names("out"))
-	require.Equal(t, []string{"shp_2.csv"}, d.f.names("out/archive"))
+	require.Empty(t, d.f.names("out"))
+	require.Equal(t, []string{"ack_1.csv", "ack_1.csv.why"}, d.f.names("out/problems"))
+	require.Equal(t, []string{"shp_1.csv", "shp_2.csv"}, d.f.names("out/archive"))
 
 	// Now it is known: in the order in which it was written, once.
 	d.knows["SO-1"] = true
@@ -855,35 +914,12 @@ func TestNothingIsToldOfAnOrderInDoubt(t *testing.T) {
 	told, unread = d.pull()
 	require.Empty(t, told)
 	require.Equal(t, []string{"ack_1.csv:4"}, subjects(unread))
-	require.Empty(t, d.f.names("out"))
-	require.Equal(t, []string{"ack_1.csv", "ack_1.csv.why"}, d.f.names("out/problems"))
-	require.Equal(t, []string{"shp_1.csv", "shp_2.csv"}, d.f.names("out/archive"))
 
 	// One that is open is known without asking.
 	d.f.write("out/shp_3.csv", lines(shipHeading, shipment("SO-1", "1Z4")))
 	d.q.Open, d.knows["SO-1"] = []connectors.OpenOrder{{ID: "SO-1"}}, false
 	told, _ = d.pull()
 	require.Equal(t, []string{"SO-1 1Z4"}, told)
-}
-
-// A file that waits may be long, and is gone back to at each page.
-func TestAFileOfWhichSomethingWaitsIsSurveyedOnce(t *testing.T) {
-	d := newDoubts(t, "SO-1")
-	d.f.write("out/shp_1.csv", lines(shipHeading, shipment("SO-1", "1Z1")))
-	k := kindNamed(t, "csv")
-	cfg := config(t, k, "file://"+d.f.dir, nil, nil)
-	var told steps
-	cfg.Watcher = &told
-	w, err := k.Open(cfg)
-	require.NoError(t, err)
-	for _, opened := range []int{2, 1, 1} { // the survey, and the reading
-		told = nil
-		p, err := w.(connectors.ShipmentSource).PullShipments(t.Context(), d.q)
-		require.NoError(t, err)
-		require.Empty(t, p.Updates)
-		d.q.Cursor = p.Cursor
-		require.Len(t, slices.DeleteFunc(told, func(s string) bool { return s != "before csv open out" }), opened)
-	}
 }
 
 // A spreadsheet took the zeros off a number, or somebody mistyped it: what left is of
@@ -948,14 +984,12 @@ acknowledgements:
 			said, unread = d.pull()
 			require.Empty(t, said)
 			require.Equal(t, want, unread)
-			require.Equal(t, []string{"ack_1.csv"}, d.f.names("out"))
+			require.Equal(t, []string{"ack_1.csv"}, d.f.names("out/archive"))
 
 			d.knows["SO-1"] = true
 			said, unread = d.pull()
 			require.Equal(t, []string{"SO-1 rejected"}, said)
 			require.Empty(t, unread)
-			d.pull()
-			require.Equal(t, []string{"ack_1.csv"}, d.f.names("out/archive"))
 		})
 	}
 }
@@ -968,7 +1002,7 @@ func TestMoreAnswersThanMayWaitForTheLedger(t *testing.T) {
 			d := newDoubts(t)
 			var numbers, want []string
 			text := "order,status,message\n"
-			for n := range maxLater + 20 {
+			for n := range maxWaiting + 20 {
 				number := fmt.Sprintf("SO-%03d", n)
 				require.NoError(t, os.MkdirAll(filepath.Join(d.f.dir, "sent", number), 0o755))
 				d.f.write("sent/"+number+"/"+orderFile, "handed over long ago")
@@ -984,7 +1018,7 @@ func TestMoreAnswersThanMayWaitForTheLedger(t *testing.T) {
 				d.knows[relay.WarehouseOrderID(n)] = true
 			}
 			told, _ = d.pull()
-			require.Equal(t, want[:maxLater], told)
+			require.Equal(t, want[:maxWaiting], told)
 			_, unread = d.pull()
 			require.Len(t, unread, 20)
 			require.Contains(t, d.f.names("out/problems"), "ack_1.csv")
@@ -993,7 +1027,7 @@ func TestMoreAnswersThanMayWaitForTheLedger(t *testing.T) {
 			}
 			d.f.write("out/ack_1.csv", text)
 			told, _ = d.pull()
-			require.Equal(t, want[maxLater:], told)
+			require.Equal(t, want[maxWaiting:], told)
 			told, _ = d.pull()
 			require.Empty(t, told)
 		})
@@ -1003,13 +1037,10 @@ func TestMoreAnswersThanMayWaitForTheLedger(t *testing.T) {
 // Promise 3: as many answers as may wait of orders that the ledger never learns of
 // keep nobody's news from being told, be it of one of them or of an order in doubt.
 func TestNothingWaitsBehindWhatIsOverdue(t *testing.T) {
-	for name, files := range map[string]int{"in one file": 1, "in many files": maxHeld} {
+	for name, files := range map[string]int{"in one file": 1, "in many files": 50} {
 		t.Run(name, func(t *testing.T) {
 			d := newDoubts(t, "SO-1")
-			overdue := maxLater
-			if files == maxHeld {
-				overdue = maxHeld
-			}
+			const overdue = maxWaiting
 			for i := range files {
 				rows := []string{"order,status,message"}
 				for n := i * overdue / files; n < (i+1)*overdue/files; n++ {
@@ -1038,23 +1069,18 @@ func TestNothingWaitsBehindWhatIsOverdue(t *testing.T) {
 	}
 }
 
-// Promise 3: what is being read when no more may wait does not stand for ever before an
-// order that waits in another file: that is taken up first.
-func TestNothingWaitsForEverBehindWhatIsHeld(t *testing.T) {
-	for name, files := range map[string]int{"in one file": 1, "in many files": maxHeld} {
+// Promise 3: where no more may wait, people hear of it, and reading goes on as soon as
+// there is room.
+func TestNoMoreMayWait(t *testing.T) {
+	for name, files := range map[string]int{"in one file": 1, "in many files": 50} {
 		for then, age := range map[string]bool{"found": false, "overdue": true} {
 			t.Run(name+", "+then, func(t *testing.T) {
 				d := newDoubts(t)
-				rows := maxLater // in both cases as many as may
-				if files > 1 {
-					rows = files
-				}
+				const rows = maxWaiting
 				var handed []string
 				for n := range rows {
 					number := fmt.Sprintf("SO-%03d", n)
-					sent := filepath.Join(d.f.dir, "sent", number)
-					require.NoError(t, os.MkdirAll(sent, 0o755))
-					require.NoError(t, os.WriteFile(filepath.Join(sent, orderFile), nil, 0o644)) // just now
+					d.handedOver(number)
 					handed = append(handed, number)
 				}
 				i := 0
@@ -1064,8 +1090,9 @@ func TestNothingWaitsForEverBehindWhatIsHeld(t *testing.T) {
 				}
 				d.f.write("out/shp_1.csv", lines(shipHeading, shipment("SO-000", "1Z0")))
 				d.f.write("out/shp_2.csv", lines(shipHeading, shipment("OTHER-1", "1Z1")))
-				told, _ := d.pull()
+				told, unread := d.pull()
 				require.Empty(t, told)
+				require.Equal(t, []connectors.Unread{{Subject: "shp_1.csv", Line: 2, Message: wantRoom}}, unread)
 				if age {
 					d.age(handed...)
 					told, unread := d.pull()
@@ -1076,7 +1103,7 @@ func TestNothingWaitsForEverBehindWhatIsHeld(t *testing.T) {
 				for _, number := range handed {
 					d.knows[relay.WarehouseOrderID(number)] = true
 				}
-				told, unread := d.pull()
+				told, unread = d.pull()
 				require.Len(t, told, rows+2)
 				require.Equal(t, "SO-000 1Z0", told[rows], "its answer goes before its parcel")
 				require.Empty(t, unread)
@@ -1104,28 +1131,10 @@ func TestWhatWaitsIsToldInOrder(t *testing.T) {
 	require.Equal(t, []string{"SO-1 accepted", "SO-1 rejected"}, told)
 }
 
-// A file of which something waits may be mended, or taken away.
-func TestFileThatWaitsIsChanged(t *testing.T) {
-	d := newDoubts(t, "SO-1")
-	d.f.write("out/ack_1.csv", lines("order,status,message", "SO-1,accepted,", "OTHER-1,accepted,"))
-	told, _ := d.pull()
-	require.Equal(t, []string{"OTHER-1 accepted"}, told)
-	d.f.write("out/ack_1.csv", lines("order,status,message", "OTHER-2,accepted,", "SO-1,accepted,"))
-	told, _ = d.pull()
-	require.Equal(t, []string{"OTHER-2 accepted"}, told)
-	d.f.remove("out/ack_1.csv")
-	d.knows["SO-1"] = true
-	told, _ = d.pull()
-	require.Empty(t, told)
-	var c cursor
-	require.NoError(t, json.Unmarshal([]byte(d.q.Cursor), &c))
-	require.Empty(t, c.Held)
-}
-
 // More than the cursor has room for: what is beyond that waits with all behind it.
 func TestManyOrdersInDoubt(t *testing.T) {
 	var numbers []string
-	for n := range maxLater + 20 {
+	for n := range maxWaiting + 20 {
 		numbers = append(numbers, fmt.Sprintf("SO-%03d", n))
 	}
 	d := newDoubts(t, numbers...)

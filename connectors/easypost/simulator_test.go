@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -105,8 +106,8 @@ func TestSimulatorLostReplyIsFoundAgain(t *testing.T) {
 		"milliseconds, unknown": {QueryUnsupported: true, Timestamps: simulator.Milliseconds, UnknownFields: true, NullArrays: true},
 	} {
 		for _, kind := range []simulator.FaultKind{
-			simulator.CommitThenTimeout, simulator.CommitThenDrop, simulator.CommitThen500, simulator.CommitThen502,
-			simulator.BrokenJSON, simulator.Empty2xx, simulator.Error500, simulator.ResetBefore,
+			simulator.CommitThenTimeout, simulator.CommitThenDrop, simulator.CommitThen500, simulator.CommitThen502, simulator.CommitThen200,
+			simulator.BrokenJSON, simulator.Empty2xx, simulator.Error500, simulator.HTML200, simulator.Redirect, simulator.ResetBefore,
 		} {
 			t.Run(name+"/"+string(kind), func(t *testing.T) {
 				c, sim := simulated(t, behaviour, connectors.Values{"page_size": "5"})
@@ -134,7 +135,7 @@ func TestSimulatorLostReplyIsFoundAgain(t *testing.T) {
 						return make([]bool, len(ids)), nil
 					},
 				})[0]
-				taken := kind != simulator.Error500 && kind != simulator.ResetBefore
+				taken := !slices.Contains([]simulator.FaultKind{simulator.Error500, simulator.HTML200, simulator.Redirect, simulator.ResetBefore}, kind)
 				if !taken {
 					require.Empty(t, got.Matches)
 					require.Len(t, sim.Orders(simulator.Test), 12)

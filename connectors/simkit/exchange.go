@@ -1,8 +1,10 @@
 package simkit
 
 import (
+	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -33,8 +35,8 @@ type Exchange struct {
 	// Work does what was asked for and makes the answer.
 	Work func() Answer
 	// Refuse makes the answer that the vendor gives of a kind without doing
-	// anything; false if it has none. It has one of Error500 and HTML502 if it has
-	// CommitThen500 and CommitThen502.
+	// anything; false if it has none. It has one of Error500, HTML502 and HTML200 if it
+	// has CommitThen500, CommitThen502 and CommitThen200.
 	Refuse func(FaultKind) (Answer, bool)
 	// Cut hears that the connection ends without an answer.
 	Cut func()
@@ -54,6 +56,9 @@ func (x Exchange) Through(kind FaultKind, delay time.Duration) Answer {
 		x.Drop()
 	case ResetBefore:
 		x.reset()
+	case Redirect:
+		x.Writer.Header().Set("Location", elsewhere)
+		return Answer{Status: http.StatusTemporaryRedirect} // one that asks for the request's body too
 	}
 	if a, refused := x.Refuse(kind); refused {
 		return a
@@ -69,12 +74,24 @@ func (x Exchange) Through(kind FaultKind, delay time.Duration) Answer {
 		a, _ = x.Refuse(Error500)
 	case CommitThen502:
 		a, _ = x.Refuse(HTML502)
+	case CommitThen200:
+		a, _ = x.Refuse(HTML200)
 	case BrokenJSON, BrokenXML:
 		a.Body = a.Body[:len(a.Body)/2]
 	case Empty2xx:
 		a.Body = nil
 	}
 	return a
+}
+
+// elsewhere is where redirects lead: a path that no vendor has.
+const elsewhere = "/elsewhere"
+
+// Quote is the words of a refusal that quotes the request, credentials and all, with
+// characters in it that do harm where they are shown or stored as they are. They are
+// longer than anybody should keep.
+func Quote(r *http.Request, body []byte) string {
+	return fmt.Sprintf("can't take \x00\x1b[2J\u202e%s %s with %v of %s%s", r.Method, r.URL, r.Header, body, strings.Repeat(", “…”", 1<<12))
 }
 
 // Linger waits; it reports false if the client left or the simulator ended.

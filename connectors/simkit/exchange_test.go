@@ -34,6 +34,8 @@ func (v *vendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				return simkit.Answer{Status: http.StatusInternalServerError}, true
 			case simkit.HTML502:
 				return simkit.Answer{Status: http.StatusBadGateway}, true
+			case simkit.HTML200:
+				return simkit.Answer{Status: http.StatusOK}, true
 			}
 			return simkit.Answer{}, false
 		},
@@ -47,6 +49,7 @@ func serve(t *testing.T, kind simkit.FaultKind, delay time.Duration) (*vendor, *
 	server := httptest.NewServer(v)
 	t.Cleanup(server.Close)
 	t.Cleanup(v.life.End)
+	server.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return v, server
 }
 
@@ -64,10 +67,13 @@ func TestThrough(t *testing.T) {
 		simkit.Empty2xx:          {201, "", 1},
 		simkit.CommitThen500:     {500, "", 1},
 		simkit.CommitThen502:     {502, "", 1},
+		simkit.CommitThen200:     {200, "", 1},
 		simkit.CommitThenDrop:    {0, "", 1},
 		simkit.CommitThenTimeout: {0, "", 1},
 		simkit.Error500:          {500, "", 0},
 		simkit.HTML502:           {502, "", 0},
+		simkit.HTML200:           {200, "", 0},
+		simkit.Redirect:          {307, "", 0},
 		simkit.TimeoutNoCommit:   {0, "", 0},
 		simkit.ResetBefore:       {0, "", 0},
 	} {
@@ -83,12 +89,24 @@ func TestThrough(t *testing.T) {
 				require.NoError(t, resp.Body.Close())
 				require.Equal(t, c.status, resp.StatusCode)
 				require.Equal(t, c.body, string(body))
+				require.Equal(t, map[bool]string{true: "/elsewhere"}[kind == simkit.Redirect], resp.Header.Get("Location"))
 			}
 			require.Len(t, v.works, c.works)
 			require.Equal(t, map[int]int64{c.status: 1}, v.tally.Counts().Statuses)
 			require.Equal(t, map[string]int64{"call": 1}, v.tally.Counts().Requests)
 		})
 	}
+}
+
+func TestQuote(t *testing.T) {
+	r := httptest.NewRequest(http.MethodPost, "/orders?page=2", nil)
+	r.Header.Set("Authorization", "Bearer secret")
+	words := simkit.Quote(r, []byte(`{"name":"Sample Buyer"}`))
+	for _, quoted := range []string{"POST", "/orders?page=2", "Bearer secret", `{"name":"Sample Buyer"}`, "\x00", "\x1b"} {
+		require.Contains(t, words, quoted)
+	}
+	require.Equal(t, words, simkit.Quote(r, []byte(`{"name":"Sample Buyer"}`)))
+	require.Greater(t, len(words), 32<<10)
 }
 
 func TestEndingCutsOpenAnswers(t *testing.T) {

@@ -19,6 +19,7 @@ const (
 	CommitThenDrop    FaultKind = "commit_then_drop"    // the connection ends instead of an answer
 	CommitThen500     FaultKind = "commit_then_500"
 	CommitThen502     FaultKind = "commit_then_html_502"
+	CommitThen200     FaultKind = "commit_then_html_200"
 	BrokenJSON        FaultKind = "broken_json" // half a body
 	BrokenXML         FaultKind = "broken_xml"  // half a body
 	Empty2xx          FaultKind = "empty_2xx"   // 2xx with no body
@@ -28,6 +29,9 @@ const (
 	Error429          FaultKind = "429"      // with a delay
 	Error429Bare      FaultKind = "429_bare" // without one
 	HTML502           FaultKind = "html_502"
+	HTML200           FaultKind = "html_200"     // a page for people instead of an answer
+	Redirect          FaultKind = "redirect"     // to where nobody takes anything
+	WordsQuoted       FaultKind = "words_quoted" // a refusal that says Quote
 	ResetBefore       FaultKind = "reset_before_commit"
 	Error401          FaultKind = "401"
 	Error402          FaultKind = "402"

@@ -111,8 +111,9 @@ func TestACancelOfWhatTheCartHasDecided(t *testing.T) {
 // Whatever goes wrong, after enough tries the order is void, and no outcome said
 // so before it was.
 func TestCancelsUnderFaults(t *testing.T) {
-	for _, kind := range []simulator.FaultKind{simulator.CommitThenTimeout, simulator.CommitThen500, simulator.CommitThenDuplicate,
-		simulator.Timeout, simulator.Fail500, simulator.Fail503, simulator.HTML502, simulator.BrokenJSON, simulator.DuplicateKey} {
+	for _, kind := range []simulator.FaultKind{simulator.CommitThenTimeout, simulator.CommitThenDrop, simulator.CommitThen500, simulator.CommitThen502,
+		simulator.CommitThen200, simulator.CommitThenDuplicate, simulator.Timeout, simulator.ResetBefore, simulator.Fail500, simulator.Fail503,
+		simulator.HTML502, simulator.HTML200, simulator.Redirect, simulator.BrokenJSON, simulator.Empty2xx, simulator.DuplicateKey} {
 		t.Run(string(kind), func(t *testing.T) {
 			sim, c := simulated(t, simulator.Config{RateLimit: -1}, nil)
 			o := place(t, sim, "SO-1")

@@ -164,8 +164,9 @@ func trimZero(s string) string {
 // Whatever goes wrong with a write, after enough tries the cart has the parcel
 // once and the right level.
 func TestWritesUnderFaultsHappenOnce(t *testing.T) {
-	for _, kind := range []simulator.FaultKind{simulator.CommitThenTimeout, simulator.CommitThen500, simulator.CommitThenDuplicate,
-		simulator.Timeout, simulator.Fail500, simulator.Fail503, simulator.HTML502, simulator.BrokenJSON, simulator.DuplicateKey} {
+	for _, kind := range []simulator.FaultKind{simulator.CommitThenTimeout, simulator.CommitThenDrop, simulator.CommitThen500, simulator.CommitThen502,
+		simulator.CommitThen200, simulator.CommitThenDuplicate, simulator.Timeout, simulator.ResetBefore, simulator.Fail500, simulator.Fail503,
+		simulator.HTML502, simulator.HTML200, simulator.Redirect, simulator.BrokenJSON, simulator.Empty2xx, simulator.DuplicateKey} {
 		for _, route := range []string{"fulfillments_create", "fulfillments_update", "stock_adjustments_create"} {
 			t.Run(string(kind)+" on "+route, func(t *testing.T) {
 				sim, c := simulated(t, simulator.Config{RateLimit: -1}, nil)
@@ -198,7 +199,8 @@ func TestWritesUnderFaultsHappenOnce(t *testing.T) {
 }
 
 func TestReadsUnderFaults(t *testing.T) {
-	for _, kind := range []simulator.FaultKind{simulator.Timeout, simulator.Fail500, simulator.Fail503, simulator.HTML502, simulator.BrokenJSON} {
+	for _, kind := range []simulator.FaultKind{simulator.Timeout, simulator.ResetBefore, simulator.Fail500, simulator.Fail503, simulator.HTML502,
+		simulator.HTML200, simulator.Redirect, simulator.BrokenJSON} {
 		t.Run(string(kind), func(t *testing.T) {
 			sim, c := simulated(t, simulator.Config{RateLimit: -1}, nil)
 			place(t, sim, "SO-1")

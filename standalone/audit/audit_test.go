@@ -2,6 +2,7 @@ package audit
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -50,7 +51,9 @@ func TestEveryWrongIsFound(t *testing.T) {
 		o.State, o.Hold, o.WarehouseOrderID = relay.OrderHeld, reason, ""
 		b.Awake[o.Reference] = true
 	}
-	untold := func(b *Books) { b.order().Parcels = b.order().Parcels[:1] }
+	untold := func(b *Books) {
+		b.order().Parcels, b.Ledger[0].Untold = b.order().Parcels[:1], []string{b.Warehouse[0].Parcels[1].Tracking}
+	}
 	gone := func(b *Books) { // nothing was ever sent
 		b.Warehouse, b.order().Parcels, b.Free = nil, nil, nil
 	}
@@ -58,19 +61,50 @@ func TestEveryWrongIsFound(t *testing.T) {
 		spoil func(*Books)
 		want  []Wrong
 	}{
-		"sold, and not in the ledger":    {func(b *Books) { b.Ledger, b.Warehouse = nil, nil }, []Wrong{Lost}},
-		"confirmed, and nowhere":         {func(b *Books) { gone(b) }, []Wrong{Lost}},
-		"confirmed as another":           {func(b *Books) { b.Ledger[0].WarehouseOrderID = "order_2" }, []Wrong{Lost}},
-		"there and not in the ledger":    {func(b *Books) { b.Ledger, b.Carts = nil, nil }, []Wrong{WronglyShipped}},
-		"void before anybody saw it":     {func(b *Books) { b.Ledger, b.Warehouse, b.order().Cancelled = nil, nil, true }, nil},
-		"twice at the warehouse":         {twice, []Wrong{Duplicated}},
-		"twice, and one was cancelled":   {func(b *Books) { twice(b); b.Warehouse[1].Cancelled = true }, nil},
-		"more shipped than ordered":      {func(b *Books) { b.Warehouse[0].Parcels[1].Items[mug] = 2 }, []Wrong{Duplicated, NotTold}},
-		"another quantity":               {func(b *Books) { b.Warehouse[0].Units[mug] = 3 }, []Wrong{WronglyShipped}},
-		"another item":                   {func(b *Books) { b.Warehouse[0].Units = Units{tote: 2, "07": 1} }, []Wrong{WronglyShipped, Duplicated}},
-		"another address":                {func(b *Books) { b.Warehouse[0].Street = "2 High St" }, []Wrong{WronglyShipped}},
-		"an earlier version, too late":   {func(b *Books) { changed(b, store.EventChangedTooLate) }, nil},
-		"an earlier version, taken over": {func(b *Books) { changed(b, store.EventChangedAtCart) }, []Wrong{WronglyShipped}},
+		"sold, and not in the ledger":  {func(b *Books) { b.Ledger, b.Warehouse = nil, nil }, []Wrong{Lost}},
+		"confirmed, and nowhere":       {func(b *Books) { gone(b) }, []Wrong{Lost}},
+		"confirmed as another":         {func(b *Books) { b.Ledger[0].WarehouseOrderID = "order_2" }, []Wrong{Lost}},
+		"there and not in the ledger":  {func(b *Books) { b.Ledger, b.Carts = nil, nil }, []Wrong{WronglyShipped}},
+		"void before anybody saw it":   {func(b *Books) { b.Ledger, b.Warehouse, b.order().Cancelled = nil, nil, true }, nil},
+		"twice at the warehouse":       {twice, []Wrong{Duplicated}},
+		"twice, and one was cancelled": {func(b *Books) { twice(b); b.Warehouse[1].Cancelled = true }, []Wrong{Duplicated}},
+		"twice by the warehouse itself, and one was cancelled": {func(b *Books) {
+			twice(b)
+			b.Warehouse[1].Cancelled, b.Planted = true, map[string]bool{"order_2": true}
+		}, nil},
+		"twice by the warehouse itself": {func(b *Books) { twice(b); b.Planted = map[string]bool{"order_2": true} }, []Wrong{Duplicated}},
+		"under its reference once more, after a refusal": {func(b *Books) {
+			twice(b)
+			b.Warehouse[0].Mark, b.Warehouse[1].Mark, b.Warehouse[1].Cancelled = number, number, true
+		}, nil},
+		"more shipped than ordered":                        {func(b *Books) { b.Warehouse[0].Parcels[1].Items[mug] = 2 }, []Wrong{Duplicated, NotTold}},
+		"another quantity":                                 {func(b *Books) { b.Warehouse[0].Units[mug] = 3 }, []Wrong{WronglyShipped, Lost}},
+		"another item":                                     {func(b *Books) { b.Warehouse[0].Units = Units{tote: 2, "07": 1} }, []Wrong{WronglyShipped, Duplicated, Lost}},
+		"another address":                                  {func(b *Books) { b.Warehouse[0].Street = "2 High St" }, []Wrong{WronglyShipped}},
+		"an earlier version, too late":                     {func(b *Books) { changed(b, store.EventChangedTooLate) }, nil},
+		"an earlier version, taken over":                   {func(b *Books) { changed(b, store.EventChangedAtCart) }, []Wrong{WronglyShipped}},
+		"an earlier version, and nobody noticed the later": {func(b *Books) { changed(b, store.EventSeen) }, []Wrong{WronglyShipped}},
+		"an earlier version, confirmed before the later could be seen": {func(b *Books) {
+			changed(b, store.EventSeen)
+			edited(b, time.Minute)
+		}, nil},
+		"an earlier version, confirmed long after the later": {func(b *Books) {
+			changed(b, store.EventSeen)
+			edited(b, time.Hour)
+		}, []Wrong{WronglyShipped}},
+		"an earlier version, confirmed long after the later by a cart that told nothing since": {func(b *Books) {
+			changed(b, store.EventSeen)
+			edited(b, time.Hour)
+			b.Ledger[0].ListedAt = nil
+		}, nil},
+		"an earlier version, though the later was taken over": {func(b *Books) {
+			changed(b, store.EventChangedAtCart)
+			edited(b, time.Minute)
+		}, []Wrong{WronglyShipped}},
+		"a version that changes nothing": {func(b *Books) {
+			key := Key{shopName, number}
+			b.Versions[key] = append(b.Versions[key], b.Versions[key][0])
+		}, nil},
 		"cancelled and shipped": {func(b *Books) {
 			b.Ledger[0].State, b.order().Cancelled = relay.OrderCancelled, true
 			b.Free = nil
@@ -87,8 +121,28 @@ func TestEveryWrongIsFound(t *testing.T) {
 			reopened(b)
 			b.Answers = map[Key][]string{{shopName, number}: {"stopped_before_sending"}}
 		}, nil},
-		"told that it was too late": {func(b *Books) { b.Answers = map[Key][]string{{shopName, number}: {"too_late"}} }, nil},
-		"a parcel not told":         {untold, []Wrong{NotTold, NotTold}},
+		"told that it is cancelled":         {func(b *Books) { answered(b, "cancelled") }, []Wrong{WronglyShipped}},
+		"told that it was cancelled before": {func(b *Books) { answered(b, "already_cancelled") }, []Wrong{WronglyShipped}},
+		"told that it was too late":         {func(b *Books) { answered(b, "too_late") }, nil},
+		"told that it was too late, and it is there still": {func(b *Books) {
+			waitsThere(b)
+			answered(b, "too_late")
+		}, []Wrong{Unanswered}},
+		"told that it was too late, and it is nowhere": {func(b *Books) {
+			cancelled(b)
+			answered(b, "too_late")
+		}, []Wrong{Unanswered}},
+		"told that it is to be cancelled, and it left":     {func(b *Books) { answered(b, "pending") }, nil},
+		"told that it is to be cancelled, and it was":      {func(b *Books) { cancelled(b); answered(b, "pending") }, nil},
+		"told that it is to be cancelled, and it is there": {func(b *Books) { waitsThere(b); answered(b, "pending") }, []Wrong{Unanswered}},
+		"told that it was reopened since":                  {func(b *Books) { reopened(b); answered(b, "reopened_since") }, nil},
+		"told that it was reopened since, and it was not":  {func(b *Books) { answered(b, "reopened_since") }, []Wrong{Unanswered}},
+		"told nothing": {func(b *Books) { answered(b, "") }, []Wrong{Unanswered}},
+		"too late, and sent only then": {func(b *Books) {
+			b.Ledger[0].Trail = []store.EventKind{store.EventSeen, store.EventCancelAsked, store.EventCancelTooLate, store.EventSubmitting, store.EventAccepted}
+		}, []Wrong{Unanswered}},
+		"nobody answers":    {func(b *Books) { b.Open = []Deed{{number, "cancel"}} }, []Wrong{Unanswered}},
+		"a parcel not told": {untold, []Wrong{NotTold, NotTold}},
 		"a parcel told twice": {func(b *Books) {
 			f := &b.order().Parcels
 			*f = append(*f, (*f)[1])
@@ -100,14 +154,14 @@ func TestEveryWrongIsFound(t *testing.T) {
 		"one cart's mug for the other's": {func(b *Books) {
 			second(b)
 			b.Warehouse[1].Units = Units{mug: 3}
-		}, []Wrong{WronglyShipped, Duplicated}},
+		}, []Wrong{WronglyShipped, Duplicated, Lost}},
 		"one cart told of the other's parcel": {func(b *Books) {
 			second(b)
 			b.Carts[1].Orders[0].Parcels[0].Tracking = "T1"
-		}, []Wrong{NotTold}},
+		}, []Wrong{NotTold, ToldTwice, NotTold}},
 		"a kit told without all of its parts": {func(b *Books) {
 			b.Warehouse[0].Parcels[0].Items[tote] = 1
-		}, []Wrong{ToldTwice}},
+		}, []Wrong{Lost, ToldTwice}},
 		"a kit whose parts are not all sent": {func(b *Books) {
 			b.Warehouse[0].Units[tote] = 1
 			b.Warehouse[0].Parcels[0].Items[tote] = 1
@@ -129,7 +183,54 @@ func TestEveryWrongIsFound(t *testing.T) {
 		"stock owed to an order that changed too late": {func(b *Books) {
 			changed(b, store.EventChangedTooLate)
 			untold(b)
-			b.Ledger[0].State, b.Ledger[0].PushError, b.Carts[0].Stock["MUG"] = relay.OrderShipped, "nothing_left_to_ship", 5
+			b.Ledger[0].State, b.Ledger[0].Refusals, b.Carts[0].Stock["MUG"] = relay.OrderShipped, []string{"conflict, code nothing_left_to_ship"}, 5
+		}, nil},
+		"not told, since only the address changed": {func(b *Books) {
+			key := Key{shopName, number}
+			b.Versions[key] = append(b.Versions[key], Content{Street: "2 High St", Lines: b.Versions[key][0].Lines})
+			b.Ledger[0].Trail = append(b.Ledger[0].Trail, store.EventChangedTooLate)
+			untold(b)
+			b.Ledger[0].State, b.Ledger[0].Refusals, b.Free = relay.OrderShipped, []string{"unavailable, HTTP 500"}, nil
+		}, []Wrong{Stuck, NotTold, NotTold}},
+		"void at the cart, which gives another reason": {func(b *Books) {
+			shippedThoughVoid(b)
+			b.Ledger[0].Refusals[0] = "unavailable, HTTP 500"
+		}, []Wrong{Stuck, NotTold, NotTold}},
+		"void at the cart, which refuses one of two parcels": {func(b *Books) {
+			shippedThoughVoid(b)
+			b.Ledger[0].Refusals = append(b.Ledger[0].Refusals, "")
+		}, []Wrong{Stuck, NotTold, NotTold}},
+		"void at the cart, which refused two parcels that are told as one": {func(b *Books) {
+			shippedThoughVoid(b)
+			b.order().Parcels = nil
+			b.Ledger[0].Untold = append(b.Ledger[0].Untold, b.Warehouse[0].Parcels[0].Tracking)
+		}, nil},
+		"void at the cart, which refused one parcel, and another was never heard of": {func(b *Books) {
+			shippedThoughVoid(b)
+			b.order().Parcels = nil
+		}, []Wrong{NotTold, NotTold, NotTold, NotTold}},
+		"refused as void by a cart that shows it as open": {func(b *Books) {
+			shippedThoughVoid(b)
+			b.order().Cancelled, b.Free = false, nil
+		}, []Wrong{Stuck, NotTold, NotTold}},
+		"void and told, and the ledger waits": {func(b *Books) {
+			shippedThoughVoid(b)
+			b.Ledger[0].Refusals = nil
+		}, []Wrong{Stuck, NotTold, NotTold}},
+		"another order's parcel told besides": {func(b *Books) { b.order().Parcels[1].Tracking = "T2, T3" }, []Wrong{ToldTwice}},
+		"the contents of two parcels exchanged": {func(b *Books) {
+			p := b.order().Parcels
+			p[0].Items, p[1].Items = p[1].Items, p[0].Items
+		}, []Wrong{NotTold}},
+		"the contents of two parcels exchanged, which the warehouse never told": {func(b *Books) {
+			p := b.order().Parcels
+			p[0].Items, p[1].Items = p[1].Items, p[0].Items
+			b.Ledger[0].Trail = append(b.Ledger[0].Trail, store.EventAssumed)
+		}, nil},
+		"confirmed before anything left": {func(b *Books) { b.Warehouse[0].Parcels, b.order().Parcels = nil, nil }, []Wrong{Lost, Lost}},
+		"confirmed, and the warehouse sends no more": {func(b *Books) {
+			b.Warehouse[0].Parcels, b.order().Parcels = b.Warehouse[0].Parcels[:1], b.order().Parcels[:1]
+			b.Ledger[0].Trail = append(b.Ledger[0].Trail, store.EventShippedShort)
 		}, nil},
 		"void at the cart, unnoticed": {func(b *Books) { b.order().Cancelled = true }, []Wrong{Unanswered}},
 		"a cancel that nobody answered": {func(b *Books) {
@@ -139,10 +240,41 @@ func TestEveryWrongIsFound(t *testing.T) {
 			gone(b)
 			b.Ledger[0].State = relay.OrderSendingCancelled
 		}, []Wrong{CancelUntold}},
-		"cancelled, and the cart is about to be told": {func(b *Books) {
+		"cancelled, and the cart has shipped of it already": {func(b *Books) {
+			b.Warehouse, b.Free = nil, nil
+			b.Ledger[0].State = relay.OrderSendingCancelled
+		}, []Wrong{ToldTwice, ToldTwice, NotTold, ToldTwice, ToldTwice}},
+		"cancelled":                         {func(b *Books) { cancelled(b) }, nil},
+		"cancelled, and somebody wanted it": {func(b *Books) { cancelled(b); b.Wishes = wish(Wish{Cancel: true}) }, nil},
+		"cancelled, and nobody wanted it":   {func(b *Books) { cancelled(b); b.Wishes = wish(Wish{Reopen: true}) }, []Wrong{Lost}},
+		"cancelled at the warehouse, and nobody wanted it": {func(b *Books) {
+			cancelled(b)
+			b.Ledger[0].State, b.Wishes = relay.OrderCancelled, wish(Wish{})
+		}, []Wrong{Lost}},
+		"skipped": {func(b *Books) {
 			gone(b)
-			b.Ledger[0].State, b.Ledger[0].CancelPlanned = relay.OrderSendingCancelled, true
-		}, nil},
+			b.Ledger[0].State = relay.OrderSkipped
+		}, []Wrong{Lost}},
+		"skipped and shipped":              {func(b *Books) { b.Ledger[0].State, b.Free = relay.OrderSkipped, nil }, []Wrong{WronglyShipped, Lost}},
+		"reopened, and somebody wanted it": {func(b *Books) { reopened(b); b.Wishes = wish(Wish{Reopen: true}) }, nil},
+		"reopened, and nobody wanted it": {func(b *Books) {
+			reopened(b)
+			answered(b, "cancelled")
+			b.Wishes = wish(Wish{Cancel: true})
+		}, []Wrong{WronglyShipped}},
+		"reopened for what was asked before a cancel": {func(b *Books) {
+			reopened(b)
+			b.Ledger[0].Undone = true
+		}, []Wrong{WronglyShipped}},
+		"somebody else's order": {func(b *Books) { stranger(b) }, nil},
+		"somebody else's order, cancelled": {func(b *Books) {
+			stranger(b)
+			b.Warehouse[1].Cancelled = true
+		}, []Wrong{WronglyShipped}},
+		"somebody else's order, which we take for ours": {func(b *Books) {
+			stranger(b)
+			b.Ledger[0].WarehouseOrderID = "order_2"
+		}, []Wrong{Lost}},
 		"a cancel that was too late": {func(b *Books) {
 			b.Ledger[0].Trail = append(b.Ledger[0].Trail, store.EventCancelAsked, store.EventCancelTooLate)
 		}, nil},
@@ -173,14 +305,36 @@ func TestEveryWrongIsFound(t *testing.T) {
 		}, nil},
 		"an alert that people heard of":              {func(b *Books) { alerted(b, "alert_a"); b.Got[b.News[0]] = true }, nil},
 		"an alert of which the message did not come": {func(b *Books) { alerted(b, "alert_a") }, []Wrong{NotCalled}},
-		"an alert that no message tells":             {func(b *Books) { alerted(b, "") }, []Wrong{NotCalled}},
-		"an alert of a merchant that calls nobody":   {func(b *Books) { alerted(b, ""); b.Got = nil }, nil},
+		"an alert that people heard of, and that never was": {func(b *Books) {
+			b.Got = map[News]bool{{Message: "alert_a", Alert: 7, News: relay.AlertOpened}: true}
+		}, []Wrong{Misled}},
+		"an alert that no message tells": {func(b *Books) { alerted(b, "") }, []Wrong{NotCalled}},
+		"an alert that opened in two messages": {func(b *Books) {
+			alerted(b, "alert_a")
+			b.News = append(b.News, News{Message: "alert_b", Alert: 7, News: relay.AlertOpened})
+			b.Got[b.News[0]], b.Got[b.News[1]] = true, true
+		}, []Wrong{Misled}},
+		"an alert that rose in two messages": {func(b *Books) {
+			b.News = []News{{Message: "alert_a", Alert: 7, News: relay.AlertRaised}, {Message: "alert_b", Alert: 7, News: relay.AlertRaised}}
+			b.Got = map[News]bool{b.News[0]: true, b.News[1]: true}
+		}, nil},
+		"an alert of a merchant that calls nobody": {func(b *Books) { alerted(b, ""); b.Got = nil }, nil},
 		"still new":       {func(b *Books) { gone(b); b.Ledger[0].State = relay.OrderNew }, []Wrong{Stuck}},
 		"still in doubt":  {func(b *Books) { gone(b); b.Ledger[0].State = relay.OrderInDoubt }, []Wrong{Stuck}},
 		"still there":     {func(b *Books) { b.Ledger[0].State, b.Free = relay.OrderAtWarehouse, nil }, []Wrong{Stuck}},
 		"still not told":  {func(b *Books) { untold(b); b.Ledger[0].State, b.Free = relay.OrderShipped, nil }, []Wrong{Stuck, NotTold, NotTold}},
 		"on hold":         {func(b *Books) { gone(b); hold(b, relay.HoldUnknownItem) }, nil},
 		"on hold, asleep": {func(b *Books) { gone(b); hold(b, relay.HoldUnknownItem); b.Awake["SO-1042"] = false }, []Wrong{Stuck}},
+		"on hold for what never comes": {func(b *Books) {
+			gone(b)
+			hold(b, relay.HoldUnknownItem)
+			b.Endless = map[Key]bool{{shopName, number}: true}
+		}, nil},
+		"on hold, and nothing is in its way": {func(b *Books) {
+			gone(b)
+			hold(b, relay.HoldUnknownItem)
+			b.Endless = map[Key]bool{{"outlet", number}: true}
+		}, []Wrong{Stuck}},
 		"on hold, and nobody knows whether it is there": {func(b *Books) { hold(b, relay.HoldUnknownOutcome); b.Free = nil }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -208,7 +362,9 @@ func twice(b *Books) {
 // shippedThoughVoid is an order of which the cart takes no tracking any more.
 func shippedThoughVoid(b *Books) {
 	b.order().Parcels = b.order().Parcels[:1]
-	b.Ledger[0].State, b.Ledger[0].PushError, b.order().Cancelled = relay.OrderShipped, "order_void", true
+	b.Ledger[0].State, b.Ledger[0].Refusals = relay.OrderShipped, []string{"unavailable, HTTP 500; rejected, code order_void"}
+	b.Ledger[0].Untold = []string{b.Warehouse[0].Parcels[1].Tracking}
+	b.order().Cancelled, b.order().Status = true, "void"
 	b.Ledger[0].Trail = append(b.Ledger[0].Trail, store.EventCancelAsked, store.EventCancelTooLate)
 }
 
@@ -216,6 +372,25 @@ func shippedThoughVoid(b *Books) {
 func reopened(b *Books) {
 	o := &b.Ledger[0]
 	o.Trail = append([]store.EventKind{store.EventSeen, store.EventCancelAsked, store.EventCancelledSending, store.EventReopened}, o.Trail[1:]...)
+}
+
+// cancelled is an order that was cancelled before it was sent, of which the cart knows.
+func cancelled(b *Books) {
+	b.Warehouse, b.order().Parcels, b.Free = nil, nil, nil
+	b.Ledger[0].State, b.order().Cancelled, b.order().Status = relay.OrderSendingCancelled, true, "void"
+}
+
+// answered is what an operator heard of a cancel.
+func answered(b *Books, answer string) {
+	b.Answers = map[Key][]string{{shopName, number}: {answer}}
+}
+
+func wish(w Wish) map[Key]Wish { return map[Key]Wish{{shopName, number}: w} }
+
+// stranger is an order at the warehouse that somebody else sent under our number.
+func stranger(b *Books) {
+	twice(b)
+	b.Warehouse[1].Mark, b.Strangers = "ijklmnop", map[string]bool{"order_2": true}
 }
 
 // alerted opens an alert, with the message that tells it.
@@ -229,6 +404,14 @@ func changed(b *Books, how store.EventKind) {
 	key := Key{shopName, number}
 	b.Versions[key] = append(b.Versions[key], Content{Street: "1 High St", Lines: Units{"PAIR": 2, "MUG": 1}})
 	b.Ledger[0].Trail = append(b.Ledger[0].Trail, how)
+}
+
+// edited has the last version come so long before the order was confirmed.
+func edited(b *Books, before time.Duration) {
+	versions := b.Versions[Key{shopName, number}]
+	at := time.Now()
+	listed := at.Add(-time.Second)
+	b.Ledger[0].ConfirmedAt, b.Ledger[0].ListedAt, versions[len(versions)-1].Since = &at, &listed, at.Add(-before)
 }
 
 // second is an order of the other cart under the same number, at the warehouse by
@@ -246,4 +429,16 @@ func waitsThere(b *Books) {
 	b.Awake[o.Reference] = true
 	b.Warehouse[0].Parcels, b.order().Parcels = nil, nil
 	b.Carts[0].Stock = Units{"PAIR": 5, "MUG": 5} // the cart still subtracts it
+}
+
+// What a warehouse has of an order bears its reference or one of its tokens.
+func TestAt(t *testing.T) {
+	b := sound()
+	twice(&b)
+	stranger := b.Warehouse[0]
+	stranger.Mark = "ijklmnop"
+	list := append(b.Warehouse, stranger)
+	require.Equal(t, list[:2], b.Ledger[0].At(list))
+	list[1].Cancelled, list[0].Mark = true, number
+	require.Equal(t, list[:1], b.Ledger[0].At(list))
 }

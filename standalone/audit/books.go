@@ -1,6 +1,10 @@
 package audit
 
-import "orderferry/relay"
+import (
+	"time"
+
+	"orderferry/relay"
+)
 
 // Units are how many there are of each of some SKUs or item codes.
 type Units map[string]int64
@@ -66,8 +70,9 @@ type WarehouseOrder struct {
 
 // Content is what a version of an order at the cart asks for.
 type Content struct {
-	Street string // the address's first line; "" is not compared
-	Lines  Units  // by SKU
+	Street string    // the address's first line; "" is not compared
+	Lines  Units     // by SKU
+	Since  time.Time // when the cart took it, where it is not the first
 }
 
 // News is what became of an alert, and the message that tells it.
@@ -81,6 +86,15 @@ type News struct {
 type Key struct {
 	Cart   relay.ConnectionName
 	Number string
+}
+
+// Wish is what was asked for an order, by people or its cart, answered or not.
+type Wish struct{ Cancel, Reopen bool }
+
+// Deed is what people asked for.
+type Deed struct {
+	Subject string // of the finding if there is no answer
+	Words   string
 }
 
 // Books are what is known of one merchant, from all sides.
@@ -98,6 +112,16 @@ type Books struct {
 	// Answers are the results that operators were given when they cancelled, since
 	// they reopened the order last.
 	Answers map[Key][]string
+	// Wishes are what was asked for. nil: not compared.
+	Wishes map[Key]Wish
+	// Open is what people asked for and have no answer to.
+	Open []Deed
+	// Endless are the orders that wait for what never comes. nil: not compared.
+	Endless map[Key]bool
+	// Strangers are the warehouse's orders, by ID, that somebody else sent under our
+	// numbers, and Planted those, and all others, that it has though we sent none: such as
+	// it made once more by itself of one of ours.
+	Strangers, Planted map[string]bool
 	// Reopened are the orders of which operators were told that they are sent anew.
 	Reopened map[Key]bool
 	// News is all that people are to be told of alerts, and Got what reached them. nil:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -21,9 +22,12 @@ type Order struct {
 	State            relay.OrderState
 	WarehouseOrderID relay.WarehouseOrderID
 	Hold             relay.HoldReason // "" when it is not on hold
-	PushError        string           // why the cart does not take its tracking; "" when nothing waits to be told
-	CancelPlanned    bool             // the cart is to be told of its cancel (again), at a time that is set
+	Refusals         []string         // of each parcel that the cart is still to be told of, all that it said to that
+	Untold           []string         // the tracking numbers of these, and of what is told with them
 	Trail            []store.EventKind
+	ConfirmedAt      *time.Time // nil: not yet
+	ListedAt         *time.Time // when its cart's listing told anything last before that; nil: never
+	Undone           bool       // reopened when a person had asked for a cancel since they asked for that
 }
 
 func (o Order) has(kind store.EventKind) bool { return slices.Contains(o.Trail, kind) }
@@ -41,8 +45,16 @@ func (o Order) hasNow(kind store.EventKind) bool {
 	return false
 }
 
+// Key names the order.
+func (o Order) Key() Key { return Key{o.Cart, o.Number} }
+
 // Marks are what a warehouse may have been given to know the order by.
 func (o Order) Marks() []string { return append([]string{string(o.Reference)}, o.Tokens...) }
+
+// At lists the orders that a warehouse has of it, and did not cancel.
+func (o Order) At(warehouse []WarehouseOrder) []WarehouseOrder {
+	return slices.DeleteFunc(alive(warehouse), func(w WarehouseOrder) bool { return !slices.Contains(o.Marks(), w.Mark) })
+}
 
 // Querier is a connection or a pool.
 type Querier interface {
@@ -53,12 +65,22 @@ type Querier interface {
 // does not ask the code that is audited.
 func Ledger(ctx context.Context, q Querier, merchant relay.MerchantID) ([]Order, error) {
 	rows, err := q.Query(ctx, `
+		with listings as materialized (
+			select distinct o.cart_id, e.at from orders o join order_events e on e.order_id = o.id where o.merchant_id = $1 and e.actor = 'job pull_orders')
 		select o.id, c.name, o.number, o.reference, array(select s.token from submissions s where s.order_id = o.id order by s.id),
 			o.state, coalesce(o.warehouse_order_id, ''), coalesce(o.hold_reason, ''),
-			coalesce((select string_agg(s.push_error, '; ' order by s.id) from shipments s where s.order_id = o.id and s.state = 'ready'), ''),
-			o.cart_cancel_at is not null,
-			array(select e.kind from order_events e where e.order_id = o.id order by e.id)
-		from orders o join connections c on c.id = o.cart_id where o.merchant_id = $1 order by o.id`, merchant)
+			array(select coalesce((select string_agg(e.detail ->> 'error', '; ' order by e.id) from order_events e
+					where e.order_id = o.id and e.kind = 'tell_failed' and (e.detail ->> 'shipment')::bigint = s.id), '')
+				from shipments s where s.order_id = o.id and s.state = 'ready' order by s.id),
+			array(select s.tracking_number from shipments s where s.order_id = o.id and s.state in ('ready', 'merged')),
+			array(select e.kind from order_events e where e.order_id = o.id order by e.id),
+			confirmed.at, (select max(l.at) from listings l where l.cart_id = o.cart_id and l.at < confirmed.at),
+			exists (select from order_events e join order_events c on c.order_id = e.order_id and c.id < e.id
+				where e.order_id = o.id and e.kind = 'reopened' and c.kind = 'cancel_asked'
+					and (c.detail ->> 'asked')::timestamptz > (e.detail ->> 'asked')::timestamptz)
+		from orders o join connections c on c.id = o.cart_id
+			left join lateral (select max(e.at) as at from order_events e where e.order_id = o.id and e.kind = 'confirmed') confirmed on true
+		where o.merchant_id = $1 order by o.id`, merchant)
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}

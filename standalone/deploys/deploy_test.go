@@ -71,7 +71,13 @@ func newYard(t *testing.T) *yard {
 	y.ledger, err = store.Open(t.Context(), y.database, keyring)
 	require.NoError(t, err)
 	t.Cleanup(y.ledger.Close)
-	server, err := temporal.Start(t.Context(), temporal.Config{File: filepath.Join(y.dir, "temporal.db"), SearchAttributes: workflows.SearchAttributes(), Log: log})
+	server, err := temporal.Start(t.Context(), temporal.Config{
+		File: filepath.Join(y.dir, "temporal.db"), SearchAttributes: workflows.SearchAttributes(), Log: log,
+		DynamicConfig: map[string]any{ // for clocks that skip
+			"frontend.WorkflowTimeSkippingEnabled": true,
+			"history.timerProcessorMaxTimeShift":   20 * time.Millisecond,
+		},
+	})
 	require.NoError(t, err)
 	t.Cleanup(server.Stop)
 	y.address = server.Address()
@@ -202,9 +208,12 @@ func (y *yard) settle() {
 }
 
 // history reads the current run of a merchant.
-func (y *yard) history(merchant string) *history.History {
+func (y *yard) history(merchant string) *history.History { return y.run("merchant/"+merchant, "") }
+
+// run reads a run of a workflow; "" is the current one.
+func (y *yard) run(id, run string) *history.History {
 	var h history.History
-	for events := y.client.GetWorkflowHistory(y.t.Context(), "merchant/"+merchant, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); events.HasNext(); {
+	for events := y.client.GetWorkflowHistory(y.t.Context(), id, run, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); events.HasNext(); {
 		e, err := events.Next()
 		require.NoError(y.t, err)
 		h.Events = append(h.Events, e)

@@ -50,9 +50,11 @@ func (h *harness) cancel(ctx context.Context, s sale) (answered bool) {
 			Result string `json:"result"`
 		}
 		r := workflows.CancelRequest{Reference: o.Reference, Reason: "changed their mind", Actor: "clerk"}
+		h.wish(s, audit.Wish{Cancel: true})
 		if h.ask(ctx, workflows.MerchantID(o.Merchant), workflows.CancelOrder, r, &out) != nil {
 			return false
 		}
+		h.count(cancelsAnswered + out.Result)
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		key := h.key(s)
@@ -108,6 +110,7 @@ func (h *harness) unhold(ctx context.Context, s sale, o store.OrderSummary) {
 	own, request := workflows.Release, workflows.HoldRequest{Actor: "clerk"}
 	all, many := workflows.ReleaseOrders, any(one)
 	if s.then == holdAndCancel {
+		h.wish(s, audit.Wish{Cancel: true})
 		own, request.Reason = workflows.Cancel, "no answer"
 		all, many = workflows.CancelHeld, workflows.CancelHeldRequest{ReleaseRequest: one, Why: "no answer"}
 	}
@@ -132,11 +135,9 @@ func (h *harness) stays(ctx context.Context, s sale) {
 	if _, still := ours(); !held || !still { // somebody let it go meanwhile
 		return
 	}
-	for _, w := range there {
-		if !w.Cancelled && slices.Contains(before.Marks(), w.Mark) {
-			h.wrong(audit.Finding{Wrong: audit.WronglyShipped, Merchant: merchantID(i), Subject: string(before.Reference),
-				Words: fmt.Sprintf("a person had put it on hold, and the warehouse had it as %s", w.ID)})
-		}
+	for _, w := range before.At(there) {
+		h.wrong(audit.Finding{Wrong: audit.WronglyShipped, Merchant: merchantID(i), Subject: string(before.Reference),
+			Words: fmt.Sprintf("a person had put it on hold, and the warehouse had it as %s", w.ID)})
 	}
 }
 
@@ -146,6 +147,7 @@ func (h *harness) reopen(ctx context.Context, s sale, o store.OrderSummary) (reo
 		Reopened bool `json:"reopened"`
 	}
 	r := workflows.ReopenRequest{Reference: o.Reference, Reason: "they want it after all", Actor: "clerk"}
+	h.wish(s, audit.Wish{Reopen: true})
 	if h.ask(ctx, workflows.MerchantID(o.Merchant), workflows.ReopenOrder, r, &out) != nil {
 		return false, false
 	}
@@ -155,7 +157,9 @@ func (h *harness) reopen(ctx context.Context, s sale, o store.OrderSummary) (reo
 		defer h.mu.Unlock()
 		key := h.key(s)
 		h.reopened[key] = true
-		delete(h.answers, key) // they were about the order's life before
+		// They were about the order's life before.
+		delete(h.answers, key)
+		h.wishes[key] = audit.Wish{Reopen: true}
 	}
 	return out.Reopened, true
 }
@@ -179,7 +183,8 @@ type restorer interface{ Restore(number string) error }
 // it as cancelled; then a person has it sent anew.
 func (h *harness) revive(ctx context.Context, s sale, cart shop.Cart, o shop.Order) {
 	back, ok := cart.(restorer)
-	if err := cart.Void(o.Number); err != nil || !ok {
+	h.wish(s, audit.Wish{Cancel: true})
+	if !h.atCart(ctx, ordersVoided, func() error { return cart.Void(o.Number) }) || !ok {
 		return
 	}
 	left := func(o store.OrderSummary) bool {
@@ -194,7 +199,7 @@ func (h *harness) revive(ctx context.Context, s sale, cart shop.Cart, o shop.Ord
 			return
 		}
 	}
-	if back.Restore(o.Number) != nil {
+	if !h.atCart(ctx, ordersRestored, func() error { return back.Restore(o.Number) }) {
 		return
 	}
 	h.await(ctx, s, func(o store.OrderSummary) bool {

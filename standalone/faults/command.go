@@ -23,8 +23,8 @@ func Command(dir *string, stdout, stderr io.Writer) *cobra.Command {
 		Long: `Break everything while orders flow, and then hold the books of the simulated shops
 and warehouses against the ledger. The workers are processes of their own. They
 kill themselves with SIGKILL at named points (before and after each request to a
-vendor, each step with files and each statement of the ledger), and are killed at random
-in mid work. Postgres is restarted and cut off, Temporal is restarted, and the
+vendor, each step with files and each statement of the ledger), are killed at random in
+mid work, or are asked to stop. Postgres is restarted and cut off, Temporal is restarted, and the
 vendors fail in every way that the simulators know. Orders are short of stock,
 unknown, cancelled by the cart and by operators, put on hold, reopened, edited, and
 shipped in parts.
@@ -32,7 +32,8 @@ shipped in parts.
 A third of the merchants have their books compared, with orders at the warehouse
 that nobody here sent, that are there twice or had been refused; another third have
 their people called by a webhook, which fails in its own ways. Both make up for what
-is lost elsewhere, and so the last third has neither.
+is lost elsewhere, and so the last third has neither; of what is lost there, only
+the looks at alerts every five minutes make up for holds without a workflow.
 
 It prints what it did and what is wrong: lost, duplicated, wrongly shipped, not
 told, told twice, stuck without a reason, people not called, each with its trail; it

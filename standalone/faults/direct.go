@@ -3,6 +3,7 @@ package faults
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,8 +34,8 @@ func (h *harness) calm(ctx context.Context) error {
 	}
 }
 
-// direct carries out the plan, kill by kill, until all kills are done and all is
-// whole again. What people do to orders may still go on.
+// direct carries out the plan, kill by kill, until all kills are done, or work has come
+// to a standstill, and all is whole again. What people do to orders may still go on.
 func (h *harness) direct(ctx context.Context) error {
 	if err := h.calm(ctx); err != nil {
 		return err
@@ -65,7 +66,7 @@ func (h *harness) direct(ctx context.Context) error {
 				return err
 			}
 			if s.then != leave {
-				h.deeds.Go(func() { h.do(ctx, s) })
+				h.deed(s.merchant, audit.Deed{Subject: h.key(s).Number, Words: string(s.then)}, func() { h.do(ctx, s) })
 			}
 		}
 		for ; len(left.vendors) > 0 && left.vendors[0].at <= now; left.vendors = left.vendors[1:] {
@@ -75,7 +76,7 @@ func (h *harness) direct(ctx context.Context) error {
 		}
 		for ; len(left.changes) > 0 && left.changes[0].at <= now; left.changes = left.changes[1:] {
 			c := left.changes[0]
-			h.deeds.Go(func() { h.change(ctx, c) })
+			h.deed(c.merchant, audit.Deed{Subject: string(merchantID(c.merchant)), Words: string(c.what)}, func() { h.change(ctx, c) })
 		}
 		for ; len(left.tricks) > 0 && left.tricks[0].at <= now; left.tricks = left.tricks[1:] {
 			h.people.arm(left.tricks[0].what)
@@ -89,6 +90,10 @@ func (h *harness) direct(ctx context.Context) error {
 		}
 		select {
 		case <-h.crew.killed:
+		case <-time.After(standstill):
+			h.sayf("%s  no worker was killed at work for %s: they find nothing to do", h.since(), standstill)
+			h.crew.makePeace()
+			return h.everyKind(ctx)
 		case err := <-broken:
 			return err
 		case <-ctx.Done():
@@ -126,7 +131,8 @@ func (h *harness) do(ctx context.Context, s sale) {
 	cart, o := h.order(s)
 	switch s.then {
 	case voidIt:
-		_ = cart.Void(o.Number) // the cart refuses when it has shipped
+		h.wish(s, audit.Wish{Cancel: true})
+		h.atCart(ctx, ordersVoided, func() error { return cart.Void(o.Number) })
 	case cancelIt:
 		h.cancel(ctx, s)
 	case holdAndRelease, holdAndCancel:
@@ -140,7 +146,7 @@ func (h *harness) do(ctx context.Context, s sale) {
 		next := o
 		next.Street = street
 		h.version(s, next.Content())
-		if cart.Readdress(o, street) != nil {
+		if !h.atCart(ctx, ordersReaddressed, func() error { return cart.Readdress(o, street) }) {
 			h.unversion(s)
 		}
 	case changeLine:
@@ -148,10 +154,24 @@ func (h *harness) do(ctx context.Context, s sale) {
 		next := o
 		next.Lines = append([]shop.Line{{SKU: sku, Units: units}}, o.Lines[1:]...)
 		h.version(s, next.Content())
-		if cart.Recount(o, sku, units) != nil {
+		if !h.atCart(ctx, ordersRecounted, func() error { return cart.Recount(o, sku, units) }) {
 			h.unversion(s)
 		}
 	}
+}
+
+// atCart changes an order at its cart, as soon as the cart is free to, and counts
+// it. A cart refuses what comes too late: the order has shipped, or is void.
+func (h *harness) atCart(ctx context.Context, what string, change func() error) (done bool) {
+	err := change()
+	for errors.Is(err, shop.ErrOnItsWay) && rest(ctx, time.Second) {
+		err = change()
+	}
+	if err != nil {
+		what += tooLateAtCart
+	}
+	h.count(what)
+	return err == nil
 }
 
 // version notes what an order asks for from now on.
@@ -159,6 +179,7 @@ func (h *harness) version(s sale, c audit.Content) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	key := h.key(s)
+	c.Since = time.Now()
 	h.versions[key] = append(h.versions[key], c)
 }
 

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"orderferry/standalone/proctest"
 )
 
 // TestMain makes the test binary a worker when the harness runs it as one.
@@ -42,13 +44,9 @@ func seed(t *testing.T) uint64 {
 // The short form of "standalone faults": nothing is lost, nothing is sent twice
 // and nothing is silent, whatever breaks.
 func TestFaults(t *testing.T) {
-	dir, err := os.MkdirTemp("", "orderferry-")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	require.NoError(t, os.Chmod(dir, 0o711)) // the private Postgres' own user has to pass
 	tally, err := Run(t.Context(), Config{
 		Orders: 360, Kills: 38, Merchants: 18, Workers: 4, Restarts: 1, Cuts: 1, Temporals: 1, VendorEach: 1, Life: 1500 * time.Millisecond,
-		Seed: seed(t), Dir: dir, Pace: pace, Patience: time.Minute, Out: t.Output(),
+		Seed: seed(t), Dir: proctest.DataDir(t), Pace: pace, Patience: time.Minute, Out: t.Output(),
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError})),
 		Command: func() *exec.Cmd {
 			self, err := os.Executable()
@@ -70,7 +68,7 @@ func TestFaults(t *testing.T) {
 	for _, c := range tally.Deeds {
 		done[c.Name] = c.N
 	}
-	for _, what := range []string{ordersHeld, ordersReopened, booksCompared, messagesSent} {
+	for _, what := range []string{ordersHeld, ordersReopened, ordersVoided, ordersReaddressed, ordersRecounted, booksCompared, messagesSent} {
 		require.NotZero(t, done[what], what)
 	}
 	// A fault befalls a request that is made, and in a short run not all are: how

@@ -93,11 +93,14 @@ type harness struct {
 	versions map[orderKey][]audit.Content
 	answers  map[orderKey][]string
 	reopened map[orderKey]bool
+	wishes   map[orderKey]audit.Wish
+	underWay map[*underWay]bool // deeds that have no answer yet
 	sales    map[orderKey]sale
-	// strangers are orders at warehouses that are none of ours, and waiting those that
-	// go on once they are known to be.
+	// planted are the orders that warehouses have though no worker sent them: strangers
+	// are none of ours, and waiting go on once they are known to be.
+	planted   map[stranger]bool
 	strangers map[stranger]bool
-	waiting   []stranger
+	waiting   map[stranger]bool
 	done      map[string]int64 // what people did, by what is printed of it
 	seen      []audit.Finding  // what was wrong for a while
 }
@@ -116,7 +119,8 @@ func Run(ctx context.Context, cfg Config) (_ Tally, err error) {
 	h := &harness{
 		Config: cfg, began: time.Now(), outages: make(map[trouble]int),
 		versions: make(map[orderKey][]audit.Content), answers: make(map[orderKey][]string), sales: make(map[orderKey]sale),
-		reopened: make(map[orderKey]bool), strangers: make(map[stranger]bool), done: make(map[string]int64),
+		reopened: make(map[orderKey]bool), wishes: make(map[orderKey]audit.Wish), underWay: make(map[*underWay]bool),
+		strangers: make(map[stranger]bool), planted: make(map[stranger]bool), waiting: make(map[stranger]bool), done: make(map[string]int64),
 	}
 	h.plan = newPlan(cfg.Seed, shape{
 		orders: cfg.Orders, kills: cfg.Kills, merchants: cfg.Merchants,

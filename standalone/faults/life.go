@@ -32,7 +32,9 @@ type crew struct {
 	atPoint  int
 	atRandom int
 	idle     int // killed while nothing was under way: does not count
-	failed   int // ended by themselves: what they stand on was away
+	stopped  int // asked to end, and did
+	away     int // ended by themselves: what they stand on was away
+	crashed  []string
 	startup  time.Duration
 	started  int
 	alive    map[*life]bool
@@ -77,7 +79,7 @@ func (c *crew) next() *life {
 	}
 	l.end = c.plan.end(c.begun)
 	c.begun++
-	if !l.end.random {
+	if !l.end.random && !l.end.asked {
 		known := slices.Sorted(maps.Keys(c.passed))
 		hit := slices.Sorted(maps.Keys(c.hits))
 		l.aim = aim{After: l.end.after, Fresh: true, Known: hit, Skip: l.end.skip, Dangerous: c.freshDanger(known)}
@@ -121,16 +123,21 @@ func (c *crew) bury(l *life) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.alive, l)
-	if c.peace {
+	switch how := l.how(); {
+	case how == byItself:
+		c.crashed = append(c.crashed, fmt.Sprintf("it ended with %v: %s", l.cmd.ProcessState, l.said))
 		return
-	}
-	switch {
+	case c.peace || how == panicked:
+		return
+	case how == stopped:
+		c.stopped++
+		return
+	case how == away:
+		c.away++
+		return
 	case l.died != "":
 		c.hits[l.died]++
 		c.atPoint++
-	case !l.killed():
-		c.failed++
-		return
 	case l.underWay == 0:
 		c.idle++
 		return
@@ -182,6 +189,7 @@ type life struct {
 	process  *os.Process // nil until it runs
 	down     bool        // it is to be killed
 	underWay int
+	asked    bool   // it is to stop by itself
 	died     string // the point of death
 	said     string // the last that it said of itself
 }
@@ -310,7 +318,26 @@ func (l *life) murder(ctx context.Context, ended <-chan struct{}) {
 		}
 		break
 	}
+	if l.end.asked {
+		l.ask(ctx, ended)
+		return
+	}
 	l.stop()
+}
+
+// ask has the process stop as a deploy does, and kills it if it does not.
+func (l *life) ask(ctx context.Context, ended <-chan struct{}) {
+	l.mu.Lock()
+	l.asked = true
+	_ = l.process.Signal(syscall.SIGTERM)
+	l.mu.Unlock()
+	select {
+	case <-ended:
+	case <-time.After(grace + patience):
+		l.stop()
+	case <-ctx.Done():
+		l.stop()
+	}
 }
 
 // stop kills the process.
@@ -322,11 +349,37 @@ func (l *life) stop() {
 	}
 }
 
+// ending is how a process ended.
+type ending int
+
+const (
+	killed   ending = iota // by SIGKILL, its own or ours
+	stopped                // as it was asked to
+	away                   // what it stands on was away
+	panicked               // its log says why
+	byItself
+)
+
+func (l *life) how() ending {
+	switch {
+	case l.killed() || l.cmd == nil || l.cmd.ProcessState == nil:
+		return killed
+	case l.asked && (l.cmd.ProcessState.Success() || l.endedBy(syscall.SIGTERM)): // by the signal itself, before it could hear of it
+		return stopped
+	case l.said == withoutServers:
+		return away
+	case l.cmd.ProcessState.ExitCode() == 2:
+		return panicked
+	}
+	return byItself
+}
+
 // killed reports whether the process ended by SIGKILL, its own or ours.
 func (l *life) killed() bool {
-	if l.cmd == nil || l.cmd.ProcessState == nil {
-		return false
-	}
+	return l.cmd != nil && l.cmd.ProcessState != nil && l.endedBy(syscall.SIGKILL)
+}
+
+func (l *life) endedBy(s syscall.Signal) bool {
 	status, ok := l.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+	return ok && status.Signaled() && status.Signal() == s
 }

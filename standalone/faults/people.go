@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"orderferry/relay"
 	"orderferry/standalone/audit"
 )
@@ -39,11 +41,13 @@ type people struct {
 	address string
 	key     []byte // of the signatures
 
-	mu     sync.Mutex
-	armed  []trick
-	befell map[trick]int64
-	read   map[string]letter // by id
-	wrong  []audit.Finding
+	mu      sync.Mutex
+	armed   []trick
+	befell  map[trick]int64
+	calmed  time.Time         // since then only messages that are written later are tricked, once
+	tricked map[string]bool   // since then, by id
+	read    map[string]letter // by id
+	wrong   []audit.Finding
 }
 
 // letter is a message as it came first.
@@ -61,7 +65,7 @@ func newPeople() (*people, error) {
 	}
 	p := &people{
 		address: "http://" + l.Addr().String() + "/alerts", key: []byte("what people and the worker share"),
-		befell: make(map[trick]int64), read: make(map[string]letter),
+		befell: make(map[trick]int64), tricked: make(map[string]bool), read: make(map[string]letter),
 	}
 	p.server = &http.Server{Handler: p, ReadHeaderTimeout: 10 * time.Second}
 	go p.server.Serve(l) //nolint:errcheck // close ends it
@@ -88,18 +92,31 @@ func (p *people) arm(t trick) {
 	p.armed = append(p.armed, t)
 }
 
-// calm disarms all tricks but one of each that was played on nobody yet.
+// calm disarms all tricks but one of each that was played on nobody yet. These are
+// for messages that failed in no other way: what fails again waits for longer, each
+// time, than anybody's patience lasts.
 func (p *people) calm() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.armed = slices.DeleteFunc(tricks(), func(t trick) bool { return p.befell[t] > 0 })
+	p.calmed = time.Now()
 }
 
-func (p *people) nextTrick() trick {
+// nextTrick is what goes wrong with a message; "" is nothing.
+func (p *people) nextTrick(id, body string) trick {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.armed) == 0 {
 		return ""
+	}
+	if !p.calmed.IsZero() {
+		var m struct {
+			Timestamp time.Time `json:"timestamp"`
+		}
+		if err := json.Unmarshal([]byte(body), &m); err != nil || m.Timestamp.Before(p.calmed) || p.tricked[id] {
+			return ""
+		}
+		p.tricked[id] = true
 	}
 	t := p.armed[0]
 	p.armed = p.armed[1:]
@@ -112,7 +129,7 @@ func (p *people) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // its sender died
 	}
-	t := p.nextTrick()
+	t := p.nextTrick(r.Header.Get("Webhook-Id"), string(body))
 	switch t {
 	case turnedAway:
 		w.WriteHeader(http.StatusBadGateway)
@@ -211,8 +228,8 @@ func (p *people) counts() (messages int, befell map[string]int64) {
 const alertEvery = relay.MinAlertEvery
 
 // callsPeople reports whether the i-th merchant has its people called: a third of
-// all. A look at alerts makes up for wake-ups that were lost, and the others are to
-// show such a loss.
+// all. A look at alerts makes up for wake-ups that were lost; that of the others comes
+// only every five minutes, so that they show such a loss for as long.
 func callsPeople(i int) bool { return turn(i) == 1 }
 
 // comparesBooks reports whether the books of the i-th merchant are compared:
@@ -234,7 +251,32 @@ func (h *harness) calls(ctx context.Context, b *audit.Books, i int) (err error) 
 	if !callsPeople(i) {
 		return nil
 	}
+	b.Got = h.people.got(b.Merchant) // first: the ledger has what is told before it is
 	b.News, err = audit.Alerts(ctx, h.database, b.Merchant, relay.ByWebhook)
-	b.Got = h.people.got(b.Merchant)
 	return err
+}
+
+// uncalled finds the orders on hold for which people should have been called by
+// now, and no alert is open.
+func (h *harness) uncalled(ctx context.Context, i int) ([]audit.Finding, error) {
+	if !callsPeople(i) {
+		return nil, nil
+	}
+	m := merchantID(i)
+	rows, err := h.database.Query(ctx, `
+		select o.reference, o.hold_reason from orders o
+		where o.merchant_id = $1 and o.state = 'held' and o.warehouse_order_id is null and coalesce(o.first_held_at, o.held_at) < now() - $2::interval
+			and not exists (select from alerts a where a.merchant_id = o.merchant_id and a.cause = 'hold/' || o.hold_reason and a.closed_at is null)
+		order by o.id`, m, time.Duration(h.people.policy().After[0])+time.Duration(alertEvery))
+	if err != nil {
+		return nil, err
+	}
+	var reference, reason string
+	var out []audit.Finding
+	_, err = pgx.ForEachRow(rows, []any{&reference, &reason}, func() error {
+		out = append(out, audit.Finding{Wrong: audit.NotCalled, Merchant: m, Subject: reference,
+			Words: fmt.Sprintf("it is on hold (%s) for longer than %s, and no alert is open", reason, h.people.policy().After[0])})
+		return nil
+	})
+	return out, err
 }

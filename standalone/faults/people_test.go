@@ -11,6 +11,24 @@ import (
 	"orderferry/standalone/audit"
 )
 
+// Once peace is made a message fails at most once, for what fails again rests for minutes.
+func TestCalmPeopleAreTrickyOnlyOnce(t *testing.T) {
+	p, err := newPeople()
+	require.NoError(t, err)
+	defer p.close()
+	msg := relay.AlertMessage{Merchant: "m02", Key: "alert_a", At: time.Now(), Count: 1, Notices: []relay.AlertNotice{{
+		Alert: relay.Alert{ID: 7, Merchant: "m02", Cause: "hold/bad_address", Level: 1, Headline: "2 orders"}, News: relay.AlertOpened,
+	}}}
+	post := func() error { return notify.Webhook{}.Post(t.Context(), p.address, p.secret(), msg) }
+	p.calm()
+	require.NoError(t, post(), "it was written before")
+	msg.Key, msg.At = "alert_b", time.Now()
+	require.Error(t, post(), "a trick that was played on nobody yet")
+	require.NoError(t, post(), "the same again")
+	msg.Key = "alert_c"
+	require.Error(t, post(), "and another")
+}
+
 // People take what the real sender sends, once, whatever befalls it on the way, and
 // notice a message that is not what it should be.
 func TestPeopleReadMessages(t *testing.T) {

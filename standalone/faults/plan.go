@@ -318,13 +318,14 @@ type end struct {
 	skip   int           // fresh points that are passed first
 	cold   bool          // it keeps no workflow in memory
 	random bool          // killed in mid work instead of at a point
+	asked  bool          // asked to stop in mid work, as by a deploy, instead of being killed
 }
 
 // end draws how the i-th life ends.
 func (p plan) end(i int) end {
 	r := draw(p.seed, streamLives+stream(i))
 	e := end{after: time.Duration(min(r.ExpFloat64(), 4) * float64(p.life)), point: r.Float64(), n: 1 + int(r.ExpFloat64()*2), skip: r.IntN(3)}
-	e.cold, e.random = r.IntN(5) > 0, r.IntN(4) == 0
+	e.cold, e.random, e.asked = r.IntN(5) > 0, r.IntN(4) == 0, r.IntN(12) == 0
 	return e
 }
 

@@ -23,6 +23,22 @@ func TestASeedDrawsTheSameAgain(t *testing.T) {
 	require.Equal(t, newPlan(7, small).sales, newPlan(7, more).sales, "each concern draws for itself")
 }
 
+func TestLivesEndInEveryWay(t *testing.T) {
+	p, ends := newPlan(1, small), map[string]int{}
+	for i := range 200 {
+		switch e := p.end(i); {
+		case e.asked:
+			ends["asked to stop"]++
+		case e.random:
+			ends["killed at random"]++
+		default:
+			ends["at a point"]++
+		}
+	}
+	require.Len(t, ends, 3)
+	require.Greater(t, ends["at a point"], 100)
+}
+
 func TestAPlanHasEverything(t *testing.T) {
 	p := newPlan(1, small)
 	fates, deeds, numbers := map[shop.Fate]int{}, map[deed]int{}, map[orderKey]bool{}

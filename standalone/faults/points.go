@@ -102,16 +102,18 @@ var risky = []string{
 	"POST easypost /orders", "DELETE easypost /orders/{id}", "POST tradegecko", "PUT tradegecko",
 	"POST bergen PickTicketAdd", "POST bergen CancelPickTicket", "csv create in", "csv create sent", "csv rename in", "csv-cart rename out",
 	"Store.Claim", "Store.RecordOutcomes", "Store.Reopen", "Store.RecordLooks", "Store.TakeOver", "Store.RecordProgress", "Store.RecordTold",
-	"Store.RecordSent", "Store.RecordCancels", "Store.RequestCancel", "Store.TakeIn", "Store.Release", "Store.RecordDuplicates",
+	"Store.RecordSent", "Store.RecordCancels", "Store.RequestCancels", "Store.TakeIn", "Store.Release", "Store.RecordDuplicates",
 	"Store.ReopenOrder", "Store.CancelHeld", "Store.DoubtShown", "Store.HoldSuspects", "Store.RecordCompared",
 	"POST people", "Store.ClaimAlertMessage", "Store.RecordAlertSent",
 }
 
 // dangerous reports whether a point lies at a risky step.
 func dangerous(point string) bool {
-	return slices.ContainsFunc(risky, func(step string) bool {
-		return strings.HasSuffix(point, " "+step) || (strings.HasPrefix(step, "P") && strings.Contains(point, " "+step+" "))
-	})
+	return slices.ContainsFunc(risky, func(step string) bool { return liesAt(point, step) })
+}
+
+func liesAt(point, step string) bool {
+	return strings.HasSuffix(point, " "+step) || (strings.HasPrefix(step, "P") && strings.Contains(point, " "+step+" "))
 }
 
 // transport passes a point before and after each request to a vendor.
@@ -162,7 +164,7 @@ func (t tracer) start(ctx context.Context, conn *pgx.Conn, sql string) context.C
 	}
 	s := traced{method: method}
 	switch {
-	case sql == "begin":
+	case strings.HasPrefix(sql, "begin"): // some say how they are isolated
 		t.pass('+', "before begin "+method)
 		s.opens = true
 	case sql == "commit":

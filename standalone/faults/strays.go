@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -61,8 +62,22 @@ func (h *harness) double(ctx context.Context, merchant int, w *shop.EasyPost) {
 	if at < 0 {
 		return
 	}
-	if ids, _ := w.Slip(list[at], list[at].Description); len(ids) > 0 {
-		h.count(ordersDoubled)
+	h.slip(merchant, w, list[at], list[at].Description, h.planted, ordersDoubled)
+}
+
+// slip has the warehouse take an order, notes what it is called there, and counts it.
+// A fault may have the warehouse take it twice.
+func (h *harness) slip(merchant int, w *shop.EasyPost, o easypost.OrderView, description string, noted map[stranger]bool, what string) {
+	ids, _ := w.Slip(o, description)
+	if len(ids) == 0 { // a fault
+		return
+	}
+	h.count(what)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, id := range ids {
+		noted[stranger{merchant, id}] = true
+		h.planted[stranger{merchant, id}] = true
 	}
 }
 
@@ -88,15 +103,7 @@ func (h *harness) intrude(ctx context.Context, c change, w *shop.EasyPost) {
 	for i := range token {
 		token[i] = byte('a' + dice.IntN(26))
 	}
-	ids, _ := w.Slip(list[0], fmt.Sprintf("relay:%s %s", token, number))
-	h.mu.Lock()
-	for _, id := range ids {
-		h.strangers[stranger{c.merchant, id}] = true
-	}
-	h.mu.Unlock()
-	if len(ids) > 0 {
-		h.count(strangersThere)
-	}
+	h.slip(c.merchant, w, list[0], fmt.Sprintf("relay:%s %s", token, number), h.strangers, strangersThere)
 }
 
 // deny has the warehouse take an order after all that it had refused: it has to be
@@ -123,15 +130,7 @@ func (h *harness) deny(ctx context.Context, merchant int, w *shop.EasyPost) {
 	for _, code := range []string{shop.LateCode, shop.ShortCode} { // whichever it was refused for
 		h.deliver(merchant, code, 1)
 	}
-	ids, _ := w.Slip(taken, fmt.Sprintf("relay:%s %s", token, o.Number))
-	h.mu.Lock()
-	for _, id := range ids {
-		h.waiting = append(h.waiting, stranger{merchant, id})
-	}
-	h.mu.Unlock()
-	if len(ids) > 0 {
-		h.count(ordersTaken)
-	}
+	h.slip(merchant, w, taken, fmt.Sprintf("relay:%s %s", token, o.Number), h.waiting, ordersTaken)
 }
 
 // refused is an order that a merchant's warehouse refused for want of stock, and
@@ -163,9 +162,9 @@ func (h *harness) refused(ctx context.Context, merchant int) (sale, string, bool
 // ledger knows them.
 func (h *harness) letAdopted(ctx context.Context) {
 	h.mu.Lock()
-	waiting := slices.Clone(h.waiting)
+	waiting := maps.Clone(h.waiting)
 	h.mu.Unlock()
-	for _, s := range waiting {
+	for s := range waiting {
 		var known bool
 		err := h.database.QueryRow(ctx, `
 			select exists (select from orders where merchant_id = $1 and warehouse_order_id = $2 and state in ('at_warehouse', 'held'))`, merchantID(s.merchant), s.id).Scan(&known)
@@ -173,7 +172,7 @@ func (h *harness) letAdopted(ctx context.Context) {
 			continue
 		}
 		h.mu.Lock()
-		h.waiting = slices.DeleteFunc(h.waiting, func(w stranger) bool { return w == s })
+		delete(h.waiting, s)
 		h.mu.Unlock()
 	}
 }
@@ -182,24 +181,6 @@ func (h *harness) letAdopted(ctx context.Context) {
 type stranger struct {
 	merchant int
 	id       string
-}
-
-// withoutStrangers takes strangers out of a merchant's books, and says which of
-// them were not left alone.
-func (h *harness) withoutStrangers(i int, b *audit.Books) (wrong []audit.Finding) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	b.Warehouse = slices.DeleteFunc(b.Warehouse, func(o audit.WarehouseOrder) bool {
-		if !h.strangers[stranger{i, o.ID}] {
-			return false
-		}
-		if o.Cancelled {
-			wrong = append(wrong, audit.Finding{Wrong: audit.WronglyShipped, Merchant: b.Merchant, Subject: o.Number,
-				Words: fmt.Sprintf("the warehouse's %s, which somebody else sent under this number, was cancelled", o.ID)})
-		}
-		return true
-	})
-	return wrong
 }
 
 // differences counts what the comparing of books found, by kind.

@@ -7,10 +7,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
+	"os/signal"
+	"strings"
 	"syscall"
+	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/spf13/cobra"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 
@@ -84,8 +90,14 @@ func (r *holding) run(ctx context.Context, o orders, p *points) error {
 	return ask(ctx, temporal, workflows.MerchantID(r.Merchant), workflows.SyncNow, workflows.JobRequest{Job: relay.SubmitOrders}, nil)
 }
 
-// ready is what a worker reports once it is up.
-const ready = "=ready"
+// What a worker reports: that it is up, and what made it end.
+const (
+	ready          = "=ready"
+	withoutServers = "without Postgres or Temporal"
+)
+
+// grace is how long a worker that is asked to stop waits for its steps: little, so that some are broken off.
+const grace = 3 * time.Second
 
 // workerCommand is the worker process: the real worker, with points; or ferry, with them.
 func workerCommand() *cobra.Command {
@@ -106,6 +118,8 @@ func work(ctx context.Context, told string, report io.Writer) error {
 	if report == (*os.File)(nil) {
 		return errors.New("no file to report to: this command is for the harness alone")
 	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	p := newPoints(report, o.Aim, kill)
 	if o.Hold != nil {
@@ -116,11 +130,34 @@ func work(ctx context.Context, told string, report io.Writer) error {
 		worker.SetStickyWorkflowCacheSize(0)
 	}
 	o.Activities.Watcher = p
-	return process.Run(ctx, process.Config{
+	err := process.Run(ctx, process.Config{
 		DatabaseURL: o.DatabaseURL, KeyFile: o.KeyFile, Temporal: client.Options{HostPort: o.Temporal, Namespace: client.DefaultNamespace},
-		Activities: o.Activities, Log: log,
+		Activities: o.Activities, Log: log, Grace: grace,
 		Transport: &transport{process.NewTransport(), p, o.Vendors}, Tracer: tracer{p},
 	}, func(string) { _, _ = fmt.Fprintln(report, ready) })
+	switch {
+	case ctx.Err() != nil: // it was asked to stop before it was up
+		return nil
+	case noServers(err):
+		_, _ = fmt.Fprintln(report, "="+withoutServers)
+	case err != nil:
+		_, _ = fmt.Fprintln(report, "="+strings.ReplaceAll(err.Error(), "\n", " "))
+	}
+	return err
+}
+
+// noServers reports whether an error says that Postgres or Temporal is away.
+func noServers(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) { // 57P is shutting down and starting up, 08 a broken connection
+		return strings.HasPrefix(pg.Code, "57P") || strings.HasPrefix(pg.Code, "08")
+	}
+	var network net.Error
+	var connecting *pgconn.ConnectError
+	var unavailable *serviceerror.Unavailable
+	var late *serviceerror.DeadlineExceeded
+	return errors.As(err, &network) || errors.As(err, &connecting) || errors.As(err, &unavailable) || errors.As(err, &late) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // kill ends this process as a power cut would: nothing of it runs on.

@@ -147,12 +147,10 @@ func (e *EasyPost) Slip(like easypost.OrderView, description string) (ids []stri
 		if there[o.ID] || o.Description != description {
 			continue
 		}
-		if err := e.Hold(o.ID); err != nil {
-			return nil, err
-		}
 		ids = append(ids, o.ID)
+		err = errors.Join(err, e.Hold(o.ID)) // not of one that was found and cancelled already
 	}
-	return ids, nil
+	return ids, err
 }
 
 // Backorders is none: orders without stock are refused.

@@ -160,14 +160,14 @@ func (s *FileShop) Void(number string) error {
 		return fmt.Errorf("order %s has shipped", number)
 	}
 	if s.Dropping() {
-		return errOnItsWay
+		return ErrOnItsWay
 	}
 	return s.Cancel(number)
 }
 
-// errOnItsWay refuses what would overtake a file that is still to be dropped: of
+// ErrOnItsWay refuses, for now, what would overtake a file that is still to be dropped: of
 // two files the later counts.
-var errOnItsWay = errors.New("a file is still on its way")
+var ErrOnItsWay = errors.New("a file is still on its way")
 
 // Readdress drops the order anew.
 func (s *FileShop) Readdress(o Order, street string) error {
@@ -189,7 +189,7 @@ func (s *FileShop) Recount(o Order, sku string, units int64) error {
 // Mend drops the order anew.
 func (s *FileShop) Mend(o Order) error {
 	if s.Dropping() {
-		return errOnItsWay
+		return ErrOnItsWay
 	}
 	return s.Place(o.sale())
 }

@@ -409,7 +409,7 @@ func TestRequests(t *testing.T) {
 		"cancel by warehouse order id": {[]string{"order", "cancel", "--merchant", "acme", "--order", "60002", "--reason", "twice"},
 			`merchant/acme cancel-order {"reference":"1043","reason":"twice","actor":"clerk"}`},
 		"release": {[]string{"order", "release", "--merchant", "acme", "--order", "#SO-1042", "--actor", "ops"},
-			`hold/acme/SO-1042 release {"actor":"ops"}`},
+			`hold/acme/SO-1042 release {"actor":"ops","hold":"insufficient_inventory"}`},
 		"release for a reason": {[]string{"hold", "release", "--merchant", "acme", "--reason", "bad_address"},
 			`merchant/acme release-orders {"reason":"bad_address","actor":"clerk"}`},
 		"release all": {[]string{"hold", "release", "--merchant", "acme", "--all"},

@@ -61,6 +61,9 @@ exit code is 0 when the warehouse has accepted the order, else 1.`,
 
 func (a *app) releaseOrder(ctx context.Context, o foundOrder, by errand) (answerView, error) {
 	r := workflows.HoldRequest{Actor: by.actor}
+	if o.Hold != nil {
+		r.Hold = o.Hold.Reason // no other that comes meanwhile
+	}
 	if err := r.Check(); err != nil {
 		return answerView{}, &usageError{err}
 	}

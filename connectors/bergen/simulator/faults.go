@@ -21,6 +21,7 @@ const (
 	CommitThenDrop    = simkit.CommitThenDrop
 	CommitThen500     = simkit.CommitThen500 // a soap:Server fault
 	CommitThen502     = simkit.CommitThen502
+	CommitThen200     = simkit.CommitThen200
 	BrokenXML         = simkit.BrokenXML
 	Empty2xx          = simkit.Empty2xx
 	TimeoutNoCommit   = simkit.TimeoutNoCommit
@@ -29,13 +30,15 @@ const (
 	Error429          = simkit.Error429     // with Retry-After: RetryAfter
 	Error429Bare      = simkit.Error429Bare // without Retry-After
 	HTML502           = simkit.HTML502
+	HTML200           = simkit.HTML200
+	Redirect          = simkit.Redirect
+	WordsQuoted       = simkit.WordsQuoted // a soap:Client fault
 	ResetBefore       = simkit.ResetBefore
 	Error401          = simkit.Error401
 	Error403          = simkit.Error403
 	Slow              = simkit.Slow
 
 	ClientFault FaultKind = "soap_client_fault" // a soap:Client fault, nothing done
-	HTML200     FaultKind = "html_200"          // a page for people instead of an answer
 	BadToken    FaultKind = "bad_token"         // as though the token had ended; not for AuthenticationTokenGet
 	// These befall only batches after the first, which are answered well and yet wrongly.
 	RepeatedBatch FaultKind = "repeated_batch" // the batch before comes again
@@ -49,8 +52,9 @@ const (
 
 // FaultKinds lists all kinds.
 func FaultKinds() []FaultKind {
-	return []FaultKind{CommitThenTimeout, CommitThenDrop, CommitThen500, CommitThen502, BrokenXML, Empty2xx, TimeoutNoCommit, Error500,
-		ClientFault, Error503, Error429, Error429Bare, HTML502, HTML200, ResetBefore, Error401, Error403, BadToken, Slow, RepeatedBatch, ShiftedBatch}
+	return []FaultKind{CommitThenTimeout, CommitThenDrop, CommitThen500, CommitThen502, CommitThen200, BrokenXML, Empty2xx, TimeoutNoCommit, Error500,
+		ClientFault, Error503, Error429, Error429Bare, HTML502, HTML200, Redirect, WordsQuoted, ResetBefore, Error401, Error403, BadToken, Slow,
+		RepeatedBatch, ShiftedBatch}
 }
 
 // Fault breaks calls of an operation.
@@ -138,12 +142,14 @@ func (s *Simulator) faultFor(c *call) Fault {
 }
 
 // refuse is the service's answer where a fault lets it do nothing.
-func refuse(w http.ResponseWriter, f Fault, k FaultKind) (simkit.Answer, bool) {
+func (c *call) refuse(w http.ResponseWriter, f Fault, k FaultKind) (simkit.Answer, bool) {
 	switch k {
 	case Error500:
 		return faultReply(thrown("Timeout expired.")), true
 	case ClientFault:
 		return faultReply(unreadable("There is an error in XML document (1, 1).")), true
+	case WordsQuoted:
+		return faultReply(unreadable("%s", simkit.Quote(c.request, c.body))), true
 	case Error503:
 		return htmlReply(http.StatusServiceUnavailable, "Service Unavailable"), true
 	case Error429, Error429Bare:

@@ -22,6 +22,7 @@ func TestEveryFault(t *testing.T) {
 		CommitThenDrop:    {true, 0, ""},
 		CommitThen500:     {true, 500, "<faultcode>soap:Server</faultcode><faultstring>Server was unable to process request. ---&gt; "},
 		CommitThen502:     {true, 502, "<h2>502 Bad Gateway</h2>"},
+		CommitThen200:     {true, 200, "Down for maintenance"},
 		BrokenXML:         {true, 200, "<soap:Envelope"},
 		Empty2xx:          {true, 200, ""},
 		TimeoutNoCommit:   {false, 0, ""},
@@ -32,6 +33,8 @@ func TestEveryFault(t *testing.T) {
 		Error429Bare:      {false, 429, "Too Many Requests"},
 		HTML502:           {false, 502, "<h2>502 Bad Gateway</h2>"},
 		HTML200:           {false, 200, "Down for maintenance"},
+		Redirect:          {false, 307, ""},
+		WordsQuoted:       {false, 500, "<faultcode>soap:Client</faultcode><faultstring>Server was unable to read request. ---&gt; can't take "},
 		ResetBefore:       {false, 0, ""},
 		Error401:          {false, 401, "401"},
 		Error403:          {false, 403, "403"},
@@ -64,7 +67,7 @@ func TestEveryFault(t *testing.T) {
 			}
 		})
 	}
-	require.Len(t, FaultKinds(), 21)
+	require.Len(t, FaultKinds(), 24)
 }
 
 func TestWhomFaultsHit(t *testing.T) {

@@ -47,6 +47,7 @@ type call struct {
 	*Simulator
 	op        *operation
 	request   *http.Request
+	body      []byte
 	args      *element // the operation's element in the body
 	book      *book
 	behaviour Behaviour
@@ -116,7 +117,7 @@ func (s *Simulator) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.check(op.name+" request", body)
-	c := &call{Simulator: s, op: op, request: r, args: args, behaviour: behaviour, now: s.now()}
+	c := &call{Simulator: s, op: op, request: r, body: body, args: args, behaviour: behaviour, now: s.now()}
 	c.book = c.account()
 	s.answer(w, c)
 }
@@ -168,7 +169,7 @@ func (s *Simulator) answer(w http.ResponseWriter, c *call) {
 	f := s.faultFor(c)
 	s.write(w, c.op, simkit.Exchange{
 		Writer: w, Request: c.request, Ended: s.life.Ended(), Cut: func() { s.tally.Answered(c.op.name, 0) },
-		Work: c.reply, Refuse: func(k FaultKind) (simkit.Answer, bool) { return refuse(w, f, k) },
+		Work: c.reply, Refuse: func(k FaultKind) (simkit.Answer, bool) { return c.refuse(w, f, k) },
 	}.Through(f.Kind, f.Delay))
 }
 

@@ -227,6 +227,10 @@ func TestFaults(t *testing.T) {
 		{CommitThenDrop, true, func(t *testing.T, a answer, err error) { require.Error(t, err) }},
 		{CommitThen500, true, func(t *testing.T, a answer, err error) { require.Equal(t, 500, a.status) }},
 		{CommitThen502, true, func(t *testing.T, a answer, err error) { require.Equal(t, "text/html", a.header.Get("Content-Type")) }},
+		{CommitThen200, true, func(t *testing.T, a answer, err error) {
+			require.Equal(t, 200, a.status)
+			require.Contains(t, string(a.raw), "<h1>Down for maintenance</h1>")
+		}},
 		{BrokenJSON, true, func(t *testing.T, a answer, err error) {
 			require.Equal(t, 201, a.status)
 			require.False(t, json.Valid(a.raw))
@@ -244,6 +248,15 @@ func TestFaults(t *testing.T) {
 			require.NotContains(t, a.header, "Retry-After")
 		}},
 		{HTML502, false, func(t *testing.T, a answer, err error) { require.Equal(t, 502, a.status) }},
+		{HTML200, false, func(t *testing.T, a answer, err error) { require.Equal(t, 200, a.status) }},
+		{Redirect, false, func(t *testing.T, a answer, err error) {
+			require.Equal(t, 307, a.status)
+			require.Empty(t, a.raw)
+		}},
+		{WordsQuoted, false, func(t *testing.T, a answer, err error) {
+			require.Equal(t, 400, a.status)
+			require.Contains(t, a.body["errors"].(obj)["message"], `"line_items"`)
+		}},
 		{ResetBefore, false, func(t *testing.T, a answer, err error) { require.ErrorContains(t, err, "reset") }},
 		{Error401, false, func(t *testing.T, a answer, err error) { require.Equal(t, 401, a.status) }},
 		{Error402, false, func(t *testing.T, a answer, err error) { require.Equal(t, 402, a.status) }},

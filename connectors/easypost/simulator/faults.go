@@ -21,6 +21,7 @@ const (
 	CommitThenDrop    = simkit.CommitThenDrop
 	CommitThen500     = simkit.CommitThen500
 	CommitThen502     = simkit.CommitThen502
+	CommitThen200     = simkit.CommitThen200
 	BrokenJSON        = simkit.BrokenJSON
 	Empty2xx          = simkit.Empty2xx
 	TimeoutNoCommit   = simkit.TimeoutNoCommit
@@ -29,6 +30,9 @@ const (
 	Error429          = simkit.Error429     // with Retry-After: RetryAfter
 	Error429Bare      = simkit.Error429Bare // without Retry-After
 	HTML502           = simkit.HTML502
+	HTML200           = simkit.HTML200
+	Redirect          = simkit.Redirect
+	WordsQuoted       = simkit.WordsQuoted // a 400
 	ResetBefore       = simkit.ResetBefore
 	Error401          = simkit.Error401
 	Error402          = simkit.Error402
@@ -45,8 +49,9 @@ const (
 
 // FaultKinds lists all kinds.
 func FaultKinds() []FaultKind {
-	return []FaultKind{CommitThenTimeout, CommitThenDrop, CommitThen500, CommitThen502, BrokenJSON, Empty2xx,
-		TimeoutNoCommit, Error500, Error503, Error429, Error429Bare, HTML502, ResetBefore, Error401, Error402, Error403, Slow, RepeatedPage, ShiftedPage}
+	return []FaultKind{CommitThenTimeout, CommitThenDrop, CommitThen500, CommitThen502, CommitThen200, BrokenJSON, Empty2xx,
+		TimeoutNoCommit, Error500, Error503, Error429, Error429Bare, HTML502, HTML200, Redirect, WordsQuoted, ResetBefore, Error401, Error402, Error403,
+		Slow, RepeatedPage, ShiftedPage}
 }
 
 // Fault breaks requests of a route.
@@ -122,7 +127,7 @@ func (s *Simulator) faultFor(c *call, found *route) Fault {
 }
 
 // refuse is the vendor's answer where a fault lets it do nothing.
-func refuse(w http.ResponseWriter, f Fault, k FaultKind, form ErrorForm) (simkit.Answer, bool) {
+func (c *call) refuse(w http.ResponseWriter, f Fault, k FaultKind, form ErrorForm) (simkit.Answer, bool) {
 	var p *problem
 	switch k {
 	case Error500:
@@ -140,13 +145,23 @@ func refuse(w http.ResponseWriter, f Fault, k FaultKind, form ErrorForm) (simkit
 		p = &problem{Status: 402, Code: "PAYMENT_REQUIRED", Message: "The account has a billing problem."}
 	case Error403:
 		p = inactiveKey()
+	case WordsQuoted:
+		words := simkit.Quote(c.request, c.body)
+		p = &problem{Status: 400, Code: "PARAMETER.INVALID", Message: words, Fields: []fieldProblem{{Field: "order", Message: words}}}
 	case HTML502:
-		const page = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n"
-		return simkit.Answer{Status: http.StatusBadGateway, ContentType: "text/html", Body: []byte(page)}, true
+		return htmlReply(http.StatusBadGateway, "502 Bad Gateway"), true
+	case HTML200:
+		return htmlReply(http.StatusOK, "Down for maintenance"), true
 	default:
 		return simkit.Answer{}, false
 	}
 	return problemReply(p, form), true
+}
+
+// htmlReply is a page for people.
+func htmlReply(status int, title string) simkit.Answer {
+	page := "<html>\r\n<head><title>" + title + "</title></head>\r\n<body>\r\n<center><h1>" + title + "</h1></center>\r\n</body>\r\n</html>\r\n"
+	return simkit.Answer{Status: status, ContentType: "text/html", Body: []byte(page)}
 }
 
 // later reports whether the request is for a page after a list's first.

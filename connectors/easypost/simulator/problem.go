@@ -8,7 +8,7 @@ import (
 	"net/http"
 )
 
-// problem is a refusal. Its text never holds what the client sent.
+// problem is a refusal. Its text never holds what the client sent, except under WordsQuoted.
 type problem struct {
 	Status  int
 	Code    string

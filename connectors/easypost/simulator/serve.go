@@ -82,7 +82,7 @@ func (s *Simulator) answer(w http.ResponseWriter, c *call, found *route, form Er
 	f := s.faultFor(c, found)
 	s.write(w, found, simkit.Exchange{
 		Writer: w, Request: c.request, Ended: s.life.Ended(), Cut: func() { s.tally.Answered(found.Name, 0) },
-		Work: func() simkit.Answer { return c.run(found, form) }, Refuse: func(k FaultKind) (simkit.Answer, bool) { return refuse(w, f, k, form) },
+		Work: func() simkit.Answer { return c.run(found, form) }, Refuse: func(k FaultKind) (simkit.Answer, bool) { return c.refuse(w, f, k, form) },
 	}.Through(f.Kind, f.Delay))
 }
 

@@ -3,6 +3,7 @@ package simulator
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,13 +19,22 @@ type FaultKind = simkit.FaultKind
 // The faults; simkit says what those do that vendors have in common.
 const (
 	CommitThenTimeout = simkit.CommitThenTimeout
+	CommitThenDrop    = simkit.CommitThenDrop
 	CommitThen500     = simkit.CommitThen500
+	CommitThen502     = simkit.CommitThen502
+	CommitThen200     = simkit.CommitThen200
+	ResetBefore       = simkit.ResetBefore
 	Fail500           = simkit.Error500
-	Fail503           = simkit.Error503 // plain text
-	HTML502           = simkit.HTML502  // a proxy's page
-	Throttle          = simkit.Error429 // until the window ends, or for Delay
+	Fail503           = simkit.Error503     // plain text
+	HTML502           = simkit.HTML502      // a proxy's page
+	HTML200           = simkit.HTML200      // another
+	Redirect          = simkit.Redirect     // a proxy's too
+	Throttle          = simkit.Error429     // until the window ends, or for Delay
+	ThrottleBare      = simkit.Error429Bare // without the headers that say for how long
+	WordsQuoted       = simkit.WordsQuoted  // a validation error
 	Unauthorised      = simkit.Error401
 	BrokenJSON        = simkit.BrokenJSON
+	Empty2xx          = simkit.Empty2xx
 	Slow              = simkit.Slow
 	RepeatedPage      = simkit.RepeatedPage
 	ShiftedPage       = simkit.ShiftedPage
@@ -34,8 +44,9 @@ const (
 	DuplicateKey        FaultKind = "duplicate_idempotency"
 )
 
-var faultKinds = [...]FaultKind{CommitThenTimeout, CommitThen500, CommitThenDuplicate, Timeout, Fail500, Fail503, HTML502, Throttle,
-	Unauthorised, BrokenJSON, Slow, DuplicateKey, RepeatedPage, ShiftedPage}
+var faultKinds = [...]FaultKind{CommitThenTimeout, CommitThenDrop, CommitThen500, CommitThen502, CommitThen200, CommitThenDuplicate, Timeout,
+	ResetBefore, Fail500, Fail503, HTML502, HTML200, Redirect, Throttle, ThrottleBare, WordsQuoted, Unauthorised, BrokenJSON, Empty2xx, Slow,
+	DuplicateKey, RepeatedPage, ShiftedPage}
 
 // FaultKinds lists all kinds.
 func FaultKinds() []FaultKind { return slices.Clone(faultKinds[:]) }
@@ -161,12 +172,20 @@ func (x *exchange) refuse(k FaultKind, delay time.Duration) bool {
 	case Fail503:
 		x.plain(http.StatusServiceUnavailable, "text/plain", "Service Unavailable")
 	case HTML502:
-		for _, name := range [...]string{"X-Rate-Limit-Limit", "X-Rate-Limit-Remaining", "X-Rate-Limit-Reset", "X-Request-Id"} {
-			x.header.Del(name)
-		}
-		x.plain(http.StatusBadGateway, "text/html", "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>")
+		x.proxyPage(http.StatusBadGateway, "502 Bad Gateway")
+	case HTML200:
+		x.proxyPage(http.StatusOK, "Down for maintenance")
 	case Throttle:
 		x.throttle(delay)
+	case ThrottleBare:
+		x.bare()
+		x.fail(tooMany())
+	case WordsQuoted:
+		body, err := io.ReadAll(io.LimitReader(x.request.Body, maxBody))
+		if err != nil {
+			body = nil // the client left
+		}
+		x.fail(&apiError{status: http.StatusUnprocessableEntity, errors: map[string][]string{"base": {simkit.Quote(x.request, body)}}})
 	case Unauthorised:
 		x.fail(&apiError{status: http.StatusUnauthorized, kind: "unauthorized", message: "The access token is invalid"})
 	case DuplicateKey:
@@ -183,7 +202,7 @@ func (x *exchange) spoil(k FaultKind) {
 	switch {
 	case k == CommitThenDuplicate:
 		x.fail(duplicateKey())
-	case k == BrokenJSON && x.status == http.StatusNoContent: // there shall be something to break
+	case (k == BrokenJSON || k == Empty2xx) && x.status == http.StatusNoContent: // there shall be something to break
 		x.status = http.StatusOK
 		x.buf.WriteString("{}")
 	}
@@ -198,6 +217,24 @@ func (x *exchange) plain(status int, media, text string) {
 	delete(x.header, "Link")
 }
 
+// proxyPage answers with a proxy's page for people.
+func (x *exchange) proxyPage(status int, title string) {
+	x.bare()
+	x.header.Del("X-Request-Id")
+	x.plain(status, "text/html", "<html><head><title>"+title+"</title></head><body><h1>"+title+"</h1></body></html>")
+}
+
+// bare takes the rate headers out.
+func (x *exchange) bare() {
+	for _, name := range [...]string{"X-Rate-Limit-Limit", "X-Rate-Limit-Remaining", "X-Rate-Limit-Reset"} {
+		x.header.Del(name)
+	}
+}
+
+func tooMany() error {
+	return &apiError{status: http.StatusTooManyRequests, kind: "Too Many Requests", message: "Rate limit exceeded"}
+}
+
 func (x *exchange) throttle(wait time.Duration) {
 	now := x.sim.now()
 	seconds := int64(x.sim.cfg.Window / time.Second)
@@ -208,7 +245,7 @@ func (x *exchange) throttle(wait time.Duration) {
 	if x.books != nil { // the token endpoint has no rate headers
 		rateHeaders(x.header, x.sim.cfg.RateLimit, 0, reset)
 	}
-	x.fail(&apiError{status: http.StatusTooManyRequests, kind: "Too Many Requests", message: "Rate limit exceeded"})
+	x.fail(tooMany())
 }
 
 // Stats are counts since the start.

@@ -29,15 +29,24 @@ func TestFaults(t *testing.T) {
 		want    string
 	}{
 		{simulator.CommitThenTimeout, 0, true, ""},
+		{simulator.CommitThenDrop, 0, true, ""},
 		{simulator.CommitThen500, 500, true, "Internal Server Error"},
+		{simulator.CommitThen502, 502, true, "<h1>502 Bad Gateway</h1>"},
+		{simulator.CommitThen200, 200, true, "<h1>Down for maintenance</h1>"},
 		{simulator.CommitThenDuplicate, 409, true, "Duplicate Idempotency"},
 		{simulator.Timeout, 0, false, ""},
+		{simulator.ResetBefore, 0, false, ""},
 		{simulator.Fail500, 500, false, "Internal Server Error"},
 		{simulator.Fail503, 503, false, "Service Unavailable"},
 		{simulator.HTML502, 502, false, "<html>"},
+		{simulator.HTML200, 200, false, "<h1>Down for maintenance</h1>"},
+		{simulator.Redirect, 307, false, ""},
 		{simulator.Throttle, 429, false, "Too Many Requests"},
+		{simulator.ThrottleBare, 429, false, "Too Many Requests"},
+		{simulator.WordsQuoted, 422, false, `\"fulfillment_line_items\":`},
 		{simulator.Unauthorised, 401, false, `"unauthorized"`},
 		{simulator.BrokenJSON, 201, true, `{"fulfillment_line_items":[`},
+		{simulator.Empty2xx, 201, true, ""},
 		{simulator.Slow, 201, true, `"fulfillment":{`},
 		{simulator.DuplicateKey, 409, false, "Duplicate Idempotency"},
 	} {
@@ -53,8 +62,15 @@ func TestFaults(t *testing.T) {
 				require.Equal(t, c.status, a.status)
 				require.Contains(t, a.raw, c.want)
 			}
-			if c.kind == simulator.BrokenJSON {
+			switch c.kind {
+			case simulator.BrokenJSON:
 				require.False(t, json.Valid([]byte(a.raw)))
+			case simulator.Empty2xx, simulator.Redirect:
+				require.Empty(t, a.raw)
+			case simulator.Throttle:
+				require.Equal(t, "0", a.header.Get("X-Rate-Limit-Remaining"))
+			case simulator.ThrottleBare:
+				require.NotContains(t, a.header, "X-Rate-Limit-Reset")
 			}
 			v, err := s.Order("acme", "SO-1")
 			require.NoError(t, err)

@@ -321,7 +321,7 @@ func (x *exchange) api() {
 	rateHeaders(x.header, s.cfg.RateLimit, left, reset)
 	if !ok {
 		s.stats.throttled.Add(1)
-		x.fail(&apiError{status: http.StatusTooManyRequests, kind: "Too Many Requests", message: "Rate limit exceeded"})
+		x.fail(tooMany())
 		return
 	}
 	if x.books.account.Lapsed {
