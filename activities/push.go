@@ -132,6 +132,10 @@ const (
 	pushGrace  = 15 * time.Second // in which a request that was sent last still counts
 )
 
+// LookAround is how often a job that runs as soon as there is something to do
+// looks anyway, should ever a wake-up have been missed.
+const LookAround = time.Hour
+
 // PushInventory tells a cart of stock levels that changed.
 func (a *Activities) PushInventory(ctx context.Context, in JobInput) (r PushResult, err error) {
 	r.Stopped, err = a.on(ctx, in, relay.PushInventory, func(j *job) error {
@@ -155,6 +159,11 @@ func (j *job) tellLevels(ctx context.Context, sink connectors.InventorySink, r *
 		return err
 	}
 	r.again(false, next)
+	// What a cart is owed moves with its orders, also where the warehouse's figures
+	// stand still: one that goes as the stock is read is looked at as often as that.
+	if every := time.Duration(j.merchant.StoredWarehouse().Schedule.Of(relay.PullInventory)); every < LookAround && j.conn.Schedule.Of(relay.PushInventory) == relay.Auto {
+		r.again(false, time.Now().Add(every))
+	}
 	q, err := j.cartLevels(ctx, skusAtOnce)
 	if err != nil {
 		return err

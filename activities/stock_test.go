@@ -387,6 +387,31 @@ func TestALevelThatIsRefusedIsTriedAgain(t *testing.T) {
 	require.Equal(t, relay.Units(3), w.plain.shows["CAP@"])
 }
 
+// An order that is cancelled may change what a cart is owed though the warehouse's
+// figures stand still, so levels are looked at as often as these are read.
+func TestLevelsAreLookedAtAsOftenAsStockIsRead(t *testing.T) {
+	for name, c := range map[string]struct {
+		warehouse, cart string
+		next            time.Duration // 0: left to the workflow
+	}{
+		"by default":                      {`{}`, `{}`, 0},
+		"stock is read often":             {`{"pull_inventory": "5m"}`, `{}`, 5 * time.Minute},
+		"stock is read once a day":        {`{"pull_inventory": "24h"}`, `{}`, 0},
+		"told at times of the cart's own": {`{"pull_inventory": "5m"}`, `{"push_inventory": "30m"}`, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newStockWorld(t, activities.Options{})
+			_, err := w.sql.Exec(t.Context(), `update connections set schedule = case role when 'warehouse' then $1::jsonb else $2::jsonb end`, c.warehouse, c.cart)
+			require.NoError(t, err)
+			if r := w.push(); c.next == 0 {
+				require.Zero(t, r)
+			} else {
+				require.WithinDuration(t, time.Now().Add(c.next), r.Next, time.Minute)
+			}
+		})
+	}
+}
+
 // Stock that somebody moves at the cart between our reading and our adjustment
 // does not stay wrong.
 func TestAMovementDuringAnAdjustmentIsMended(t *testing.T) {
