@@ -551,8 +551,7 @@ func TestAReopenedOrderIsNotTakenForTheCancelledOne(t *testing.T) {
 // taken over when it does not, however far the cart's feed has gone on.
 func TestAnEditWhileInDoubt(t *testing.T) {
 	edit := func(w *world, number string) {
-		require.NoError(w.t, w.shop.ChangeAddress("acme", number, shopsim.Address{FirstName: buyerFirst, LastName: buyerLast, Line1: "1 " + buyerStreet,
-			City: "Springfield", State: "IL", Zip: "62701", CountryCode: "US", Email: buyerEmail}))
+		w.editAddress(number)
 		w.until(func() bool { return slices.Contains(w.kinds(number), store.EventChangedTooLate) }, func() { w.pull() })
 		require.Zero(w.t, w.pull().TooLate, "an alarm once")
 	}

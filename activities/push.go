@@ -6,6 +6,7 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ type PushResult struct {
 	Done      int  `json:"done,omitempty"`
 	Failed    int  `json:"failed,omitempty"`
 	Confirmed int  `json:"confirmed,omitempty"` // orders of which the cart has all tracking
+	TooLate   int  `json:"too_late,omitempty"`  // orders that turned out to have changed at the cart after submission
 	Stopped   bool `json:"stopped,omitempty"`
 	More      bool `json:"more,omitempty"`
 	// Next is when something that failed is to be tried again. Zero: nothing.
@@ -73,11 +75,10 @@ func (j *job) pushShipments(ctx context.Context, sink connectors.ShipmentSink, l
 		}
 	}
 	outcomes, pushErr := sink.PushShipments(ctx, pushes)
+	outcomes = outcomes[:min(len(outcomes), len(list))]
+	readErr := j.seeShipped(ctx, list, outcomes, r)
 	var told []store.Told
 	for i, o := range outcomes {
-		if i >= len(list) {
-			break
-		}
 		t := store.Told{Shipment: list[i].ID, Order: list[i].Order, CartID: o.CartID, Found: o.Found}
 		if o.Err != nil {
 			// What was not tried has no failure of its own.
@@ -87,6 +88,8 @@ func (j *job) pushShipments(ctx context.Context, sink connectors.ShipmentSink, l
 			t.Error, t.Retry = o.Err.Error(), backOff(list[i].Attempts, time.Minute, 6*time.Hour)
 			j.log.Warn("the cart did not take a shipment; it will be told again", "order", list[i].Order, "error", o.Err, "again", t.Retry)
 			r.Failed++
+		} else if readErr != nil {
+			continue // the cart has it, and the next run finds it there
 		} else {
 			r.Done++
 		}
@@ -94,10 +97,39 @@ func (j *job) pushShipments(ctx context.Context, sink connectors.ShipmentSink, l
 	}
 	confirmed, err := j.store.RecordTold(context.WithoutCancel(ctx), j.actor, told)
 	r.Confirmed += confirmed
-	if pushErr == nil && len(told) == 0 && err == nil {
+	if err = errors.Join(pushErr, readErr, err); len(told) == 0 && err == nil {
 		return fmt.Errorf("the connector gave no outcome for %d shipments", len(list))
 	}
-	return errors.Join(pushErr, err)
+	return err
+}
+
+// seeShipped looks once more, where the cart can be asked, at the orders that it has
+// just taken parcels of: an edit that it has not told of yet it may tell no more. It
+// comes before what was told is recorded, which may be the order's end.
+func (j *job) seeShipped(ctx context.Context, list []store.ShipmentToTell, outcomes []connectors.ShipmentOutcome, r *PushResult) error {
+	reader, ok := j.vendor.(connectors.OrderReader)
+	if !ok {
+		return nil
+	}
+	var ids []relay.ExternalID
+	for i, o := range outcomes {
+		if o.Err == nil {
+			ids = append(ids, list[i].ExternalID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	slices.Sort(ids)
+	now, err := reader.ReadOrders(ctx, slices.Compact(ids))
+	if err != nil {
+		return err
+	}
+	tooLate, err := j.store.SeeShipped(ctx, j.conn.ID, now, j.actor)
+	if r.TooLate += tooLate; tooLate > 0 {
+		j.log.Error("orders changed at the cart after they were submitted: see the trail of each", "orders", tooLate)
+	}
+	return err
 }
 
 // pushKey names a shipment for its cart: the same in every try, even after the

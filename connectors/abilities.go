@@ -132,6 +132,16 @@ type ShipmentOutcome struct {
 	Err    error  // *relay.Error; nil on success
 }
 
+// OrderReader is a cart that stops telling of an order once it knows it as
+// shipped, and can be asked about it still.
+type OrderReader interface {
+	// ReadOrders returns orders as PullOrders did while they were ready, with what
+	// the cart has of them now. Those that are cancelled or gone are left out, and
+	// those of which others than us shipped something: there it can't be told what
+	// was changed and what was only shipped.
+	ReadOrders(ctx context.Context, orders []relay.ExternalID) ([]relay.CartOrder, error)
+}
+
 // CancelSink is a cart that takes cancels that did not come from it.
 type CancelSink interface {
 	// PushCancels cancels orders in the cart. The outcomes are in the order of the

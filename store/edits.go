@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -93,6 +94,65 @@ func seeAgain(ctx context.Context, tx pgx.Tx, o relay.CartOrder, k held, was rel
 		out.Woken = append(out.Woken, k.id)
 	}
 	return append(events, e...), nil
+}
+
+// SeeShipped compares orders that their cart is being told of parcels of with what
+// the cart has of them, and returns how many were changed there too late: of such
+// orders the cart's feed may say nothing any more. What the goods are called is left
+// out: a shop may name them anew without a word about its orders.
+func (s *Store) SeeShipped(ctx context.Context, cart ConnectionID, now []relay.CartOrder, actor string) (tooLate int, err error) {
+	ids := make([]relay.ExternalID, len(now))
+	for i, o := range now {
+		ids[i] = o.ExternalID
+	}
+	err = s.begin(ctx, func(tx pgx.Tx) error {
+		known, err := knownOrders(ctx, tx, cart, ids)
+		if err != nil {
+			return err
+		}
+		seen := slices.DeleteFunc(slices.Clone(now), func(o relay.CartOrder) bool {
+			k, ok := known[o.ExternalID]
+			return !ok || k.free() || k.ended() || k.cancelled
+		})
+		was, err := storedForms(ctx, tx, seen, known)
+		if err != nil {
+			return err
+		}
+		var events []newEvent
+		var out TakenIn
+		for _, o := range seen {
+			k := known[o.ExternalID]
+			if k.changed(o) {
+				o.Lines = namedAs(o.Lines, was[k.id].Lines)
+			}
+			e, err := seeAgain(ctx, tx, o, k, was[k.id], &out)
+			if err != nil {
+				return err
+			}
+			events = append(events, e...)
+		}
+		tooLate = out.TooLate
+		return insertEvents(ctx, tx, actor, events)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("compare orders that were shipped with their cart: %w", err)
+	}
+	return tooLate, nil
+}
+
+// namedAs gives lines the names that they have in an earlier form of their order.
+func namedAs(lines, was []relay.Line) []relay.Line {
+	names := make(map[relay.LineID]relay.Line, len(was))
+	for _, l := range was {
+		names[l.ID] = l
+	}
+	out := slices.Clone(lines)
+	for i, l := range out {
+		if before, ok := names[l.ID]; ok && before.SKU == l.SKU {
+			out[i].Name = before.Name
+		}
+	}
+	return out
 }
 
 // maxChanges is how many differences the trail tells one by one.

@@ -241,3 +241,53 @@ func TestAnEditLeavesASuspectOnHold(t *testing.T) {
 	require.Equal(t, "2 Example Street", b.street(b.id(1)), "for when it is let go")
 	require.Empty(t, b.claim("me"))
 }
+
+// What no listing told of is seen when the cart is told of the parcel, and said once.
+func TestAnEditSeenWhenItShips(t *testing.T) {
+	see := func(b *bench, o relay.CartOrder) int {
+		n, err := b.SeeShipped(t.Context(), b.cart("shop").ID, []relay.CartOrder{o}, "job push_shipments")
+		require.NoError(t, err)
+		return n
+	}
+	for _, state := range []relay.OrderState{relay.OrderAtWarehouse, relay.OrderCancelRequested, relay.OrderShipped, relay.OrderConfirmed} {
+		t.Run(string(state), func(t *testing.T) {
+			b := newBench(t)
+			id := in[state](b)
+			kinds := b.kinds(id)
+			same := edited(60, "") // as our own tracking moves it
+			require.Zero(t, see(b, same))
+			require.Equal(t, kinds, b.kinds(id))
+			same.Lines[0].Name = "a new title in the catalogue"
+			require.Zero(t, see(b, same))
+			require.Equal(t, kinds, b.kinds(id))
+
+			changed := edited(61, "2 Example Street")
+			changed.Lines[0].Name = "a new title in the catalogue"
+			require.Equal(t, 1, see(b, changed))
+			require.Zero(t, see(b, changed), "an alarm once")
+			require.Equal(t, store.TakenIn{}, b.takeIn(edited(61, "2 Example Street")))
+			require.Equal(t, []string{"ship_to.street1 changed"}, changes(t, b.last(id)))
+			require.Equal(t, "1 Example Street", b.street(id), "what was sent")
+
+			changed.Lines[0].SKU = "CUP" // another article, with its own name
+			require.Equal(t, 1, see(b, changed))
+			require.Equal(t, []string{"lines[MUG].sku: MUG -> CUP", "lines[MUG].name changed", "ship_to.street1 changed"}, changes(t, b.last(id)))
+			b.want(id, state)
+		})
+	}
+	for _, state := range []relay.OrderState{relay.OrderNew, relay.OrderHeld, relay.OrderCancelled, relay.OrderSendingCancelled} {
+		t.Run(string(state), func(t *testing.T) {
+			b := newBench(t)
+			id := in[state](b)
+			kinds := b.kinds(id)
+			require.Zero(t, see(b, edited(60, "2 Example Street")), "the cart's listing will tell")
+			require.Equal(t, kinds, b.kinds(id))
+			require.Equal(t, "1 Example Street", b.street(id))
+		})
+	}
+	t.Run("not ours", func(t *testing.T) {
+		b := newBench(t)
+		require.Zero(t, see(b, anOrder(1)))
+		require.Empty(t, list[int](b, `select 1 from orders`))
+	})
+}

@@ -226,6 +226,7 @@ func calls() []call {
 		{"order source", pullOrdersCall},
 		{"cancellation source", pullCancellationsCall},
 		{"shipment sink", pushShipmentsCall},
+		{"order reader", readOrdersCall},
 		{"cancel sink", pushCancelsCall},
 		{"inventory sink", pushInventoryCall},
 		{"order sink", submitCall},
@@ -293,6 +294,22 @@ func pushShipmentsCall(w *world) scene {
 		},
 		effect: func() string { return w.parcels(o.ExternalID) },
 	}
+}
+
+// readOrdersCall reads two orders, one of which we have shipped. Gone is what the
+// cart says of an order, never what a request that failed says.
+func readOrdersCall(w *world) scene {
+	orders := w.placed(2)
+	w.shipWhole(orders[0], "TRACK1")
+	reader := use[connectors.OrderReader](w)
+	return scene{do: func(ctx context.Context) (claims, []error) {
+		got, err := reader.ReadOrders(ctx, idsOf(orders))
+		told := claims{}
+		for _, o := range got {
+			told[o.Number] = describe(o)
+		}
+		return told, []error{err}
+	}}
 }
 
 // outcomes lists the errors of a batch's parts, and after them the batch's own.

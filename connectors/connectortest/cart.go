@@ -522,6 +522,87 @@ func (t *trial) refusedInside(begin func(*world) scene) {
 	}
 }
 
+func orderReaderChecks() []check {
+	return []check{
+		{name: "an order that we shipped is told as it is now", run: shippedReadNow},
+		{name: "cancelled orders, and those that are gone, are left out", run: cancelledNotRead},
+		{name: "what others shipped is left out", run: othersNotRead},
+	}
+}
+
+// read reads orders by id.
+func (w *world) read(ids ...relay.ExternalID) map[relay.ExternalID]relay.CartOrder {
+	list, err := use[connectors.OrderReader](w).ReadOrders(w.ctx(), ids)
+	w.good(err)
+	out := map[relay.ExternalID]relay.CartOrder{}
+	for _, o := range list {
+		require.NotContains(w.t, out, o.ExternalID, "an order is told twice")
+		out[o.ExternalID] = o
+	}
+	return out
+}
+
+// shipWhole tells the cart of all of an order, in one package of ours.
+func (w *world) shipWhole(o relay.CartOrder, tracking string) {
+	p := parcelOf(o, "k-"+tracking, tracking, 2)
+	p.Lines = append(p.Lines, relay.ShippedLine{Line: o.Lines[1].ID, Units: 1})
+	require.NoError(w.t, w.push(p)[0].Err)
+}
+
+// shippedReadNow: nobody pulls between the edit and the push. The lines are those
+// that were placed: our own packages take nothing off them.
+func shippedReadNow(t *trial) {
+	w := t.world()
+	orders := w.placed(3)
+	pulled, _ := w.pull(connectors.OrdersQuery{Limit: 10}, nil)
+	w.has(pulled, orders)
+	w.pass(time.Minute)
+	w.done(at[Editor](w).EditOrder(orders[0].ExternalID, "Zyxcanary Newname"))
+	w.shipWhole(orders[0], "TRACK1")
+	require.NoError(t, w.push(parcelOf(orders[1], "k-2", "TRACK2", 1))[0].Err)
+	got := w.read(idsOf(orders)...)
+	require.Len(t, got, 3)
+	for i, want := range orders {
+		o := got[want.ExternalID]
+		require.Equal(t, want.Number, o.Number)
+		require.Len(t, o.Lines, len(want.Lines), "lines of order %d", i+1)
+		for n, l := range want.Lines {
+			have := o.Lines[n]
+			require.Equal(t, []any{l.ID, l.SKU, l.Quantity}, []any{have.ID, have.SKU, have.Quantity}, "line %d of order %d", n+1, i+1)
+		}
+		require.False(t, o.UpdatedAt.Before(pulled[want.Number].UpdatedAt), "a later state has no earlier version")
+		if i > 0 {
+			require.Equal(t, describe(pulled[want.Number]), describe(o), "nobody edited order %d", i+1)
+		}
+	}
+	require.Contains(t, got[orders[0].ExternalID].ShipTo.Name, "Newname")
+}
+
+func cancelledNotRead(t *trial) {
+	w := t.world()
+	orders := w.placed(3)
+	gone := relay.ExternalID("999999999")
+	w.done(at[Voider](w).VoidOrder(orders[1].ExternalID))
+	got := w.read(append(idsOf(orders), gone)...)
+	require.Len(t, got, 2)
+	require.Contains(t, got, orders[0].ExternalID)
+	require.Contains(t, got, orders[2].ExternalID)
+	require.Empty(t, w.read(orders[1].ExternalID, gone), "with nothing to tell, nothing is told and nothing has failed")
+}
+
+// othersNotRead: also where we shipped a part of it, and others the rest.
+func othersNotRead(t *trial) {
+	w := t.world()
+	orders := w.placed(3)
+	require.NoError(t, w.push(parcelOf(orders[1], "k-1", "TRACK1", 1))[0].Err)
+	for _, o := range orders[:2] {
+		w.done(at[Packer](w).ShipByHand(o.ExternalID, "BYHAND"))
+	}
+	got := w.read(idsOf(orders)...)
+	require.Len(t, got, 1)
+	require.Contains(t, got, orders[2].ExternalID, "nobody shipped anything of it")
+}
+
 func cancelSinkChecks() []check {
 	return []check{
 		{name: "an order is cancelled", run: cancelPushed},

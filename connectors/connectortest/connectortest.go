@@ -151,6 +151,7 @@ func abilities(s Subject) []ability {
 		can[connectors.OrderSource]("order source", orderSourceChecks()...),
 		can[connectors.CancellationSource]("cancellation source", cancellationSourceChecks()...),
 		can[connectors.ShipmentSink]("shipment sink", shipmentSinkChecks()...),
+		can[connectors.OrderReader]("order reader", orderReaderChecks()...),
 		can[connectors.CancelSink]("cancel sink", cancelSinkChecks()...),
 		can[connectors.InventorySink]("inventory sink", inventorySinkChecks()...),
 		can[connectors.OrderSink]("order sink", orderSinkChecks()...),

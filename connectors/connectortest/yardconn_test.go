@@ -581,6 +581,36 @@ func (c yardCart) told(r orderRow, p connectors.ShipmentPush) (connectors.Shipme
 	return connectors.ShipmentOutcome{}, false
 }
 
+func (c yardCart) ReadOrders(ctx context.Context, ids []relay.ExternalID) ([]relay.CartOrder, error) {
+	const op = "read orders"
+	var out []relay.CartOrder
+	for _, id := range ids {
+		r, err := c.read(ctx, op, id)
+		if errors.Is(err, relay.NotFound) || err == nil && r.Status == "void" && !c.broken("reads what was cancelled") {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		o, others := c.order(r), false
+		for _, p := range r.Parcels {
+			others = others || p.Key == ""
+			for i, l := range o.Lines {
+				if c.broken("takes its own packages off the lines") {
+					o.Lines[i].Quantity -= relay.Units(int64(p.Lines[string(l.ID)]))
+				}
+			}
+		}
+		if old, ok := c.seen[o.Number]; ok && c.broken("reads what it remembers") {
+			o = old
+		}
+		if !others || c.broken("reads what others shipped") {
+			out = append(out, o)
+		}
+	}
+	return out, nil
+}
+
 func (c yardCart) PushCancels(ctx context.Context, pushes []connectors.CancelPush) ([]connectors.CancelPushOutcome, error) {
 	out := make([]connectors.CancelPushOutcome, len(pushes))
 	for i, p := range pushes {

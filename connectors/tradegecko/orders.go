@@ -156,6 +156,7 @@ func unknown(ctx context.Context, orders []order, known func(context.Context, []
 type family struct {
 	lines     map[id][]orderLine    // by order
 	shipped   map[id]relay.Quantity // by order line, what others shipped
+	others    map[id]bool           // orders of which others shipped something
 	unsure    map[id]bool           // orders of which some of that is unreadable
 	variants  map[id]variant
 	addresses map[id]address
@@ -169,7 +170,7 @@ func (c *connection) complete(ctx context.Context, orders []order) ([]relay.Cart
 	if len(orders) == 0 {
 		return nil, nil
 	}
-	f, err := c.family(ctx, orders)
+	f, err := c.family(ctx, opPullOrders, orders)
 	if err != nil {
 		return nil, err
 	}
@@ -180,11 +181,11 @@ func (c *connection) complete(ctx context.Context, orders []order) ([]relay.Cart
 	return out, nil
 }
 
-func (c *connection) family(ctx context.Context, orders []order) (f family, err error) {
-	if f.lines, err = c.orderLines(ctx, opPullOrders, orders); err != nil {
+func (c *connection) family(ctx context.Context, op string, orders []order) (f family, err error) {
+	if f.lines, err = c.orderLines(ctx, op, orders); err != nil {
 		return f, err
 	}
-	if err = c.shippedByOthers(ctx, orders, &f); err != nil {
+	if err = c.shippedByOthers(ctx, op, orders, &f); err != nil {
 		return f, err
 	}
 	var variants, addresses []id
@@ -196,18 +197,18 @@ func (c *connection) family(ctx context.Context, orders []order) (f family, err 
 			}
 		}
 	}
-	if f.variants, err = c.variantsByID(ctx, variants); err != nil {
+	if f.variants, err = c.variantsByID(ctx, op, variants); err != nil {
 		return f, err
 	}
-	f.addresses, err = byID(ctx, c.api, opPullOrders, "/addresses", addresses, func(d *document) []address { return d.Addresses })
+	f.addresses, err = byID(ctx, c.api, op, "/addresses", addresses, func(d *document) []address { return d.Addresses })
 	if err != nil {
 		return f, err
 	}
-	return f, c.fetchNames(ctx, orders, &f)
+	return f, c.fetchNames(ctx, op, orders, &f)
 }
 
 // fetchNames reads contacts and companies, only where an address names nobody.
-func (c *connection) fetchNames(ctx context.Context, orders []order, f *family) (err error) {
+func (c *connection) fetchNames(ctx context.Context, op string, orders []order, f *family) (err error) {
 	var contacts, companies []id
 	for _, o := range orders {
 		if a, ok := f.addresses[o.ShippingAddressID]; ok && a.recipient() == "" {
@@ -215,11 +216,11 @@ func (c *connection) fetchNames(ctx context.Context, orders []order, f *family) 
 			companies = append(companies, o.CompanyID)
 		}
 	}
-	f.contacts, err = byID(ctx, c.api, opPullOrders, "/contacts", contacts, func(d *document) []contact { return d.Contacts })
+	f.contacts, err = byID(ctx, c.api, op, "/contacts", contacts, func(d *document) []contact { return d.Contacts })
 	if err != nil {
 		return err
 	}
-	f.companies, err = byID(ctx, c.api, opPullOrders, "/companies", companies, func(d *document) []company { return d.Companies })
+	f.companies, err = byID(ctx, c.api, op, "/companies", companies, func(d *document) []company { return d.Companies })
 	return err
 }
 
@@ -272,24 +273,25 @@ func (c *connection) orderLines(ctx context.Context, op string, orders []order) 
 // shippedByOthers sums, per order line, what people or other programs have
 // shipped already: a warehouse must not ship that again. Our own fulfillments
 // are left out, so that an order looks the same after we told the cart about it.
-func (c *connection) shippedByOthers(ctx context.Context, orders []order, f *family) error {
+func (c *connection) shippedByOthers(ctx context.Context, op string, orders []order, f *family) error {
 	var touched []id
 	for _, o := range orders {
-		if len(o.FulfillmentIDs) > 0 {
+		if o.FulfillmentIDs == nil || len(o.FulfillmentIDs) > 0 {
 			touched = append(touched, o.ID)
 		}
 	}
-	byOrder, err := c.fulfillments(ctx, opPullOrders, touched)
+	byOrder, err := c.fulfillments(ctx, op, touched)
 	if err != nil {
 		return err
 	}
 	f.shipped = make(map[id]relay.Quantity)
-	f.unsure = make(map[id]bool)
+	f.others, f.unsure = make(map[id]bool), make(map[id]bool)
 	for orderID, list := range byOrder {
 		for _, ful := range list {
 			if ful.Status != "fulfilled" || hasAnyMark(string(ful.Notes)) {
 				continue
 			}
+			f.others[orderID] = true
 			units, ok := ful.contents()
 			if !ok {
 				f.unsure[orderID] = true

@@ -98,7 +98,7 @@ func credentials() []connectors.Setting {
 }
 
 // connection is one account. It implements OrderSource, CancellationSource,
-// ShipmentSink and InventorySink; a voidingConnection is a CancelSink too.
+// ShipmentSink, OrderReader and InventorySink; a voidingConnection is a CancelSink too.
 type connection struct {
 	api             *client
 	location        int64 // 0: all, and the primary one for stock
@@ -119,6 +119,7 @@ var (
 	_ connectors.OrderSource        = (*connection)(nil)
 	_ connectors.CancellationSource = (*connection)(nil)
 	_ connectors.ShipmentSink       = (*connection)(nil)
+	_ connectors.OrderReader        = (*connection)(nil)
 	_ connectors.InventorySink      = (*connection)(nil)
 	_ connectors.CancelSink         = (*voidingConnection)(nil)
 )

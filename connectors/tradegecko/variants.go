@@ -9,7 +9,7 @@ import (
 
 // variantsByID reads variants, those seen lately from memory: the same few
 // products come back in most orders. Stock figures are never taken from here.
-func (c *connection) variantsByID(ctx context.Context, keys []id) (map[id]variant, error) {
+func (c *connection) variantsByID(ctx context.Context, op string, keys []id) (map[id]variant, error) {
 	found := make(map[id]variant, len(keys))
 	var missing []id
 	for _, k := range unique(keys) {
@@ -19,7 +19,7 @@ func (c *connection) variantsByID(ctx context.Context, keys []id) (map[id]varian
 			missing = append(missing, k)
 		}
 	}
-	got, err := byID(ctx, c.api, opPullOrders, "/variants", missing, pickVariants)
+	got, err := byID(ctx, c.api, op, "/variants", missing, pickVariants)
 	if err != nil {
 		return nil, err
 	}

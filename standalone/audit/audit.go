@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"orderferry/relay"
 	"orderferry/store"
@@ -186,7 +185,7 @@ func (c *checked) contents() {
 		switch {
 		case at < 0:
 			c.wrong(WronglyShipped, "the warehouse has %s as %v, which the cart never asked for", w.ID, w.Units)
-		case at < latest && !c.has(store.EventChangedTooLate) && !c.unseen(versions):
+		case at < latest && !c.has(store.EventChangedTooLate) && !c.cart.Cancelled: // of a void order that is what people are told
 			c.wrong(WronglyShipped, "the warehouse has version %d of %d, and nobody was told that the later one came too late", at+1, latest+1)
 		}
 		if at >= 0 {
@@ -199,27 +198,6 @@ func (c *checked) contents() {
 			}
 		}
 	}
-}
-
-// notListed is how long an edit may go unseen: a cart that throttles is let alone for
-// a minute. Where its listing did not succeed for longer, nothing that it tells came.
-const notListed = 2 * time.Minute
-
-// unseen reports whether the order was confirmed so soon after the last version of it
-// that nobody may have read that, for carts list what is still to be shipped, and not
-// every version was taken over.
-func (c *checked) unseen(versions []Content) bool {
-	latest, takenOver := len(versions)-1, 0
-	for _, k := range c.Trail {
-		if k == store.EventChangedAtCart {
-			takenOver++
-		}
-	}
-	v := versions[latest]
-	if takenOver == latest || c.ConfirmedAt == nil || v.Since.IsZero() {
-		return false
-	}
-	return c.ConfirmedAt.Before(v.Since.Add(notListed)) || c.ListedAt == nil || c.ListedAt.Before(v.Since)
 }
 
 // fits reports whether the warehouse has this version.

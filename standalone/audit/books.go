@@ -1,8 +1,6 @@
 package audit
 
 import (
-	"time"
-
 	"orderferry/relay"
 )
 
@@ -70,9 +68,8 @@ type WarehouseOrder struct {
 
 // Content is what a version of an order at the cart asks for.
 type Content struct {
-	Street string    // the address's first line; "" is not compared
-	Lines  Units     // by SKU
-	Since  time.Time // when the cart took it, where it is not the first
+	Street string // the address's first line; "" is not compared
+	Lines  Units  // by SKU
 }
 
 // News is what became of an alert, and the message that tells it.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -25,9 +24,7 @@ type Order struct {
 	Refusals         []string         // of each parcel that the cart is still to be told of, all that it said to that
 	Untold           []string         // the tracking numbers of these, and of what is told with them
 	Trail            []store.EventKind
-	ConfirmedAt      *time.Time // nil: not yet
-	ListedAt         *time.Time // when its cart's listing told anything last before that; nil: never
-	Undone           bool       // reopened when a person had asked for a cancel since they asked for that
+	Undone           bool // reopened when a person had asked for a cancel since they asked for that
 }
 
 func (o Order) has(kind store.EventKind) bool { return slices.Contains(o.Trail, kind) }
@@ -65,8 +62,6 @@ type Querier interface {
 // does not ask the code that is audited.
 func Ledger(ctx context.Context, q Querier, merchant relay.MerchantID) ([]Order, error) {
 	rows, err := q.Query(ctx, `
-		with listings as materialized (
-			select distinct o.cart_id, e.at from orders o join order_events e on e.order_id = o.id where o.merchant_id = $1 and e.actor = 'job pull_orders')
 		select o.id, c.name, o.number, o.reference, array(select s.token from submissions s where s.order_id = o.id order by s.id),
 			o.state, coalesce(o.warehouse_order_id, ''), coalesce(o.hold_reason, ''),
 			array(select coalesce((select string_agg(e.detail ->> 'error', '; ' order by e.id) from order_events e
@@ -74,12 +69,10 @@ func Ledger(ctx context.Context, q Querier, merchant relay.MerchantID) ([]Order,
 				from shipments s where s.order_id = o.id and s.state = 'ready' order by s.id),
 			array(select s.tracking_number from shipments s where s.order_id = o.id and s.state in ('ready', 'merged')),
 			array(select e.kind from order_events e where e.order_id = o.id order by e.id),
-			confirmed.at, (select max(l.at) from listings l where l.cart_id = o.cart_id and l.at < confirmed.at),
 			exists (select from order_events e join order_events c on c.order_id = e.order_id and c.id < e.id
 				where e.order_id = o.id and e.kind = 'reopened' and c.kind = 'cancel_asked'
 					and (c.detail ->> 'asked')::timestamptz > (e.detail ->> 'asked')::timestamptz)
 		from orders o join connections c on c.id = o.cart_id
-			left join lateral (select max(e.at) as at from order_events e where e.order_id = o.id and e.kind = 'confirmed') confirmed on true
 		where o.merchant_id = $1 order by o.id`, merchant)
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)

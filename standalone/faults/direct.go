@@ -179,7 +179,6 @@ func (h *harness) version(s sale, c audit.Content) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	key := h.key(s)
-	c.Since = time.Now()
 	h.versions[key] = append(h.versions[key], c)
 }
 

@@ -109,9 +109,17 @@ func (t *TradeGecko) Void(number string) error { return t.Simulator.Void(t.accou
 // Restore brings a void order back.
 func (t *TradeGecko) Restore(number string) error { return t.Simulator.Restore(t.account, number) }
 
-// Readdress changes an order's address; TradeGecko allows it in any status.
+// Readdress changes an order's address. TradeGecko allows it in any status; of an
+// order that it knows as shipped it comes too late for anybody.
 func (t *TradeGecko) Readdress(o Order, street string) error {
-	return t.ChangeAddress(t.account, o.Number, o.address(street))
+	if err := t.ChangeAddress(t.account, o.Number, o.address(street)); err != nil {
+		return err
+	}
+	now, err := t.Order(t.account, o.Number) // afterwards: it may have shipped meanwhile
+	if err == nil && now.FulfillmentStatus == "shipped" {
+		err = fmt.Errorf("order %s has shipped", o.Number)
+	}
+	return err
 }
 
 // Recount takes an order back, edits it and finalizes it.
