@@ -162,6 +162,8 @@ const levelsAtOnce = 100
 const (
 	pushWithin = 5 * time.Minute
 	pushGrace  = 15 * time.Second // in which a request that was sent last still counts
+	// PushGivenUp is how long after a push of levels began whose worker died they are told again.
+	PushGivenUp = pushWithin + pushGrace
 )
 
 // LookAround is how often a job that runs as soon as there is something to do
@@ -246,7 +248,7 @@ func (j *job) pushLevels(ctx context.Context, sink connectors.InventorySink, lev
 	push.Key = shortHash(parts...)
 	within, cancel := context.WithTimeout(ctx, pushWithin)
 	defer cancel()
-	begun, err := j.store.BeginPush(within, j.conn.ID, levels, pushWithin+pushGrace)
+	begun, err := j.store.BeginPush(within, j.conn.ID, levels, PushGivenUp)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"orderferry/activities"
 	"orderferry/relay"
 	"orderferry/standalone/audit"
 	"orderferry/standalone/shop"
@@ -36,9 +37,10 @@ type counted struct {
 	orders int64
 }
 
-// patience is for how many seconds the last news, such as that of stock, may be no
-// further on its way, once all orders have come to their end.
-const patience = 60
+// patience is for how many seconds the last news may be no further on its way, once
+// all orders have come to their end: stock that was on its way to a shop as the
+// command was killed is told again as late as that.
+const patience = int(activities.PushGivenUp/time.Second) + 60
 
 // audit holds all books against the ledger. It returns what each system's books
 // hold, and all that is wrong and stays so.
