@@ -177,7 +177,7 @@ func TestInventory(t *testing.T) {
 	pull := func() activities.PullInventoryResult {
 		return do[activities.PullInventoryResult](w, w.acts.PullInventory, depotJob())
 	}
-	push := func() activities.PushResult { return do[activities.PushResult](w, w.acts.PushInventory, shopJob()) }
+	push := func() activities.PushResult { return w.pushLevels(shopJob()) }
 
 	require.NoError(t, w.depot.SetStock(mugCode, "WEST", 10))
 	first := pull()

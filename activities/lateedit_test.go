@@ -3,6 +3,7 @@ package activities_test
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -73,4 +74,64 @@ func TestTheShopIsAskedBeforeAnOrderIsConfirmed(t *testing.T) {
 	cart, err := w.shop.Order("acme", number)
 	require.NoError(t, err)
 	require.Len(t, cart.Fulfillments, 1)
+}
+
+// What the shop will not show for good does not keep other parcels waiting: the order
+// is told and asked about again later, and people see why.
+func TestOrdersThatTheShopWillNotShowAreToldAgain(t *testing.T) {
+	w := newWorld(t, setup{})
+	number := w.left()
+	refuse := func(rw http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/addresses") {
+			return false
+		}
+		rw.WriteHeader(http.StatusUnprocessableEntity)
+		return true
+	}
+	w.wrapShop.Store(&refuse)
+	r := w.pushShipments()
+	require.Equal(t, 1, r.Failed)
+	require.False(t, r.Next.IsZero())
+	kinds := w.kinds(number)
+	require.Equal(t, store.EventTellFailed, kinds[len(kinds)-1])
+	w.want(number, relay.OrderShipped)
+	w.wrapShop.Store(nil)
+	w.exec(`update shipments set next_push_at = now()`)
+	require.Equal(t, activities.PushResult{Done: 1, Confirmed: 1}, w.pushShipments())
+}
+
+// Of one batch: an order in two parcels, and one that the shop refuses.
+func TestTheShopIsAskedOnlyAboutWhatItTook(t *testing.T) {
+	w := newWorld(t, setup{})
+	two, void := w.sell(), w.sell()
+	w.pull()
+	w.submit()
+	for _, number := range []string{two, void} {
+		id := string(w.order(number).WarehouseOrderID)
+		require.NoError(t, w.depot.Ship(id, depotsim.Package{Carrier: "UPS", TrackingCode: "1Z1" + number, Items: map[string]int64{toteCode: 2}}))
+		require.NoError(t, w.depot.Ship(id, depotsim.Package{Carrier: "UPS", TrackingCode: "1Z2" + number, Items: map[string]int64{mugCode: 1}}))
+	}
+	w.pullShipments()
+	require.NoError(t, w.shop.Void("acme", void))
+	w.editAddress(two)
+	w.editAddress(void)
+	asked := ""
+	watch := func(_ http.ResponseWriter, r *http.Request) bool {
+		if asked != "" || r.Method != http.MethodGet {
+			asked += " " + r.Method + r.URL.RequestURI()
+		}
+		return false
+	}
+	w.wrapShop.Store(&watch)
+	atShop := func(number string) string {
+		o, err := w.shop.Order("acme", number)
+		require.NoError(t, err)
+		return strconv.FormatInt(o.ID, 10)
+	}
+	r := w.pushShipments()
+	require.Equal(t, []int{2, 2, 1, 1}, []int{r.Done, r.Failed, r.Confirmed, r.TooLate})
+	require.Contains(t, asked, "ids%5B%5D="+atShop(two))
+	require.NotContains(t, asked, "ids%5B%5D="+atShop(void))
+	require.Contains(t, w.kinds(two), store.EventChangedTooLate)
+	require.NotContains(t, w.kinds(void), store.EventChangedTooLate)
 }

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
@@ -23,7 +24,7 @@ type PushResult struct {
 	TooLate   int  `json:"too_late,omitempty"`  // orders that turned out to have changed at the cart after submission
 	Stopped   bool `json:"stopped,omitempty"`
 	More      bool `json:"more,omitempty"`
-	// Next is when something that failed is to be tried again. Zero: nothing.
+	// Next is when something is to be tried or looked at again. Zero: no time is set.
 	Next time.Time `json:"next,omitzero"`
 }
 
@@ -77,6 +78,13 @@ func (j *job) pushShipments(ctx context.Context, sink connectors.ShipmentSink, l
 	outcomes, pushErr := sink.PushShipments(ctx, pushes)
 	outcomes = outcomes[:min(len(outcomes), len(list))]
 	readErr := j.seeShipped(ctx, list, outcomes, r)
+	switch relay.KindOf(readErr) {
+	case relay.Rejected, relay.Invalid, relay.NotFound, relay.Conflict: // it may last, and must not keep all others waiting
+		for i := range outcomes {
+			outcomes[i].Err = cmp.Or(outcomes[i].Err, readErr)
+		}
+		readErr = nil
+	}
 	var told []store.Told
 	for i, o := range outcomes {
 		t := store.Told{Shipment: list[i].ID, Order: list[i].Order, CartID: o.CartID, Found: o.Found}
@@ -89,7 +97,7 @@ func (j *job) pushShipments(ctx context.Context, sink connectors.ShipmentSink, l
 			j.log.Warn("the cart did not take a shipment; it will be told again", "order", list[i].Order, "error", o.Err, "again", t.Retry)
 			r.Failed++
 		} else if readErr != nil {
-			continue // the cart has it, and the next run finds it there
+			continue // the next run finds it at the cart, and asks again
 		} else {
 			r.Done++
 		}
@@ -166,10 +174,6 @@ const (
 	PushGivenUp = pushWithin + pushGrace
 )
 
-// LookAround is how often a job that runs as soon as there is something to do
-// looks anyway, should ever a wake-up have been missed.
-const LookAround = time.Hour
-
 // PushInventory tells a cart of stock levels that changed.
 func (a *Activities) PushInventory(ctx context.Context, in JobInput) (r PushResult, err error) {
 	r.Stopped, err = a.on(ctx, in, relay.PushInventory, func(j *job) error {
@@ -177,10 +181,20 @@ func (a *Activities) PushInventory(ctx context.Context, in JobInput) (r PushResu
 		if !ok {
 			return nil
 		}
+		// What a cart is owed moves with its orders, also where the warehouse's figures
+		// stand still and wake nobody.
+		if j.conn.Schedule.Of(relay.PushInventory) == relay.Auto {
+			every := min(lookEvery, time.Duration(j.merchant.StoredWarehouse().Schedule.Of(relay.PullInventory)))
+			r.again(false, time.Now().Add(every))
+		}
 		return j.tellLevels(ctx, sink, &r)
 	})
 	return r, err
 }
+
+// lookEvery is how long levels that nobody reported a change of are left alone at
+// most, where the cart is told of them as they change.
+const lookEvery = 5 * time.Minute
 
 // skusAtOnce is how many SKUs are computed from one look at the ledger: enough
 // that the orders at the warehouse, which are read each time, hardly count.
@@ -193,11 +207,6 @@ func (j *job) tellLevels(ctx context.Context, sink connectors.InventorySink, r *
 		return err
 	}
 	r.again(false, next)
-	// What a cart is owed moves with its orders, also where the warehouse's figures
-	// stand still: one that goes as the stock is read is looked at as often as that.
-	if every := time.Duration(j.merchant.StoredWarehouse().Schedule.Of(relay.PullInventory)); every < LookAround && j.conn.Schedule.Of(relay.PushInventory) == relay.Auto {
-		r.again(false, time.Now().Add(every))
-	}
 	q, err := j.cartLevels(ctx, skusAtOnce)
 	if err != nil {
 		return err

@@ -169,7 +169,20 @@ func (w *stockWorld) pulled() activities.PullInventoryResult {
 }
 
 // push pushes until there is nothing more to push now.
-func (w *stockWorld) push() (sum activities.PushResult) {
+func (w *stockWorld) push() activities.PushResult {
+	w.t.Helper()
+	return butNextLook(w.t, w.look())
+}
+
+// lookSeldom has the cart's levels looked at only when there is a reason, for the tests
+// that are about the reason.
+func (w *stockWorld) lookSeldom() {
+	w.t.Helper()
+	_, err := w.sql.Exec(w.t.Context(), `update connections set schedule = '{"push_inventory": "24h"}' where name = $1`, w.cart)
+	require.NoError(w.t, err)
+}
+
+func (w *stockWorld) look() (sum activities.PushResult) {
 	w.t.Helper()
 	for more := true; more; {
 		var r activities.PushResult
@@ -325,15 +338,16 @@ func TestAPushThatWasTakenForDead(t *testing.T) {
 	for name, dies := range map[string]bool{"dies": true, "lives": false} {
 		t.Run(name, func(t *testing.T) {
 			w := newStockWorld(t, activities.Options{})
+			w.lookSeldom()
 			w.feed.set("MUG", "", 10)
 			w.pulled()
-			w.push()
+			w.look()
 			w.feed.set("MUG", "", 12)
 			w.pulled()
 			w.plain.late = func() {
 				w.feed.set("MUG", "", 9)
 				w.pulled()
-				r := w.push()
+				r := w.look()
 				require.Equal(t, 1, r.Done)
 				require.WithinDuration(t, time.Now().Add(5*time.Minute), r.Next, time.Minute)
 				require.Equal(t, relay.Units(9), w.plain.shows["MUG@"])
@@ -348,13 +362,13 @@ func TestAPushThatWasTakenForDead(t *testing.T) {
 				_, err := w.sql.Exec(t.Context(), `alter table sent_levels_away rename to sent_levels`)
 				require.NoError(t, err)
 				require.Equal(t, relay.Units(12), w.plain.shows["MUG@"])
-				require.Zero(t, w.push().Done, "nothing tells yet that it is wrong")
+				require.Zero(t, w.look().Done, "nothing tells yet that it is wrong")
 				_, err = w.sql.Exec(t.Context(), `update stock_pushes set ends_at = now()`)
 				require.NoError(t, err)
 			} else {
 				require.NoError(t, err)
 			}
-			w.push()
+			w.look()
 			require.Equal(t, relay.Units(9), w.plain.shows["MUG@"])
 			require.Zero(t, value[int](w, `select count(*) from stock_pushes`))
 			keys := make(map[string]bool)
@@ -370,43 +384,44 @@ func TestAPushThatWasTakenForDead(t *testing.T) {
 // next try has a time.
 func TestALevelThatIsRefusedIsTriedAgain(t *testing.T) {
 	w := newStockWorld(t, activities.Options{})
+	w.lookSeldom()
 	w.feed.set("CAP", "", 3)
 	w.feed.set("MUG", "", 10)
 	w.pulled()
 	w.plain.refuse = map[relay.SKU]error{"CAP": &relay.Error{Kind: relay.Unavailable, Op: "push inventory", Code: "level_moves"}}
-	r := w.push()
+	r := w.look()
 	require.Equal(t, 1, r.Done)
 	require.Equal(t, 1, r.Failed)
 	require.WithinDuration(t, time.Now().Add(15*time.Minute), r.Next, time.Minute)
 	require.Contains(t, value[string](w, `select error from sent_levels where sku = 'CAP'`), "level_moves")
-	require.Equal(t, activities.PushResult{}, w.push(), "not before its time")
+	require.Zero(t, w.look().Done, "not before its time")
 	w.plain.refuse = nil
 	_, err := w.sql.Exec(t.Context(), `update sent_levels set retry_at = now() where sku = 'CAP'`)
 	require.NoError(t, err)
-	require.Equal(t, activities.PushResult{Done: 1}, w.push())
+	require.Equal(t, activities.PushResult{Done: 1}, w.look())
 	require.Equal(t, relay.Units(3), w.plain.shows["CAP@"])
 }
 
 // An order that is cancelled may change what a cart is owed though the warehouse's
-// figures stand still, so levels are looked at as often as these are read.
-func TestLevelsAreLookedAtAsOftenAsStockIsRead(t *testing.T) {
+// figures stand still, so levels are looked at as often as these are read, or oftener.
+func TestHowOftenLevelsAreLookedAt(t *testing.T) {
 	for name, c := range map[string]struct {
 		warehouse, cart string
 		next            time.Duration // 0: left to the workflow
 	}{
-		"by default":                      {`{}`, `{}`, 0},
-		"stock is read often":             {`{"pull_inventory": "5m"}`, `{}`, 5 * time.Minute},
-		"stock is read once a day":        {`{"pull_inventory": "24h"}`, `{}`, 0},
-		"told at times of the cart's own": {`{"pull_inventory": "5m"}`, `{"push_inventory": "30m"}`, 0},
+		"by default":                      {`{}`, `{}`, 5 * time.Minute},
+		"stock is read often":             {`{"pull_inventory": "90s"}`, `{}`, 90 * time.Second},
+		"stock is read once a day":        {`{"pull_inventory": "24h"}`, `{}`, 5 * time.Minute},
+		"told at times of the cart's own": {`{"pull_inventory": "90s"}`, `{"push_inventory": "30m"}`, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newStockWorld(t, activities.Options{})
 			_, err := w.sql.Exec(t.Context(), `update connections set schedule = case role when 'warehouse' then $1::jsonb else $2::jsonb end`, c.warehouse, c.cart)
 			require.NoError(t, err)
-			if r := w.push(); c.next == 0 {
+			if r := w.look(); c.next == 0 {
 				require.Zero(t, r)
 			} else {
-				require.WithinDuration(t, time.Now().Add(c.next), r.Next, time.Minute)
+				require.WithinDuration(t, time.Now().Add(c.next), r.Next, 30*time.Second)
 			}
 		})
 	}
@@ -428,7 +443,7 @@ func TestAMovementDuringAnAdjustmentIsMended(t *testing.T) {
 		return false
 	}
 	w.wrapShop.Store(&wrap)
-	require.Equal(t, activities.PushResult{Done: 2}, do[activities.PushResult](w, w.acts.PushInventory, shopJob()))
+	require.Equal(t, activities.PushResult{Done: 2}, w.pushLevels(shopJob()))
 	require.Equal(t, 2, moved)
 	stock, err := w.shop.Stock("acme")
 	require.NoError(t, err)
@@ -437,7 +452,7 @@ func TestAMovementDuringAnAdjustmentIsMended(t *testing.T) {
 			require.Equal(t, "40", strings.TrimSuffix(s.OnHand, ".0"))
 		}
 	}
-	require.Equal(t, activities.PushResult{}, do[activities.PushResult](w, w.acts.PushInventory, shopJob()))
+	require.Equal(t, activities.PushResult{}, w.pushLevels(shopJob()))
 }
 
 // TradeGecko keeps no stock of a bundle: its orders are committed on the parts.
@@ -459,7 +474,7 @@ func TestKitsThatAreBundlesAtTheCart(t *testing.T) {
 	}
 	stock := func() {
 		w.pullInventory()
-		do[activities.PushResult](w, w.acts.PushInventory, shopJob())
+		w.pushLevels(shopJob())
 	}
 	stock()
 	require.Equal(t, "1000 on hand, 1000 available", mugs())
@@ -507,9 +522,9 @@ func TestACartOfADividedAccountLeavesItsStockAlone(t *testing.T) {
 	do[activities.PullOrdersResult](w, w.acts.PullOrders, vipJob)
 	require.Equal(t, 3, w.submit().Accepted)
 	w.pullInventory()
-	require.Equal(t, activities.PushResult{Done: 2}, do[activities.PushResult](w, w.acts.PushInventory, shopJob()))
+	require.Equal(t, activities.PushResult{Done: 2}, w.pushLevels(shopJob()))
 	require.Equal(t, "999", totes(), "997 are available, and 2 owed to orders of this cart")
-	require.Equal(t, activities.PushResult{}, do[activities.PushResult](w, w.acts.PushInventory, vipJob))
+	require.Equal(t, activities.PushResult{}, w.pushLevels(vipJob))
 	require.Equal(t, "999", totes())
 
 	found, err := w.ledger.FindOrders(t.Context(), "acme", number) // the other cart skips it
@@ -518,7 +533,7 @@ func TestACartOfADividedAccountLeavesItsStockAlone(t *testing.T) {
 	require.NoError(t, w.depot.Ship(string(found[i].WarehouseOrderID)))
 	w.pullShipments()
 	require.Equal(t, 1, do[activities.PushResult](w, w.acts.PushShipments, vipJob).Confirmed)
-	require.Equal(t, activities.PushResult{}, do[activities.PushResult](w, w.acts.PushInventory, shopJob()), "its figure did not change")
+	require.Equal(t, activities.PushResult{}, w.pushLevels(shopJob()), "its figure did not change")
 	require.Equal(t, "998", totes(), "what the other had open is missing until then")
 }
 

@@ -112,7 +112,7 @@ func (s *Store) SeeShipped(ctx context.Context, cart ConnectionID, now []relay.C
 		}
 		seen := slices.DeleteFunc(slices.Clone(now), func(o relay.CartOrder) bool {
 			k, ok := known[o.ExternalID]
-			return !ok || k.free() || k.ended() || k.cancelled
+			return !ok || k.free() || k.ended()
 		})
 		was, err := storedForms(ctx, tx, seen, known)
 		if err != nil {
@@ -123,7 +123,7 @@ func (s *Store) SeeShipped(ctx context.Context, cart ConnectionID, now []relay.C
 		for _, o := range seen {
 			k := known[o.ExternalID]
 			if k.changed(o) {
-				o.Lines = namedAs(o.Lines, was[k.id].Lines)
+				o = k.butForNames(o, was[k.id])
 			}
 			e, err := seeAgain(ctx, tx, o, k, was[k.id], &out)
 			if err != nil {
@@ -140,19 +140,24 @@ func (s *Store) SeeShipped(ctx context.Context, cart ConnectionID, now []relay.C
 	return tooLate, nil
 }
 
-// namedAs gives lines the names that they have in an earlier form of their order.
-func namedAs(lines, was []relay.Line) []relay.Line {
-	names := make(map[relay.LineID]relay.Line, len(was))
-	for _, l := range was {
+// butForNames returns an order with the names that its goods had when it was
+// submitted, where nothing else of it is news.
+func (k held) butForNames(o, was relay.CartOrder) relay.CartOrder {
+	names := make(map[relay.LineID]relay.Line, len(was.Lines))
+	for _, l := range was.Lines {
 		names[l.ID] = l
 	}
-	out := slices.Clone(lines)
-	for i, l := range out {
+	as := o
+	as.Lines = slices.Clone(o.Lines)
+	for i, l := range as.Lines {
 		if before, ok := names[l.ID]; ok && before.SKU == l.SKU {
-			out[i].Name = before.Name
+			as.Lines[i].Name = before.Name
 		}
 	}
-	return out
+	if d := as.Digest(); bytes.Equal(d[:], k.digest) || d == was.Digest() {
+		return as
+	}
+	return o
 }
 
 // maxChanges is how many differences the trail tells one by one.

@@ -265,8 +265,9 @@ func TestAnEditSeenWhenItShips(t *testing.T) {
 			changed.Lines[0].Name = "a new title in the catalogue"
 			require.Equal(t, 1, see(b, changed))
 			require.Zero(t, see(b, changed), "an alarm once")
-			require.Equal(t, store.TakenIn{}, b.takeIn(edited(61, "2 Example Street")))
-			require.Equal(t, []string{"ship_to.street1 changed"}, changes(t, b.last(id)))
+			changed.UpdatedAt = changed.UpdatedAt.Add(time.Minute)
+			require.Equal(t, store.TakenIn{}, b.takeIn(changed), "nor by the listing")
+			require.Equal(t, []string{"lines[MUG].name changed", "ship_to.street1 changed"}, changes(t, b.last(id)))
 			require.Equal(t, "1 Example Street", b.street(id), "what was sent")
 
 			changed.Lines[0].SKU = "CUP" // another article, with its own name
@@ -275,6 +276,17 @@ func TestAnEditSeenWhenItShips(t *testing.T) {
 			b.want(id, state)
 		})
 	}
+	t.Run("void and restored", func(t *testing.T) {
+		b := newBench(t)
+		id := in[relay.OrderAtWarehouse](b)
+		_, err := b.RequestCancel(t.Context(), id, store.CancelAsk{Actor: "cart shop", Reason: "the cart says void", AtCart: true})
+		require.NoError(t, err)
+		b.progress(store.Progress{Order: id, Packages: []relay.Package{parcel("1Z", item("MUG", 2), item("CAP", 1))}, Complete: true})
+		require.Equal(t, 1, see(b, edited(60, "2 Example Street")))
+		require.Equal(t, []store.EventKind{store.EventBackAtCart, store.EventChangedTooLate}, b.kinds(id)[len(b.kinds(id))-2:])
+		b.tell()
+		b.want(id, relay.OrderConfirmed)
+	})
 	for _, state := range []relay.OrderState{relay.OrderNew, relay.OrderHeld, relay.OrderCancelled, relay.OrderSendingCancelled} {
 		t.Run(string(state), func(t *testing.T) {
 			b := newBench(t)

@@ -338,12 +338,16 @@ func (m *merchant) next(ctx workflow.Context, l activities.Lane) (relay.Job, tim
 	return first, 0
 }
 
+// lookAround is how often a job that runs as soon as there is something to do
+// looks anyway, should ever a wake-up have been missed.
+const lookAround = time.Hour
+
 // run runs one job once and plans its next run and those that follow from it.
 func (m *merchant) run(ctx workflow.Context, l activities.Lane, j relay.Job) error {
 	s := m.state.Jobs[jobKey(l.Connection, j)]
 	every := time.Duration(l.Every[j])
 	if every == 0 {
-		every = activities.LookAround
+		every = lookAround
 	}
 	s.Due = workflow.Now(ctx).Add(every)
 	in := activities.JobInput{Merchant: m.id, Connection: l.Connection}

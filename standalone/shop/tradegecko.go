@@ -112,14 +112,14 @@ func (t *TradeGecko) Restore(number string) error { return t.Simulator.Restore(t
 // Readdress changes an order's address. TradeGecko allows it in any status; of an
 // order that it knows as shipped it comes too late for anybody.
 func (t *TradeGecko) Readdress(o Order, street string) error {
-	if err := t.ChangeAddress(t.account, o.Number, o.address(street)); err != nil {
+	now, err := t.Order(t.account, o.Number)
+	if err != nil {
 		return err
 	}
-	now, err := t.Order(t.account, o.Number) // afterwards: it may have shipped meanwhile
-	if err == nil && now.FulfillmentStatus == "shipped" {
-		err = fmt.Errorf("order %s has shipped", o.Number)
+	if now.FulfillmentStatus == "shipped" {
+		return fmt.Errorf("order %s has shipped", o.Number)
 	}
-	return err
+	return t.ChangeAddress(t.account, o.Number, o.address(street))
 }
 
 // Recount takes an order back, edits it and finalizes it.
