@@ -138,7 +138,8 @@ type OrderReader interface {
 	// ReadOrders returns orders as PullOrders did while they were ready, with what
 	// the cart has of them now. Those that are cancelled or gone are left out, and
 	// those of which others than us shipped something: there it can't be told what
-	// was changed and what was only shipped.
+	// was changed and what was only shipped. An order is told once, in any order, and
+	// a line's name alone, which may be the catalogue's, is not taken for a change.
 	ReadOrders(ctx context.Context, orders []relay.ExternalID) ([]relay.CartOrder, error)
 }
 
